@@ -1,0 +1,41 @@
+# A room is one folder below src/ and one library target millrace_<name>; its tests, fuzzers and micro benchmarks lie beside
+# the code. `USES` names rooms, `LINKS` outside libraries.
+#
+#   room(wal SOURCES a.cc b.cc USES base io LINKS PkgConfig::URING)
+#   room_test(wal journal_test SOURCES journal_test.cc)          one test program, run by ctest
+#   room_fuzz(wire frame_fuzz SOURCES frame_fuzz.cc CORPUS dir)  only in the fuzz preset
+function(room name)
+    cmake_parse_arguments(arg "" "" "SOURCES;USES;LINKS" ${ARGN})
+    add_library(millrace_${name} STATIC ${arg_SOURCES})
+    target_include_directories(millrace_${name} PUBLIC ${CMAKE_SOURCE_DIR}/src)
+    foreach(other ${arg_USES})
+        target_link_libraries(millrace_${name} PUBLIC millrace_${other})
+    endforeach()
+    target_link_libraries(millrace_${name} PUBLIC ${arg_LINKS})
+endfunction()
+
+function(room_test name test)
+    cmake_parse_arguments(arg "" "TIMEOUT" "SOURCES;USES;LINKS;ARGS" ${ARGN})
+    if(NOT arg_TIMEOUT)
+        set(arg_TIMEOUT 300)
+    endif()
+    add_executable(${test} ${arg_SOURCES})
+    target_link_libraries(${test} PRIVATE millrace_${name} GTest::gmock GTest::gtest GTest::gtest_main ${arg_LINKS})
+    foreach(other ${arg_USES})
+        target_link_libraries(${test} PRIVATE millrace_${other})
+    endforeach()
+    target_compile_options(${test} PRIVATE -Wno-shadow)
+    add_test(NAME ${test} COMMAND ${test} ${arg_ARGS})
+    set_tests_properties(${test} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "unit;${name}")
+endfunction()
+
+function(room_fuzz name fuzz)
+    if(NOT MILLRACE_FUZZ)
+        return()
+    endif()
+    cmake_parse_arguments(arg "" "CORPUS" "SOURCES" ${ARGN})
+    add_executable(${fuzz} ${arg_SOURCES})
+    target_link_libraries(${fuzz} PRIVATE millrace_${name} -fsanitize=fuzzer)
+    add_test(NAME ${fuzz} COMMAND ${fuzz} -max_total_time=20 -timeout=10 -rss_limit_mb=2048 ${arg_CORPUS})
+    set_tests_properties(${fuzz} PROPERTIES LABELS "fuzz;${name}")
+endfunction()

@@ -1,0 +1,89 @@
+#include "base/log.h"
+
+#include <array>
+#include <atomic>
+#include <memory>
+
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
+namespace millrace::log {
+namespace {
+
+std::atomic<bool> json_lines{false};
+
+spdlog::logger& logger() {
+    // Never destroyed: other threads may log until the very end of the process.
+    static auto* instance = [] {
+        auto* made = new spdlog::logger("millrace", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+        made->set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %^%l%$ %v");
+        made->flush_on(spdlog::level::info);
+        return made;
+    }();
+    return *instance;
+}
+
+spdlog::level::level_enum convert(Level level) {
+    switch (level) {
+        case Level::kTrace: return spdlog::level::trace;
+        case Level::kDebug: return spdlog::level::debug;
+        case Level::kInfo: return spdlog::level::info;
+        case Level::kWarn: return spdlog::level::warn;
+        case Level::kError: return spdlog::level::err;
+        case Level::kOff: return spdlog::level::off;
+    }
+    return spdlog::level::info;
+}
+
+std::string json_escape(std::string_view text) {
+    std::string out;
+    out.reserve(text.size() + 8);
+    for (char c : text) {
+        if (c == '"' || c == '\\') {
+            out += '\\';
+            out += c;
+        } else if (static_cast<unsigned char>(c) < 0x20) {
+            out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
+        } else {
+            out += c;
+        }
+    }
+    return out;
+}
+
+}  // namespace
+
+void set_level(Level level) { logger().set_level(convert(level)); }
+
+bool parse_level(std::string_view text, Level& level) {
+    static constexpr std::array<std::pair<std::string_view, Level>, 6> kLevels{{{"trace", Level::kTrace},
+                                                                               {"debug", Level::kDebug},
+                                                                               {"info", Level::kInfo},
+                                                                               {"warn", Level::kWarn},
+                                                                               {"error", Level::kError},
+                                                                               {"off", Level::kOff}}};
+    for (const auto& [name, value] : kLevels) {
+        if (text == name) {
+            level = value;
+            return true;
+        }
+    }
+    return false;
+}
+
+void set_json(bool json) {
+    json_lines = json;
+    logger().set_pattern(json ? R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l","message":"%v"})"
+                              : "%Y-%m-%dT%H:%M:%S.%e%z %^%l%$ %v");
+}
+
+bool enabled(Level level) { return logger().should_log(convert(level)); }
+
+void write(Level level, std::string_view message) {
+    if (json_lines) logger().log(convert(level), json_escape(message));
+    else logger().log(convert(level), message);
+}
+
+void flush() { logger().flush(); }
+
+}  // namespace millrace::log
