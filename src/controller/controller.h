@@ -1,0 +1,100 @@
+// Controller: scopes, streams and reader groups of one node, kept in the containers' internal tables and carried out on
+// segments.
+//
+// Life cycle: make, start() (finishes what was under way when the last process ended), serve, stop() (lets what is
+// under way end). Thread rule: every operation may be called from any thread; `done` runs on the controller's executor.
+// The object and the SegmentApi outlive stop()'s callback. Durability: a success was written to the container's log
+// before it is told. An operation of several steps (creating, updating, truncating, sealing or deleting a stream or a
+// group, deleting a scope) writes its intent first; whatever interrupts it, the intent is carried to its end later, by
+// this process or the next, so nothing stays half-made. Order: changes of one stream run one after the other, in the
+// order of their calls; queries do not wait for them.
+//
+// Errors beside the statuses: kInvalidArgument (the request can never succeed; the text says why), kNotFound, kCorrupt
+// (a token that no server made, or a damaged record), kUnavailable, kClosed and other failures of the segment store
+// (retry).
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "controller/types.h"
+#include "runtime/executor.h"
+#include "store/segment_api.h"
+
+namespace millrace::controller {
+
+struct ControllerOptions {
+    Endpoint controller;                           // where clients find this controller
+    Endpoint store;                                // where clients find the segment store
+    std::size_t page_items = 1000;                 // of one page of a listing
+    std::chrono::milliseconds retry_delay{2'000};  // before an interrupted operation is taken up again
+};
+
+class Controller {
+  public:
+    template <typename T = void>
+    using Done = runtime::Callback<Result<T>>;
+
+    Controller(runtime::Executor& executor, store::SegmentApi& segments, ControllerOptions options);
+    ~Controller();
+    Controller(const Controller&) = delete;
+    Controller& operator=(const Controller&) = delete;
+
+    void start(Done<> done);  // once; operations called before its end may be answered before the recovery of others
+    void stop(runtime::Task stopped);
+
+    // ---- scopes ----
+    void create_scope(std::string scope, Done<CreateScopeStatus> done);
+    void scope_exists(std::string scope, Done<bool> done);
+    void list_scopes(std::string token, Done<Page<std::string>> done);
+    void delete_scope(std::string scope, Done<DeleteScopeStatus> done);
+    void delete_scope_recursive(std::string scope, Done<DeleteScopeStatus> done);
+
+    // ---- streams ----
+    void create_stream(StreamName name, StreamConfig config, Done<CreateStreamStatus> done);
+    void update_stream(StreamName name, StreamConfig config, Done<UpdateStreamStatus> done);
+    void truncate_stream(StreamName name, StreamCut cut, Done<UpdateStreamStatus> done);
+    void seal_stream(StreamName name, Done<UpdateStreamStatus> done);
+    void delete_stream(StreamName name, Done<DeleteStreamStatus> done);
+    void stream_exists(StreamName name, Done<bool> done);
+    void stream_config(StreamName name, Done<StreamConfig> done);
+    // Internal streams (_RG..., _MARK...) are in the list. No value: no such scope.
+    void list_streams(std::string scope, std::string token, Done<std::optional<Page<std::string>>> done);
+    void list_streams_by_tag(std::string scope, std::string tag, std::string token,
+                             Done<std::optional<Page<std::string>>> done);
+
+    // ---- segments ----
+    void current_segments(StreamName name, Done<std::vector<SegmentRange>> done);  // by key; none when sealed
+    void epoch_segments(StreamName name, std::int32_t epoch, Done<std::vector<SegmentRange>> done);
+    void list_epochs(StreamName name, std::int32_t first, std::size_t limit, Done<std::vector<Epoch>> done);
+    void head(StreamName name, Done<StreamCut> done);  // where the stream begins: of its start, or of its truncation
+    void successors(StreamName name, StreamSegmentId segment, Done<std::vector<Successor>> done);
+    void segments_between(StreamName name, StreamCut from, StreamCut to, Done<std::vector<StreamSegmentId>> done);
+    void is_segment_valid(StreamName name, StreamSegmentId segment, Done<bool> done);  // is it open for writing
+    void is_cut_valid(StreamName name, StreamCut cut, Done<bool> done);
+    Result<Endpoint> segment_location(const StreamName& name,
+                                      StreamSegmentId segment) const;  // existence does not matter
+    std::vector<Endpoint> servers() const;
+
+    // ---- reader groups and subscribers ----
+    void create_reader_group(std::string scope, std::string group, ReaderGroupConfig config,
+                             Done<CreateReaderGroupResult> done);
+    void reader_group_config(std::string scope, std::string group, Done<std::optional<ReaderGroupConfig>> done);
+    void update_reader_group(std::string scope, std::string group, ReaderGroupConfig config,
+                             Done<UpdateReaderGroupResult> done);
+    void delete_reader_group(std::string scope, std::string group, Uuid id, Done<DeleteReaderGroupStatus> done);
+    void list_reader_groups(std::string scope, std::string token, Done<std::optional<Page<std::string>>> done);
+    void list_subscribers(StreamName name, Done<std::optional<std::vector<std::string>>> done);  // no value: no stream
+    void update_subscriber(SubscriberCut cut, Done<UpdateSubscriberStatus> done);
+
+    // ---- key-value tables: not offered yet, so every scope has none ----
+    void list_tables(std::string scope, std::string token, Done<std::optional<Page<std::string>>> done);
+
+  private:
+    class Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace millrace::controller
