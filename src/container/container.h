@@ -1,11 +1,12 @@
-// SegmentContainer: a durable log and a state machine. Every change is one operation in the container's log; the state is what one
-// gets by applying the log. Validation uses pending state (everything that is in the log's pipeline), publication uses durable state,
-// and publishing and acknowledging are one step: no reader and no writer ever sees what is not on stable storage.
+// SegmentContainer: a durable log and a state machine. Every change is one operation in the container's log; the state
+// is what one gets by applying the log. Validation uses pending state (everything that is in the log's pipeline),
+// publication uses durable state, and publishing and acknowledging are one step: no reader and no writer ever sees what
+// is not on stable storage.
 //
-// Life cycle: make, replay() for every frame that recovery delivers, finish_recovery(), start() with the log, serve, stop().
-// Thread rule: everything on the container's executor (replay before the executor runs). Callbacks run there too, and never from
-// inside the call that takes them, except where a function says "at once".
-// Failure: an error of the log stops the container (fail-stop): all that waits fails with kClosed, on_failure is called.
+// Life cycle: make, replay() for every frame that recovery delivers, finish_recovery(), start() with the log, serve,
+// stop(). Thread rule: everything on the container's executor (replay before the executor runs). Callbacks run there
+// too, and never from inside the call that takes them, except where a function says "at once". Failure: an error of the
+// log stops the container (fail-stop): all that waits fails with kClosed, on_failure is called.
 #pragma once
 
 #include <memory>
@@ -20,11 +21,11 @@
 namespace millrace::container {
 
 struct ContainerOptions {
-    std::uint64_t cache_bytes = 64ULL << 20;         // of frames kept in memory for tail readers
+    std::uint64_t cache_bytes = 64ULL << 20;  // of frames kept in memory for tail readers
     std::uint32_t max_frames_in_flight = 4;
-    std::uint64_t frame_bytes = 1ULL << 20;          // a frame is closed when it is that full
+    std::uint64_t frame_bytes = 1ULL << 20;  // a frame is closed when it is that full
     std::uint64_t checkpoint_log_bytes = 256ULL << 20;
-    std::size_t max_read_bytes = 2ULL << 20;         // of one read reply
+    std::size_t max_read_bytes = 2ULL << 20;  // of one read reply
 };
 
 struct ContainerStats {
@@ -60,32 +61,35 @@ class SegmentContainer {
     void stop(runtime::Task stopped);  // refuses new work, lets the pipeline drain, then fails what waits
 
     // ---- appends ----
-    // The result is the writer's last durable event number in this segment, kNullAttribute when it is new. A setup is ordered behind
-    // the appends that arrived before it. A sealed segment can be set up. Errors: kNotFound, kMerged, kClosed.
+    // The result is the writer's last durable event number in this segment, kNullAttribute when it is new. A setup is
+    // ordered behind the appends that arrived before it. A sealed segment can be set up. Errors: kNotFound, kMerged,
+    // kClosed.
     void setup_append(AppendSession& session, Done<std::int64_t> done);
     void append(AppendBatch batch);
     void close_append(AppendSession& session, runtime::Task forgotten);
 
     // ---- reads ----
-    // Replies at once when the data is in memory (`done` may run inside the call); waits at the tail of an open segment.
-    // `max_bytes` is already within limits.
+    // Replies at once when the data is in memory (`done` may run inside the call); waits at the tail of an open
+    // segment. `max_bytes` is already within limits.
     ReadId read(std::string_view segment, std::int64_t offset, std::size_t max_bytes, ReadCallback done);
     void cancel_read(ReadId read);  // `done` is destroyed without being called
 
     // ---- segments ----
-    void create(std::string name, CreateOptions options, Done<> done);                 // kExists, kInvalidArgument
-    void seal(std::string name, Done<std::int64_t> done);                              // length; kNotFound, kSealed, kMerged
-    void truncate(std::string name, std::int64_t offset, Done<> done);                 // kNotFound, kTruncated (value = start)
-    void remove(std::string name, Done<> done);                                        // kNotFound
-    // Result: end offset of the merged data in the target. The source is sealed first and stays so if the merge is refused.
-    // kNotFound; kSealed (target); kBadAttribute; kTruncated (source); an already merged source: target's length.
+    void create(std::string name, CreateOptions options, Done<> done);  // kExists, kInvalidArgument
+    void seal(std::string name, Done<std::int64_t> done);               // length; kNotFound, kSealed, kMerged
+    void truncate(std::string name, std::int64_t offset, Done<> done);  // kNotFound, kTruncated (value = start)
+    void remove(std::string name, Done<> done);                         // kNotFound
+    // Result: end offset of the merged data in the target. The source is sealed first and stays so if the merge is
+    // refused. kNotFound; kSealed (target); kBadAttribute; kTruncated (source); an already merged source: target's
+    // length.
     void merge(std::string target, std::string source, std::vector<AttributeUpdate> updates, Done<std::int64_t> done);
     // Missing and already merged sources count as done. kNotFound, kSealed: of the target.
     void merge_batch(std::string target, std::vector<std::string> sources, Done<std::vector<std::int64_t>> done);
-    void update_attributes(std::string name, std::vector<AttributeUpdate> updates, Done<> done);  // kBadAttribute, kSealed, kNotFound
-    Result<SegmentInfo> info(std::string_view name) const;                              // durable state, at once
-    Result<std::int64_t> attribute(std::string_view name, const Uuid& id) const;        // kNullAttribute when unset; at once
-    std::vector<std::string> transient_segments() const;                                // for clean-up after recovery
+    void update_attributes(std::string name, std::vector<AttributeUpdate> updates,
+                           Done<> done);                                          // kBadAttribute, kSealed, kNotFound
+    Result<SegmentInfo> info(std::string_view name) const;                        // durable state, at once
+    Result<std::int64_t> attribute(std::string_view name, const Uuid& id) const;  // kNullAttribute when unset; at once
+    std::vector<std::string> transient_segments() const;                          // for clean-up after recovery
 
     // ---- internal tables: made by the first update, sorted by key ----
     // All updates or none. kBadVersion, kNoKey. The result has the new version of each updated entry (0 for removals).

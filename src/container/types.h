@@ -1,4 +1,5 @@
-// What goes in and out of a segment container: requests, outcomes, snapshots. Semantics: docs/design and Pravega 0.13's segment store.
+// What goes in and out of a segment container: requests, outcomes, snapshots. Semantics: docs/design and Pravega 0.13's
+// segment store.
 #pragma once
 
 #include <array>
@@ -30,11 +31,11 @@ inline constexpr Uuid kSegmentType = core_attribute(9);
 inline constexpr Uuid kAttributeIdLength = core_attribute(12);
 
 enum class AttributeUpdateType : std::uint8_t {  // values as on the wire
-    kNone = 0,              // fails if set
+    kNone = 0,                                   // fails if set
     kReplace = 1,
     kReplaceIfGreater = 2,  // passes if unset
     kAccumulate = 3,
-    kReplaceIfEquals = 4,   // compares with `expected`; unset compares as kNullAttribute
+    kReplaceIfEquals = 4,  // compares with `expected`; unset compares as kNullAttribute
 };
 
 struct AttributeUpdate {
@@ -67,9 +68,10 @@ class AppendSink;
 class Segment;
 struct AttributeEntry;
 
-// One writer on one segment over one connection: from SETUP_APPEND until the connection ends or sets up again. Made by the store on
-// the connection's core; the container's fields are touched only on the container's core. It must outlive every batch that names it:
-// the store releases it with SegmentContainer::close_append, whose callback says that the container has forgotten it.
+// One writer on one segment over one connection: from SETUP_APPEND until the connection ends or sets up again. Made by
+// the store on the connection's core; the container's fields are touched only on the container's core. It must outlive
+// every batch that names it: the store releases it with SegmentContainer::close_append, whose callback says that the
+// container has forgotten it.
 struct AppendSession {
     // Set by the store before setup, constant afterwards.
     Uuid writer_id;
@@ -107,12 +109,12 @@ struct AppendBatch {
 };
 
 enum class AppendStatus : std::uint8_t {
-    kAppended,         // durable
+    kAppended,  // durable
     kSealed,
-    kNoSuchSegment,    // missing, deleted or merged
-    kBadEventNumber,   // the writer's stored event number is not what this session expects: reply, then close
-    kBadOffset,        // conditional append at another offset; the session goes on
-    kFatal,            // close the connection (event number went backwards, container failed)
+    kNoSuchSegment,   // missing, deleted or merged
+    kBadEventNumber,  // the writer's stored event number is not what this session expects: reply, then close
+    kBadOffset,       // conditional append at another offset; the session goes on
+    kFatal,           // close the connection (event number went backwards, container failed)
 };
 
 struct AppendOutcome {
@@ -142,8 +144,8 @@ struct ReadResult {
     bool end_of_segment = false;
 };
 
-// Errors: kNotFound, kTruncated (value = start offset), kSealed (it was sealed while waiting), kInvalidArgument (negative offset, or
-// beyond the end of a sealed segment), kMerged, kClosed (container stops).
+// Errors: kNotFound, kTruncated (value = start offset), kSealed (it was sealed while waiting), kInvalidArgument
+// (negative offset, or beyond the end of a sealed segment), kMerged, kClosed (container stops).
 using ReadCallback = std::move_only_function<void(Result<ReadResult>)>;
 using ReadId = NamedInt<struct ReadIdTag, std::uint64_t>;  // names a waiting read, for cancel_read; 0: not waiting
 

@@ -1,0 +1,346 @@
+#include "container/container.h"
+
+#include "base/assert.h"
+#include "base/log.h"
+#include "container/container_impl.h"
+
+namespace millrace::container {
+
+// ---- life cycle ----
+
+SegmentContainer::Impl::Impl(ContainerId container_id, runtime::Executor& runs_on, ContainerOptions options)
+    : id(container_id),
+      executor(runs_on),
+      options_(options),
+      cache_(options.cache_bytes, options.frame_bytes),
+      pipeline_(runs_on, cache_, options_, *this) {}
+
+SegmentContainer::Impl::~Impl() = default;
+
+void SegmentContainer::Impl::start(std::unique_ptr<wal::DurableLog> log, runtime::Callback<Error> on_failure) {
+    MILLRACE_ASSERT(!started_);
+    started_ = true;
+    on_failure_ = std::move(on_failure);
+    pipeline_.start(std::move(log));
+    pipeline_.log()->on_space([this](wal::DurableLog::SpaceEvent event) {
+        if (failed_) return;
+        if (log_full_ && !event.full) log::info("container {}: the log has space again, writers go on", id.value());
+        log_full_ = event.full;
+        if (event.wanted > wanted_) wanted_ = event.wanted;
+        if (wanted_.value() != 0) maybe_checkpoint();
+        process();
+    });
+    log_full_ = pipeline_.log()->space().full;
+    process();
+}
+
+void SegmentContainer::Impl::stop(runtime::Task stopped) {
+    stopping_ = true;
+    stopped_ = std::move(stopped);
+    Error closed(Errc::kClosed, "the container stops");
+    if (!started_ || failed_) {
+        for (auto& [segment_id, segment] : segments_) fail_waiting(*segment, closed);
+        executor.post([this] { std::exchange(stopped_, {})(); });
+        return;
+    }
+    process();
+}
+
+// A task at the end of the pipeline runs when all that was taken is durable.
+void SegmentContainer::Impl::maybe_stopped() {
+    if (!stopping_ || !stopped_ || !queue_.empty()) return;
+    after_commit([this, stopped = std::exchange(stopped_, {})](const Error*) mutable {
+        Error closed(Errc::kClosed, "the container stops");
+        for (auto& [segment_id, segment] : segments_) fail_waiting(*segment, closed);
+        executor.post(std::move(stopped));
+    });
+}
+
+ContainerStats SegmentContainer::Impl::stats() const {
+    ContainerStats stats = counters_;
+    stats.segments = by_name_.size();
+    stats.cache_bytes = cache_.held_bytes();
+    stats.waiting_reads = waiting_reads_.size();
+    for (const auto& [segment_id, segment] : segments_) stats.index_entries += segment->index.size();
+    if (pipeline_.log() != nullptr) stats.log = pipeline_.log()->space();
+    stats.failed = failed_;
+    return stats;
+}
+
+// ---- the queue: everything that changes state, in order of arrival ----
+
+void SegmentContainer::Impl::control(bool frees_space, std::move_only_function<void(const Error*)> run) {
+    if (failed_ || stopping_) {
+        Error closed(Errc::kClosed, failed_ ? "the container has failed" : "the container stops");
+        executor.post([run = std::move(run), closed]() mutable { run(&closed); });
+        return;
+    }
+    queue_.emplace_back(Control{std::move(run), frees_space});
+    process();
+}
+
+void SegmentContainer::Impl::enqueue_append(AppendBatch batch) {
+    queue_.emplace_back(std::move(batch));
+    process();
+}
+
+void SegmentContainer::Impl::process() {
+    if (processing_ || !started_ || failed_) return;
+    processing_ = true;
+    Error full(Errc::kNoSpace, "the log is full; truncate or delete streams, or raise its limit");
+    while (!queue_.empty() && !failed_) {
+        if (auto* batch = std::get_if<AppendBatch>(&queue_.front())) {
+            if (!process_batch(*batch)) break;
+        } else {
+            auto& next = std::get<Control>(queue_.front());
+            next.run(log_full_ && !next.frees_space ? &full : nullptr);
+        }
+        queue_.pop_front();
+        batch_progress_ = 0;
+    }
+    // While the log is full appends wait, and what frees space overtakes them.
+    if (log_full_ && !queue_.empty() && !failed_) {
+        std::vector<Control> overtaking;
+        std::erase_if(queue_, [&](Work& work) {
+            auto* waiting = std::get_if<Control>(&work);
+            if (waiting != nullptr) overtaking.push_back(std::move(*waiting));
+            return waiting != nullptr;
+        });
+        for (Control& next : overtaking) next.run(next.frees_space ? nullptr : &full);
+    }
+    processing_ = false;
+    maybe_stopped();
+}
+
+// ---- appends ----
+
+bool SegmentContainer::Impl::process_batch(AppendBatch& batch) {
+    while (batch_progress_ < batch.requests.size()) {
+        AppendRequest& request = batch.requests[batch_progress_];
+        if (log_full_ && !stopping_) return false;
+        if (!pipeline_.has_room(kRecordHeader + kAppendFixedWriter + request.size())) return false;
+        take_append(request);
+        ++batch_progress_;
+    }
+    return true;
+}
+
+void SegmentContainer::Impl::take_append(AppendRequest& request) {
+    AppendSession& session = *request.session;
+    if (session.failed || session.segment == nullptr) {
+        FrameEvent& event = pipeline_.event();
+        event.kind = FrameEvent::Kind::kDropped;
+        event.outcome.session = &session;
+        event.outcome.bytes = static_cast<std::uint32_t>(request.size());
+        return;
+    }
+    Segment& segment = *session.segment;
+    if (stopping_ || request.event_number < session.last_stored) return refuse(request, AppendStatus::kFatal);
+    if (segment.pending.gone) return refuse(request, AppendStatus::kNoSuchSegment);
+    if (segment.pending.sealed) return refuse(request, AppendStatus::kSealed);
+    if (session.writer->pending != session.last_stored || request.event_number == session.last_stored) {
+        return refuse(request, AppendStatus::kBadEventNumber);
+    }
+    if (request.expected_offset >= 0 && static_cast<std::uint64_t>(request.expected_offset) != segment.pending.length) {
+        return refuse(request, AppendStatus::kBadOffset);
+    }
+    put_append(request, segment);
+}
+
+void SegmentContainer::Impl::refuse(AppendRequest& request, AppendStatus status) {
+    AppendSession& session = *request.session;
+    if (status != AppendStatus::kBadOffset) session.failed = true;
+    FrameEvent& event = pipeline_.event();
+    event.kind = FrameEvent::Kind::kOutcome;
+    event.outcome = AppendOutcome{&session,
+                                  status,
+                                  request.conditional,
+                                  request.event_number,
+                                  session.last_acked,
+                                  request.request_id,
+                                  0,
+                                  static_cast<std::uint32_t>(request.size())};
+}
+
+void SegmentContainer::Impl::put_append(AppendRequest& request, Segment& segment) {
+    AppendSession& session = *request.session;
+    AppendRecord record;
+    record.id = segment.id;
+    record.offset = segment.pending.length;
+    record.data_size = static_cast<std::uint32_t>(request.size());
+    record.event_count = request.event_count;
+    record.has_writer = true;
+    record.writer = session.writer_id;
+    record.event_number = request.event_number;
+
+    constexpr std::size_t kHead = kRecordHeader + kAppendFixedWriter;
+    std::size_t slab_offset = 0;
+    std::uint8_t* at = pipeline_.put(kHead + record.data_size, &slab_offset);
+    at += encode_append_head(record, at);
+    for (const bytes::ByteSpan& piece : request.pieces) {
+        if (piece.empty()) continue;
+        std::memcpy(at, piece.data(), piece.size());
+        at += piece.size();
+    }
+
+    segment.pending.length += record.data_size;
+    session.last_stored = request.event_number;
+    session.writer->pending = request.event_number;
+    if (segment.event_count == nullptr) segment.event_count = &segment.attribute(kEventCount);
+    std::int64_t& count = segment.event_count->pending;
+    count = count == kNullAttribute ? request.event_count : count + request.event_count;
+
+    FrameEvent& event = pipeline_.event();
+    event.kind = FrameEvent::Kind::kAppend;
+    event.segment = &segment;
+    event.writer = session.writer;
+    event.offset = record.offset;
+    event.size = record.data_size;
+    event.slab_offset = static_cast<std::uint32_t>(slab_offset + kHead);
+    event.event_count = request.event_count;
+    event.outcome = AppendOutcome{&session,
+                                  AppendStatus::kAppended,
+                                  request.conditional,
+                                  request.event_number,
+                                  0,
+                                  request.request_id,
+                                  static_cast<std::int64_t>(segment.pending.length),
+                                  record.data_size};
+}
+
+void SegmentContainer::Impl::setup_append(AppendSession& session, Done<std::int64_t> done) {
+    control(true, [this, session = &session, done = std::move(done)](const Error* closed) mutable {
+        release_session(*session);
+        if (closed != nullptr) return done(fail(*closed));
+        session->failed = true;  // until it is set up
+        Segment* segment = find_pending(session->segment_name);
+        if (segment == nullptr) {
+            // Said in order with the acknowledgements before it.
+            after_commit([error = missing(session->segment_name), done = std::move(done)](const Error*) mutable {
+                done(fail(std::move(error)));
+            });
+            return;
+        }
+        session->segment = segment;
+        ++segment->sessions;
+        session->writer = &segment->attribute(session->writer_id);
+        session->last_stored = session->last_acked = session->writer->pending;
+        session->failed = false;
+        after_commit([last = session->last_stored, done = std::move(done)](const Error* error) mutable {
+            if (error != nullptr) return done(fail(*error));
+            done(last);
+        });
+    });
+}
+
+void SegmentContainer::Impl::close_append(AppendSession& session, runtime::Task forgotten) {
+    auto close = [this, session = &session, forgotten = std::move(forgotten)](const Error* closed) mutable {
+        auto finish = [this, session, forgotten = std::move(forgotten)](const Error*) mutable {
+            release_session(*session);
+            forgotten();
+        };
+        // A failed container's pipeline is empty: nothing refers to the session any more.
+        if (closed != nullptr && failed_) return finish(nullptr);
+        after_commit(std::move(finish));
+    };
+    // A stopping container still takes this, behind the appends that are queued.
+    if (failed_)
+        return executor.post([close = std::move(close)]() mutable {
+            Error error(Errc::kClosed);
+            close(&error);
+        });
+    queue_.emplace_back(Control{std::move(close), true});
+    process();
+}
+
+void SegmentContainer::Impl::release_session(AppendSession& session) {
+    Segment* segment = std::exchange(session.segment, nullptr);
+    session.writer = nullptr;
+    if (segment == nullptr) return;
+    if (--segment->sessions == 0 && segment->durable.gone) {
+        std::erase_if(unused_, [&](const std::unique_ptr<Segment>& owned) { return owned.get() == segment; });
+    }
+}
+
+// ---- names ----
+
+Segment* SegmentContainer::Impl::find_pending(std::string_view name) const {
+    auto found = by_name_.find(name);
+    return found == by_name_.end() || found->second->pending.gone ? nullptr : found->second;
+}
+
+const Segment* SegmentContainer::Impl::find_durable(std::string_view name) const {
+    auto found = by_name_.find(name);
+    return found == by_name_.end() || !found->second->exists ? nullptr : found->second;
+}
+
+Error SegmentContainer::Impl::missing(std::string_view name) const {
+    if (merged_.contains(name)) return {Errc::kMerged, std::string(name)};
+    return {Errc::kNotFound, std::string(name)};
+}
+
+// ---- the public face ----
+
+SegmentContainer::SegmentContainer(ContainerId id, runtime::Executor& executor, ContainerOptions options)
+    : impl_(std::make_unique<Impl>(id, executor, options)) {}
+SegmentContainer::~SegmentContainer() = default;
+
+ContainerId SegmentContainer::id() const { return impl_->id; }
+runtime::Executor& SegmentContainer::executor() const { return impl_->executor; }
+Result<> SegmentContainer::replay(const wal::Appended& where, bytes::ByteSpan payload) {
+    return impl_->replay(where, payload);
+}
+Result<> SegmentContainer::finish_recovery() { return impl_->finish_recovery(); }
+void SegmentContainer::start(std::unique_ptr<wal::DurableLog> log, runtime::Callback<Error> on_failure) {
+    impl_->start(std::move(log), std::move(on_failure));
+}
+void SegmentContainer::stop(runtime::Task stopped) { impl_->stop(std::move(stopped)); }
+void SegmentContainer::setup_append(AppendSession& session, Done<std::int64_t> done) {
+    impl_->setup_append(session, std::move(done));
+}
+void SegmentContainer::append(AppendBatch batch) { impl_->enqueue_append(std::move(batch)); }
+void SegmentContainer::close_append(AppendSession& session, runtime::Task forgotten) {
+    impl_->close_append(session, std::move(forgotten));
+}
+ReadId SegmentContainer::read(std::string_view segment, std::int64_t offset, std::size_t max_bytes, ReadCallback done) {
+    return impl_->read(segment, offset, max_bytes, std::move(done));
+}
+void SegmentContainer::cancel_read(ReadId read) { impl_->cancel_read(read); }
+void SegmentContainer::create(std::string name, CreateOptions options, Done<> done) {
+    impl_->create(std::move(name), options, std::move(done));
+}
+void SegmentContainer::seal(std::string name, Done<std::int64_t> done) { impl_->seal(name, std::move(done)); }
+void SegmentContainer::truncate(std::string name, std::int64_t offset, Done<> done) {
+    impl_->truncate(name, offset, std::move(done));
+}
+void SegmentContainer::remove(std::string name, Done<> done) { impl_->remove(name, std::move(done)); }
+void SegmentContainer::merge(std::string target, std::string source, std::vector<AttributeUpdate> updates,
+                             Done<std::int64_t> done) {
+    impl_->merge(target, source, std::move(updates), std::move(done));
+}
+void SegmentContainer::merge_batch(std::string target, std::vector<std::string> sources,
+                                   Done<std::vector<std::int64_t>> done) {
+    impl_->merge_batch(target, sources, std::move(done));
+}
+void SegmentContainer::update_attributes(std::string name, std::vector<AttributeUpdate> updates, Done<> done) {
+    impl_->update_attributes(name, std::move(updates), std::move(done));
+}
+Result<SegmentInfo> SegmentContainer::info(std::string_view name) const { return impl_->info(name); }
+Result<std::int64_t> SegmentContainer::attribute(std::string_view name, const Uuid& id) const {
+    return impl_->attribute(name, id);
+}
+std::vector<std::string> SegmentContainer::transient_segments() const { return impl_->transient_segments(); }
+void SegmentContainer::update_table(std::string table, std::vector<TableUpdate> updates,
+                                    Done<std::vector<std::int64_t>> done) {
+    impl_->update_table(std::move(table), std::move(updates), std::move(done));
+}
+std::optional<TableEntry> SegmentContainer::table_get(std::string_view table, std::string_view key) const {
+    return impl_->tables().get(table, key);
+}
+std::vector<TableEntry> SegmentContainer::table_scan(std::string_view table, std::string_view prefix,
+                                                     std::string_view after, std::size_t limit) const {
+    return impl_->tables().scan(table, prefix, after, limit);
+}
+ContainerStats SegmentContainer::stats() const { return impl_->stats(); }
+
+}  // namespace millrace::container

@@ -1,0 +1,188 @@
+// The container's inside. One class in five files: container.cc (life cycle, queue, appends), container_publish.cc
+// (what happens when a frame is durable), container_segments.cc (segment operations and tables), container_read.cc,
+// container_recovery.cc (replay, checkpoints, carrying bytes forward).
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <string>
+#include <variant>
+
+#include <absl/container/flat_hash_map.h>
+
+#include "container/container.h"
+#include "container/frame_cache.h"
+#include "container/frame_pipeline.h"
+#include "container/log_usage.h"
+#include "container/segment.h"
+#include "container/tables.h"
+
+namespace millrace::container {
+
+class SegmentContainer::Impl final : public FramePublisher, private RecordVisitor {
+  public:
+    Impl(ContainerId id, runtime::Executor& executor, ContainerOptions options);
+    ~Impl() override;
+
+    // A control operation: runs in the order of arrival with appends. `frees_space` ones also run while the log is
+    // full.
+    struct Control {
+        std::move_only_function<void(const Error*)> run;  // with an error: refuse
+        bool frees_space = false;
+    };
+    using Work = std::variant<AppendBatch, Control>;
+
+    // ---- container.cc
+    void start(std::unique_ptr<wal::DurableLog> log, runtime::Callback<Error> on_failure);
+    void stop(runtime::Task stopped);
+    void enqueue_append(AppendBatch batch);
+    void control(bool frees_space, std::move_only_function<void(const Error*)> run);
+    void setup_append(AppendSession& session, Done<std::int64_t> done);
+    void close_append(AppendSession& session, runtime::Task forgotten);
+    ContainerStats stats() const;
+
+    // ---- container_segments.cc
+    void create(std::string name, CreateOptions options, Done<> done);
+    void seal(const std::string& name, Done<std::int64_t> done);
+    void truncate(const std::string& name, std::int64_t offset, Done<> done);
+    void remove(const std::string& name, Done<> done);
+    void merge(const std::string& target, const std::string& source, std::vector<AttributeUpdate> updates,
+               Done<std::int64_t> done);
+    void merge_batch(const std::string& target, const std::vector<std::string>& sources,
+                     Done<std::vector<std::int64_t>> done);
+    void update_attributes(const std::string& name, std::vector<AttributeUpdate> updates, Done<> done);
+    void update_table(std::string table, std::vector<TableUpdate> updates, Done<std::vector<std::int64_t>> done);
+    Result<SegmentInfo> info(std::string_view name) const;
+    Result<std::int64_t> attribute(std::string_view name, const Uuid& id) const;
+    std::vector<std::string> transient_segments() const;
+    const Tables& tables() const { return tables_; }
+
+    // ---- container_read.cc
+    ReadId read(std::string_view name, std::int64_t offset, std::size_t max_bytes, ReadCallback done);
+    void cancel_read(ReadId read);
+
+    // ---- container_recovery.cc
+    Result<> replay(const wal::Appended& where, bytes::ByteSpan payload);
+    Result<> finish_recovery();
+
+    const ContainerId id;
+    runtime::Executor& executor;
+
+  private:
+    // ---- container.cc
+    void process();
+    bool process_batch(AppendBatch& batch);  // false: the pipeline is full, or the log
+    void take_append(AppendRequest& request);
+    void put_append(AppendRequest& request, Segment& segment);
+    void refuse(AppendRequest& request, AppendStatus status);
+    Segment* find_pending(std::string_view name) const;  // null when it does not exist once everything pending is done
+    const Segment* find_durable(std::string_view name) const;
+    Error missing(std::string_view name) const;  // kMerged for a segment merged not long ago, else kNotFound
+    void release_session(AppendSession& session);
+    void maybe_stopped();
+    void after_commit(CommitTask task) { pipeline_.task(std::move(task)); }
+
+    // ---- container_publish.cc
+    void on_durable(PendingFrame& frame, const wal::Appended* where) override;
+    void on_place_free() override;
+    void on_log_failed(const Error& error) override;
+    void publish_append(FrameEvent& event, const PendingFrame& frame, const wal::Appended& where);
+    void give(const AppendOutcome& outcome, std::uint64_t dropped_bytes);
+    void give_collected();
+    void wake_readers();
+    void serve_waiting(Segment& segment);
+    void fail_waiting(Segment& segment, const Error& error);
+
+    // ---- container_segments.cc
+    Result<AttributeValues> prepare_attributes(Segment& segment, const std::vector<AttributeUpdate>& updates);
+    static void publish_attributes(Segment& segment, const AttributeValues& values);
+    Result<std::int64_t> start_merge(const std::string& target, const std::string& source,
+                                     const std::vector<AttributeUpdate>& updates);
+    void start_seal(Segment& segment);
+    void publish_seal(Segment& segment);
+    void publish_gone(Segment* segment, bool merged);
+    void publish_truncate(Segment& segment, std::uint64_t start);
+    void drop_bytes(const Extent& extent);
+
+    // ---- container_read.cc
+    void serve(const Segment& segment, std::uint64_t offset, std::size_t max_bytes, bool waited, ReadCallback done);
+    void read_from_log(const Segment& segment, const Extent* first, std::uint64_t offset, std::size_t max_bytes,
+                       ReadCallback done);
+
+    // ---- container_recovery.cc
+    Result<> on(const CreateRecord& record) override;
+    Result<> on(const AppendRecord& record) override;
+    Result<> on(const AttributesRecord& record) override;
+    Result<> on(const SealRecord& record) override;
+    Result<> on(const TruncateRecord& record) override;
+    Result<> on(const MergeRecord& record) override;
+    Result<> on(const DeleteRecord& record) override;
+    Result<> on(const TableRecord& record) override;
+    Result<> on(const CheckpointBeginRecord& record) override;
+    Result<> on(const CheckpointSegmentRecord& record) override;
+    Result<> on(const CheckpointEndRecord& record) override;
+    Result<> on(const RelocateRecord& record) override;
+    Segment& replayed(SegmentId segment);
+    wal::LogAddress replay_address(std::size_t position) const;
+    void maybe_checkpoint();
+    void write_checkpoint();
+    void advance_truncation();
+    void carry_forward(LogSequence wanted);
+    void carry_next();
+    void publish_relocated(const FrameEvent& event, const PendingFrame& frame, const wal::Appended& where);
+    void put_relocated(SegmentId segment, const Extent& extent, const bytes::Slice& data);
+
+    ContainerOptions options_;
+    FrameCache cache_;
+    FramePipeline pipeline_;
+    Tables tables_;
+    absl::flat_hash_map<std::string, Segment*, NameHash, std::equal_to<>> by_name_;
+    absl::flat_hash_map<SegmentId, std::unique_ptr<Segment>> segments_;
+    std::vector<std::unique_ptr<Segment>> unused_;  // gone, but append sessions still point to them
+    std::deque<std::string> merged_names_;          // the last ones, to answer repeated merges
+    absl::flat_hash_map<std::string, int, NameHash, std::equal_to<>> merged_;
+    std::uint64_t next_segment_ = 1;
+
+    std::deque<Work> queue_;
+    std::size_t batch_progress_ = 0;  // requests of the front batch that are done
+    bool processing_ = false;
+    bool log_full_ = false;
+
+    std::vector<AppendOutcome> collected_;
+    std::uint64_t collected_dropped_ = 0;
+    AppendSink* collected_sink_ = nullptr;
+    std::vector<Segment*> touched_;
+
+    absl::flat_hash_map<std::uint64_t, Segment*> waiting_reads_;
+    std::uint64_t last_read_ = 0;
+
+    LogUsage usage_;
+    LogSequence checkpoint_;  // frame of the newest durable checkpoint's begin; 0: none
+    bool checkpoint_running_ = false;
+    std::uint64_t log_bytes_since_checkpoint_ = 0;
+    std::uint64_t log_bytes_ = 0;
+    LogSequence wanted_;  // what the log asked to be free
+    struct Carry {
+        SegmentId segment;
+        Extent extent;
+    };
+    std::deque<Carry> carry_;
+    bool carrying_ = false;
+
+    // Replay.
+    wal::Appended replay_where_;
+    std::int64_t replay_wall_ms_ = 0;
+    std::uint64_t replay_frames_ = 0;
+    bool complete_ = false;       // the state is whole: from the first frame, or from a checkpoint
+    bool in_checkpoint_ = false;  // reading the first one after a truncation
+    absl::flat_hash_map<SegmentId, bool> named_;
+
+    runtime::Callback<Error> on_failure_;
+    runtime::Task stopped_;
+    bool started_ = false;
+    bool stopping_ = false;
+    bool failed_ = false;
+    ContainerStats counters_;
+};
+
+}  // namespace millrace::container

@@ -1,0 +1,132 @@
+// Publication: a frame is durable, so its operations become state, readers wake, and writers are acknowledged: one
+// step.
+#include "base/log.h"
+#include "container/container_impl.h"
+
+namespace millrace::container {
+
+void SegmentContainer::Impl::on_durable(PendingFrame& frame, const wal::Appended* where) {
+    if (where != nullptr) {
+        usage_.frame(where->payload.file, where->sequence);
+        log_bytes_ += frame.payload_size;
+        log_bytes_since_checkpoint_ += frame.payload_size;
+        ++counters_.frames;
+    }
+    for (FrameEvent& event : frame.events) {
+        switch (event.kind) {
+            case FrameEvent::Kind::kAppend:
+                publish_append(event, frame, *where);
+                break;
+            case FrameEvent::Kind::kOutcome:
+                give(event.outcome, 0);
+                break;
+            case FrameEvent::Kind::kDropped:
+                give(event.outcome, event.outcome.bytes);
+                break;
+            case FrameEvent::Kind::kRelocated:
+                publish_relocated(event, frame, *where);
+                break;
+            case FrameEvent::Kind::kTask:
+                give_collected();
+                frame.tasks[event.task](nullptr);
+                break;
+        }
+    }
+    give_collected();
+    wake_readers();
+    if (where != nullptr) maybe_checkpoint();
+}
+
+void SegmentContainer::Impl::publish_append(FrameEvent& event, const PendingFrame& frame, const wal::Appended& where) {
+    Segment& segment = *event.segment;
+    AppendSession& session = *event.outcome.session;
+    if (event.size > 0) {
+        std::size_t in_payload = event.slab_offset - (frame.begin + wal::kHeaderRoom);
+        Extent extent{event.offset, event.size, event.slab_offset, frame.slab_id, where.payload.plus(in_payload)};
+        segment.index.add(extent);
+        usage_.add(extent.address.file, extent.size);
+        segment.durable.length = event.offset + event.size;
+        if (!segment.touched && !segment.waiting.empty()) {
+            segment.touched = true;
+            touched_.push_back(&segment);
+        }
+    }
+    segment.last_modified_ms = frame.wall_ms;
+    event.writer->durable = event.outcome.event_number;
+    std::int64_t& count = segment.event_count->durable;
+    count = count == kNullAttribute ? event.event_count : count + event.event_count;
+    ++counters_.appends;
+    counters_.events += static_cast<std::uint64_t>(event.event_count);
+    counters_.append_bytes += event.size;
+
+    event.outcome.previous_event_number = session.last_acked;
+    session.last_acked = event.outcome.event_number;
+    give(event.outcome, 0);
+}
+
+void SegmentContainer::Impl::give(const AppendOutcome& outcome, std::uint64_t dropped_bytes) {
+    AppendSink* sink = outcome.session->sink;
+    if (sink != collected_sink_) give_collected();
+    collected_sink_ = sink;
+    collected_dropped_ += dropped_bytes;
+    if (dropped_bytes == 0) collected_.push_back(outcome);
+}
+
+void SegmentContainer::Impl::give_collected() {
+    if (collected_sink_ == nullptr) return;
+    AppendSink* sink = std::exchange(collected_sink_, nullptr);
+    sink->on_outcomes(collected_, std::exchange(collected_dropped_, 0));
+    collected_.clear();
+}
+
+void SegmentContainer::Impl::on_place_free() { process(); }
+
+void SegmentContainer::Impl::on_log_failed(const Error& error) {
+    if (failed_) return;
+    failed_ = true;
+    log::error("container {} stops: its log failed: {}", id.value(), error.to_string());
+    Error closed(Errc::kClosed, "the container has failed");
+    pipeline_.fail_all(closed);
+    for (auto& work : queue_) {
+        if (auto* waiting = std::get_if<Control>(&work)) waiting->run(&closed);
+    }
+    queue_.clear();
+    for (auto& [segment_id, segment] : segments_) fail_waiting(*segment, closed);
+    if (on_failure_) on_failure_(error);
+}
+
+void SegmentContainer::Impl::wake_readers() {
+    // Replies may make new requests: work on what was touched by now.
+    std::vector<Segment*> touched = std::exchange(touched_, {});
+    for (Segment* segment : touched) {
+        segment->touched = false;
+        serve_waiting(*segment);
+    }
+}
+
+void SegmentContainer::Impl::serve_waiting(Segment& segment) {
+    std::vector<WaitingRead> ready;
+    std::erase_if(segment.waiting, [&](WaitingRead& read) {
+        if (static_cast<std::uint64_t>(read.offset) >= segment.durable.length) return false;
+        ready.push_back(std::move(read));
+        return true;
+    });
+    for (WaitingRead& read : ready) {
+        waiting_reads_.erase(read.id.value());
+        if (static_cast<std::uint64_t>(read.offset) < segment.durable.start) {
+            read.done(fail(Error(Errc::kTruncated, static_cast<std::int64_t>(segment.durable.start))));
+            continue;
+        }
+        serve(segment, static_cast<std::uint64_t>(read.offset), read.max_bytes, true, std::move(read.done));
+    }
+}
+
+void SegmentContainer::Impl::fail_waiting(Segment& segment, const Error& error) {
+    std::vector<WaitingRead> waiting = std::exchange(segment.waiting, {});
+    for (WaitingRead& read : waiting) {
+        waiting_reads_.erase(read.id.value());
+        read.done(fail(error));
+    }
+}
+
+}  // namespace millrace::container

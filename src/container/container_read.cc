@@ -1,0 +1,118 @@
+// Reads: from memory while the frames last, else from the log; at the tail they wait.
+#include <fmt/format.h>
+
+#include "container/container_impl.h"
+
+namespace millrace::container {
+namespace {
+
+// One read of the log covers neighbouring extents of a segment as long as not too much of others lies between them.
+constexpr std::uint64_t kMaxLogRead = 4ULL << 20;
+constexpr std::uint64_t kMaxLogGap = 256ULL << 10;
+
+}  // namespace
+
+ReadId SegmentContainer::Impl::read(std::string_view name, std::int64_t offset, std::size_t max_bytes,
+                                    ReadCallback done) {
+    if (failed_ || stopping_) {
+        done(fail(Errc::kClosed));
+        return {};
+    }
+    auto found = by_name_.find(name);
+    if (found == by_name_.end() || !found->second->exists) {
+        done(fail(missing(name)));
+        return {};
+    }
+    Segment& segment = *found->second;
+    const SegmentState& state = segment.durable;
+    auto length = static_cast<std::int64_t>(state.length);
+    max_bytes = std::min(max_bytes, options_.max_read_bytes);
+    if (offset < 0 || (offset > length && state.sealed)) {
+        done(fail(Errc::kInvalidArgument, fmt::format("read at {} of a segment of {}", offset, length)));
+        return {};
+    }
+    if (offset < static_cast<std::int64_t>(state.start)) {
+        done(fail(Error(Errc::kTruncated, static_cast<std::int64_t>(state.start))));
+        return {};
+    }
+    if (offset < length) {
+        serve(segment, static_cast<std::uint64_t>(offset), max_bytes, false, std::move(done));
+        return {};
+    }
+    if (state.sealed) {
+        done(ReadResult{{}, false, true});
+        return {};
+    }
+    ReadId read_id(++last_read_);
+    segment.waiting.push_back({read_id, offset, max_bytes, std::move(done)});
+    waiting_reads_.emplace(read_id.value(), &segment);
+    return read_id;
+}
+
+void SegmentContainer::Impl::cancel_read(ReadId read_id) {
+    auto found = waiting_reads_.find(read_id.value());
+    if (found == waiting_reads_.end()) return;
+    std::erase_if(found->second->waiting, [&](const WaitingRead& read) { return read.id == read_id; });
+    waiting_reads_.erase(found);
+}
+
+// `offset` lies within the durable bytes.
+void SegmentContainer::Impl::serve(const Segment& segment, std::uint64_t offset, std::size_t max_bytes, bool waited,
+                                   ReadCallback done) {
+    ReadResult result;
+    const Extent* extent = segment.index.find(offset);
+    if (extent != segment.index.end() && !cache_.holds(extent->slab)) {
+        return read_from_log(segment, extent, offset, max_bytes, std::move(done));
+    }
+    std::uint64_t at = offset;
+    bool all_in_memory = true;
+    for (; extent != segment.index.end() && result.data.size() < max_bytes; ++extent) {
+        bytes::SlabRef slab = cache_.find(extent->slab);
+        if (!slab) {
+            all_in_memory = false;
+            break;
+        }
+        std::uint64_t skipped = at - extent->offset;
+        std::size_t taken = std::min<std::uint64_t>(extent->size - skipped, max_bytes - result.data.size());
+        result.data.append(bytes::Slice(std::move(slab), extent->slab_offset + skipped, taken));
+        at += taken;
+    }
+    if (result.data.empty()) return done(fail(Errc::kCorrupt, "the segment's index has a hole"));
+    bool filled = result.data.size() == max_bytes;
+    bool at_end = at == segment.durable.length;
+    result.at_tail = waited || (all_in_memory && !filled && at_end && !segment.durable.sealed);
+    result.end_of_segment = !waited && all_in_memory && !filled && at_end && segment.durable.sealed;
+    done(std::move(result));
+}
+
+void SegmentContainer::Impl::read_from_log(const Segment& segment, const Extent* first, std::uint64_t offset,
+                                           std::size_t max_bytes, ReadCallback done) {
+    struct Piece {
+        std::uint64_t position;  // within what is read
+        std::size_t size;
+    };
+    std::vector<Piece> pieces;
+    std::uint64_t skipped = offset - first->offset;
+    wal::LogAddress begin = first->address.plus(skipped);
+    std::uint64_t end = begin.offset;
+    std::size_t total = 0;
+    for (const Extent* extent = first; extent != segment.index.end() && total < max_bytes; ++extent) {
+        std::uint64_t from = extent->address.offset + (extent == first ? skipped : 0);
+        std::size_t size = std::min<std::uint64_t>(extent->size - (extent == first ? skipped : 0), max_bytes - total);
+        bool near = extent == first || (extent->address.file == begin.file && from >= end && from - end <= kMaxLogGap &&
+                                        from + size - begin.offset <= kMaxLogRead);
+        if (!near || (extent != first && cache_.holds(extent->slab))) break;
+        pieces.push_back({from - begin.offset, size});
+        end = from + size;
+        total += size;
+    }
+    auto deliver = [pieces = std::move(pieces), done = std::move(done)](Result<bytes::Slice> read) mutable {
+        if (!read) return done(fail(std::move(read.error())));
+        ReadResult result;
+        for (const Piece& piece : pieces) result.data.append(read->sub(piece.position, piece.size));
+        done(std::move(result));
+    };
+    pipeline_.log()->read(begin, end - begin.offset, std::move(deliver));
+}
+
+}  // namespace millrace::container

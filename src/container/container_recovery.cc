@@ -1,0 +1,342 @@
+// Replay of the log, checkpoints that let it be truncated, and carrying living bytes forward when a few of them hold a
+// file back.
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "base/units.h"
+#include "container/container_impl.h"
+
+namespace millrace::container {
+namespace {
+constexpr std::uint64_t kMaxCarried = 64ULL
+                                      << 20;  // bytes carried forward at a time; more than that is not a laggard's rest
+constexpr std::size_t kCheckpointRecord = 256 << 10;
+constexpr std::size_t kCheckpointAttributes = 4096;
+}  // namespace
+
+// ---- replay ----
+
+Result<> SegmentContainer::Impl::replay(const wal::Appended& where, bytes::ByteSpan payload) {
+    if (replay_frames_++ == 0) complete_ = where.sequence == LogSequence(1);
+    replay_where_ = where;
+    if (payload.size() >= kPayloadHeader) replay_wall_ms_ = bytes::load_le<std::int64_t>(payload.data() + 8);
+    usage_.frame(where.payload.file, where.sequence);
+    auto header = decode_payload(payload, *this);
+    if (!header) {
+        return fail(Error(header.error().code(),
+                          fmt::format("container {}, frame {} in journal file {}: {}", id.value(),
+                                      where.sequence.value(), where.payload.file, header.error().message())));
+    }
+    log_bytes_ += payload.size();
+    return {};
+}
+
+Result<> SegmentContainer::Impl::finish_recovery() {
+    if (replay_frames_ > 0 && (!complete_ || in_checkpoint_)) {
+        return fail(Errc::kCorrupt,
+                    fmt::format("container {}: the log was truncated, but it holds no complete checkpoint; restore the "
+                                "data directory from a copy",
+                                id.value()));
+    }
+    for (auto& [segment_id, segment] : segments_) {
+        segment->pending = segment->durable;
+        for (auto& [key, entry] : segment->attributes) entry.pending = entry.durable;
+        if (segment->attributes.contains(kEventCount)) segment->event_count = &segment->attribute(kEventCount);
+    }
+    named_.clear();
+    return {};
+}
+
+Segment& SegmentContainer::Impl::replayed(SegmentId segment_id) {
+    std::unique_ptr<Segment>& segment = segments_[segment_id];
+    if (!segment) segment = std::make_unique<Segment>(segment_id, std::string());
+    return *segment;
+}
+
+wal::LogAddress SegmentContainer::Impl::replay_address(std::size_t position) const {
+    return replay_where_.payload.plus(position);
+}
+
+Result<> SegmentContainer::Impl::on(const CreateRecord& record) {
+    Segment& segment = replayed(record.id);
+    segment.name = record.name;
+    segment.transient = record.transient;
+    segment.exists = true;
+    segment.last_modified_ms = record.created_ms;
+    publish_attributes(segment, record.attributes);
+    by_name_[record.name] = &segment;
+    next_segment_ = std::max(next_segment_, record.id.value() + 1);
+    return {};
+}
+
+Result<> SegmentContainer::Impl::on(const AppendRecord& record) {
+    Segment& segment = replayed(record.id);
+    if (complete_ && record.offset != segment.durable.length) {
+        return fail(Errc::kCorrupt,
+                    fmt::format("append at {} to a segment of {} bytes", record.offset, segment.durable.length));
+    }
+    if (record.data_size > 0 && record.offset + record.data_size > segment.durable.start) {
+        Extent extent{record.offset, record.data_size, 0, 0, replay_address(record.data_position)};
+        Extent replaced;
+        if (!segment.index.put(extent, &replaced)) return fail(Errc::kCorrupt, "appends overlap");
+        drop_bytes(replaced);
+        usage_.add(extent.address.file, extent.size);
+    }
+    segment.durable.length = std::max(segment.durable.length, record.offset + record.data_size);
+    segment.last_modified_ms = replay_wall_ms_;
+    if (record.has_writer) segment.attribute(record.writer).durable = record.event_number;
+    std::int64_t& count = segment.attribute(kEventCount).durable;
+    count = count == kNullAttribute ? record.event_count : count + record.event_count;
+    return {};
+}
+
+Result<> SegmentContainer::Impl::on(const AttributesRecord& record) {
+    publish_attributes(replayed(record.id), record.values);
+    return {};
+}
+
+Result<> SegmentContainer::Impl::on(const SealRecord& record) {
+    replayed(record.id).durable.sealed = true;
+    return {};
+}
+
+Result<> SegmentContainer::Impl::on(const TruncateRecord& record) {
+    Segment& segment = replayed(record.id);
+    segment.durable.start = std::max(segment.durable.start, record.start);
+    segment.index.drop_below(segment.durable.start, [this](const Extent& extent) { drop_bytes(extent); });
+    return {};
+}
+
+Result<> SegmentContainer::Impl::on(const MergeRecord& record) {
+    Segment& target = replayed(record.target);
+    Segment& source = replayed(record.source);
+    target.index.splice(source.index, record.target_offset);
+    target.durable.length = std::max(target.durable.length, record.target_offset + record.source_size);
+    target.last_modified_ms = replay_wall_ms_;
+    publish_attributes(target, record.attributes);
+    publish_gone(&source, true);
+    return {};
+}
+
+Result<> SegmentContainer::Impl::on(const DeleteRecord& record) {
+    publish_gone(&replayed(record.id), false);
+    return {};
+}
+
+Result<> SegmentContainer::Impl::on(const TableRecord& record) {
+    // A complete state's checkpoint repeats what is known; before the first checkpoint of a truncated log nothing is.
+    tables_.apply(record);
+    return {};
+}
+
+// From here to the end of the checkpoint: only for a log that was truncated, see docs/formats/container-log.md.
+Result<> SegmentContainer::Impl::on(const CheckpointBeginRecord& record) {
+    next_segment_ = std::max(next_segment_, record.next_segment);
+    tables_.set_next_version(record.next_version);
+    if (!complete_) {
+        in_checkpoint_ = true;
+        by_name_.clear();
+        tables_.clear();
+        named_.clear();
+    }
+    checkpoint_ = replay_where_.sequence;
+    return {};
+}
+
+Result<> SegmentContainer::Impl::on(const CheckpointSegmentRecord& record) {
+    if (!in_checkpoint_) return {};
+    Segment& segment = replayed(record.id);
+    segment.name = record.name;
+    segment.transient = record.transient;
+    segment.exists = true;
+    segment.durable.length = record.length;
+    segment.durable.start = record.start;
+    segment.durable.sealed = record.sealed;
+    segment.last_modified_ms = record.last_modified_ms;
+    segment.attributes.clear();
+    publish_attributes(segment, record.attributes);
+    segment.index.drop_below(record.start, [this](const Extent& extent) { drop_bytes(extent); });
+    by_name_[record.name] = &segment;
+    named_[record.id] = true;
+    return {};
+}
+
+Result<> SegmentContainer::Impl::on(const CheckpointEndRecord&) {
+    if (!in_checkpoint_) return {};
+    in_checkpoint_ = false;
+    complete_ = true;
+    std::vector<SegmentId> dead;
+    for (auto& [segment_id, segment] : segments_) {
+        if (!named_.contains(segment_id)) dead.push_back(segment_id);
+    }
+    for (SegmentId segment_id : dead) {
+        segments_[segment_id]->index.clear([this](const Extent& extent) { drop_bytes(extent); });
+        segments_.erase(segment_id);
+    }
+    for (auto& [segment_id, segment] : segments_) {
+        std::uint64_t at = segment->durable.start;
+        for (const Extent& extent : segment->index) {
+            if (extent.offset > at) break;
+            at = extent.end();
+        }
+        if (at < segment->durable.length) {
+            return fail(Errc::kCorrupt, fmt::format("segment {} lacks its bytes from {} to {}", segment->name, at,
+                                                    segment->durable.length));
+        }
+    }
+    return {};
+}
+
+Result<> SegmentContainer::Impl::on(const RelocateRecord& record) {
+    auto found = segments_.find(record.id);
+    // Deleted before the relocation reached the log, or truncated away meanwhile.
+    if (complete_ && found == segments_.end()) return {};
+    Segment& segment = replayed(record.id);
+    if (record.offset + record.data_size <= segment.durable.start) return {};
+    Extent extent{record.offset, record.data_size, 0, 0, replay_address(record.data_position)};
+    Extent replaced;
+    if (!segment.index.put(extent, &replaced)) return fail(Errc::kCorrupt, "a relocation overlaps other bytes");
+    drop_bytes(replaced);
+    usage_.add(extent.address.file, extent.size);
+    return {};
+}
+
+// ---- checkpoints ----
+
+void SegmentContainer::Impl::maybe_checkpoint() {
+    if (checkpoint_running_ || failed_ || stopping_ || !started_) return;
+    bool asked = wanted_ > checkpoint_ && wanted_.value() != 0;
+    if (!asked && log_bytes_since_checkpoint_ < options_.checkpoint_log_bytes) {
+        if (wanted_.value() != 0) carry_forward(wanted_);
+        return;
+    }
+    write_checkpoint();
+}
+
+// Pending state: at this place of the log everything before it will have been applied.
+void SegmentContainer::Impl::write_checkpoint() {
+    checkpoint_running_ = true;
+    log_bytes_since_checkpoint_ = 0;
+    auto first = std::make_shared<LogSequence>();
+    pipeline_.put(CheckpointBeginRecord{next_segment_, tables_.next_version()});
+    *first = pipeline_.current_sequence();
+    for (const auto& [name, segment] : by_name_) {
+        if (segment->pending.gone) continue;
+        CheckpointSegmentRecord record{segment->id,
+                                       name,
+                                       segment->transient,
+                                       segment->pending.sealed,
+                                       segment->pending.length,
+                                       segment->pending.start,
+                                       segment->last_modified_ms,
+                                       {}};
+        AttributesRecord more{segment->id, {}};
+        for (const auto& [key, entry] : segment->attributes) {
+            if (entry.pending == kNullAttribute) continue;
+            auto& values = record.attributes.size() < kCheckpointAttributes ? record.attributes : more.values;
+            values.emplace_back(key, entry.pending);
+        }
+        pipeline_.put(record);
+        if (!more.values.empty()) pipeline_.put(more);
+    }
+    tables_.checkpoint(kCheckpointRecord, [this](const TableRecord& record) { pipeline_.put(record); });
+    pipeline_.put(CheckpointEndRecord{});
+    after_commit([this, first](const Error* error) {
+        if (error != nullptr) return;
+        checkpoint_running_ = false;
+        checkpoint_ = *first;
+        advance_truncation();
+        if (wanted_.value() != 0) carry_forward(wanted_);
+    });
+}
+
+void SegmentContainer::Impl::advance_truncation() {
+    if (checkpoint_.value() == 0) return;
+    LogSequence first_kept = std::min(checkpoint_, usage_.first_needed().value_or(checkpoint_));
+    usage_.truncated(first_kept);
+    pipeline_.log()->truncate(first_kept);
+    if (wanted_.value() != 0 && first_kept >= wanted_) wanted_ = LogSequence(0);
+}
+
+// ---- carrying forward ----
+
+// The living bytes below `wanted`, when they are few: read and logged again, so that their files can be recycled.
+void SegmentContainer::Impl::carry_forward(LogSequence wanted) {
+    if (carrying_ || failed_ || stopping_ || checkpoint_ < wanted) return;
+    std::uint64_t bytes = 0;
+    std::uint64_t last_file = 0;
+    const auto& files = usage_.files();
+    for (std::size_t i = 0; i + 1 < files.size() && files[i + 1].first <= wanted; ++i) {
+        bytes += files[i].live_bytes;
+        last_file = files[i].file;
+    }
+    if (bytes == 0) return advance_truncation();
+    if (bytes > kMaxCarried) return;  // not a laggard: the space is really in use
+    for (const auto& [segment_id, segment] : segments_) {
+        for (const Extent& extent : segment->index) {
+            if (extent.address.file <= last_file) carry_.push_back({segment_id, extent});
+        }
+    }
+    carrying_ = true;
+    log::info("container {}: carries {} forward in the log to free its oldest files", id.value(), format_bytes(bytes));
+    carry_next();
+}
+
+void SegmentContainer::Impl::carry_next() {
+    if (failed_ || stopping_) return;
+    if (carry_.empty()) {
+        carrying_ = false;
+        after_commit([this](const Error* error) {
+            if (error == nullptr) advance_truncation();
+        });
+        return;
+    }
+    Carry next = carry_.front();
+    carry_.pop_front();
+    pipeline_.log()->read(next.extent.address, next.extent.size, [this, next](Result<bytes::Slice> data) {
+        if (!data) {
+            log::error("container {}: cannot carry bytes forward: {}", id.value(), data.error().to_string());
+            carrying_ = false;
+            carry_.clear();
+            return;
+        }
+        put_relocated(next.segment, next.extent, *data);
+        carry_next();
+    });
+}
+
+void SegmentContainer::Impl::put_relocated(SegmentId segment_id, const Extent& extent, const bytes::Slice& data) {
+    auto found = segments_.find(segment_id);
+    if (found == segments_.end() || found->second->pending.gone || extent.end() <= found->second->pending.start) return;
+    RelocateRecord record{segment_id, extent.offset, extent.size, 0};
+    std::size_t slab_offset = 0;
+    constexpr std::size_t kHead = kRecordHeader + kRelocateFixed;
+    std::uint8_t* at = pipeline_.put(kHead + extent.size, &slab_offset);
+    at += encode_relocate_head(record, at);
+    std::memcpy(at, data.data(), data.size());
+    // Its place in the log is known when its frame is durable: the event finds the segment again, it may be gone by
+    // then.
+    FrameEvent& event = pipeline_.event();
+    event.kind = FrameEvent::Kind::kRelocated;
+    event.relocated = segment_id;
+    event.offset = extent.offset;
+    event.size = extent.size;
+    event.slab_offset = static_cast<std::uint32_t>(slab_offset + kHead);
+}
+
+void SegmentContainer::Impl::publish_relocated(const FrameEvent& event, const PendingFrame& frame,
+                                               const wal::Appended& where) {
+    auto found = segments_.find(event.relocated);
+    if (found == segments_.end() || event.offset + event.size <= found->second->durable.start) return;
+    std::size_t in_payload = event.slab_offset - (frame.begin + wal::kHeaderRoom);
+    Extent moved{event.offset, event.size, event.slab_offset, frame.slab_id, where.payload.plus(in_payload)};
+    Extent replaced;
+    if (!found->second->index.put(moved, &replaced)) {
+        log::error("container {}: relocated bytes do not fit their segment", id.value());
+        return;
+    }
+    drop_bytes(replaced);
+    usage_.add(moved.address.file, moved.size);
+}
+
+}  // namespace millrace::container

@@ -1,0 +1,390 @@
+// Segment operations and tables: validated against pending state when they are taken, published when they are durable.
+#include "base/assert.h"
+#include "container/container_impl.h"
+
+namespace millrace::container {
+namespace {
+
+// Session, reply and error handling that all operations share: `taken` has logged the operation and `done` follows when
+// it is durable.
+template <typename T>
+CommitTask reply(SegmentContainer::Done<T> done, T value) {
+    return [done = std::move(done), value = std::move(value)](const Error* error) mutable {
+        if (error != nullptr) return done(fail(*error));
+        done(std::move(value));
+    };
+}
+
+bool is_immutable(const Uuid& id) { return id == kSegmentType || id == kAttributeIdLength; }
+
+Result<std::int64_t> updated_value(std::int64_t now, const AttributeUpdate& update) {
+    bool set = now != kNullAttribute;
+    switch (update.type) {
+        case AttributeUpdateType::kNone:
+            if (set) return fail(Errc::kBadAttribute);
+            return update.value;
+        case AttributeUpdateType::kReplace:
+            return update.value;
+        case AttributeUpdateType::kReplaceIfGreater:
+            if (set && update.value <= now) return fail(Errc::kBadAttribute);
+            return update.value;
+        case AttributeUpdateType::kAccumulate: {
+            if (!set) return update.value;
+            // Wraps, as the reference does.
+            return static_cast<std::int64_t>(static_cast<std::uint64_t>(now) +
+                                             static_cast<std::uint64_t>(update.value));
+        }
+        case AttributeUpdateType::kReplaceIfEquals:
+            if (now != update.expected) return fail(Errc::kBadAttribute);
+            return update.value;
+    }
+    return fail(Errc::kInvalidArgument, "unknown attribute update type");
+}
+
+}  // namespace
+
+// ---- create ----
+
+void SegmentContainer::Impl::create(std::string name, CreateOptions options, Done<> done) {
+    if (name.empty() || name.size() > kMaxName) {
+        return executor.post(
+            [done = std::move(done)]() mutable { done(fail(Errc::kInvalidArgument, "segment name")); });
+    }
+    control(false, [this, name = std::move(name), options, done = std::move(done)](const Error* closed) mutable {
+        if (closed != nullptr) return done(fail(*closed));
+        if (auto found = by_name_.find(name); found != by_name_.end()) {
+            Segment* segment = found->second;
+            if (segment->pending.gone) {  // its deletion is under way: again when it is done
+                segment->when_gone.emplace_back([this, name, options, done = std::move(done)]() mutable {
+                    create(std::move(name), options, std::move(done));
+                });
+                return;
+            }
+            after_commit(
+                [name, done = std::move(done)](const Error*) mutable { done(fail(Errc::kExists, std::move(name))); });
+            return;
+        }
+        SegmentId segment_id(next_segment_++);
+        auto owned = std::make_unique<Segment>(segment_id, name);
+        Segment* segment = owned.get();
+        segments_.emplace(segment_id, std::move(owned));
+        by_name_.emplace(name, segment);
+        segment->transient = options.transient;
+
+        CreateRecord record{segment_id, executor.clock().wall_millis(), name, options.transient, {}};
+        record.attributes = {{kCreationTime, record.created_ms},
+                             {kScalePolicyType, options.scale_type},
+                             {kScalePolicyRate, options.target_rate},
+                             {kRolloverSize, std::max<std::int64_t>(options.rollover_bytes, 0)},
+                             {kSegmentType, options.transient ? 0x80 : 0}};
+        for (const auto& [key, value] : record.attributes) segment->attribute(key).pending = value;
+        pipeline_.put(record);
+        after_commit([segment, record = std::move(record), done = std::move(done)](const Error* error) mutable {
+            if (error != nullptr) return done(fail(*error));
+            segment->exists = true;
+            segment->last_modified_ms = record.created_ms;
+            publish_attributes(*segment, record.attributes);
+            done({});
+        });
+    });
+}
+
+// ---- seal, truncate, delete ----
+
+void SegmentContainer::Impl::start_seal(Segment& segment) {
+    segment.pending.sealed = true;
+    pipeline_.put(SealRecord{segment.id});
+    after_commit([this, segment = &segment](const Error* error) {
+        if (error == nullptr) publish_seal(*segment);
+    });
+}
+
+void SegmentContainer::Impl::publish_seal(Segment& segment) {
+    segment.durable.sealed = true;
+    segment.last_modified_ms = executor.clock().wall_millis();
+    serve_waiting(segment);
+    fail_waiting(segment, Errc::kSealed);
+}
+
+void SegmentContainer::Impl::seal(const std::string& name, Done<std::int64_t> done) {
+    control(true, [this, name, done = std::move(done)](const Error* closed) mutable {
+        if (closed != nullptr) return done(fail(*closed));
+        Segment* segment = find_pending(name);
+        if (segment == nullptr || segment->pending.sealed) {
+            Error error = segment == nullptr ? missing(name) : Error(Errc::kSealed, name);
+            after_commit([error = std::move(error), done = std::move(done)](const Error*) mutable {
+                done(fail(std::move(error)));
+            });
+            return;
+        }
+        start_seal(*segment);
+        after_commit(reply<std::int64_t>(std::move(done), static_cast<std::int64_t>(segment->pending.length)));
+    });
+}
+
+void SegmentContainer::Impl::truncate(const std::string& name, std::int64_t offset, Done<> done) {
+    control(true, [this, name, offset, done = std::move(done)](const Error* closed) mutable {
+        if (closed != nullptr) return done(fail(*closed));
+        Segment* segment = find_pending(name);
+        if (segment == nullptr) {
+            after_commit([error = missing(name), done = std::move(done)](const Error*) mutable {
+                done(fail(std::move(error)));
+            });
+            return;
+        }
+        auto start = static_cast<std::int64_t>(segment->pending.start);
+        if (offset < start || offset > static_cast<std::int64_t>(segment->pending.length)) {
+            after_commit(
+                [start, done = std::move(done)](const Error*) mutable { done(fail(Error(Errc::kTruncated, start))); });
+            return;
+        }
+        if (offset != start) {
+            segment->pending.start = static_cast<std::uint64_t>(offset);
+            pipeline_.put(TruncateRecord{segment->id, segment->pending.start});
+        }
+        after_commit(
+            [this, segment, start = segment->pending.start, done = std::move(done)](const Error* error) mutable {
+                if (error != nullptr) return done(fail(*error));
+                publish_truncate(*segment, start);
+                done({});
+            });
+    });
+}
+
+void SegmentContainer::Impl::publish_truncate(Segment& segment, std::uint64_t start) {
+    if (start <= segment.durable.start) return;
+    segment.durable.start = start;
+    segment.last_modified_ms = executor.clock().wall_millis();
+    segment.index.drop_below(start, [this](const Extent& extent) { drop_bytes(extent); });
+    // Nobody may wait below the start: a reader that asked for bytes beyond the length of then is told now.
+    std::vector<WaitingRead> late;
+    std::erase_if(segment.waiting, [&](WaitingRead& read) {
+        if (static_cast<std::uint64_t>(read.offset) >= start) return false;
+        late.push_back(std::move(read));
+        return true;
+    });
+    for (WaitingRead& read : late) {
+        waiting_reads_.erase(read.id.value());
+        read.done(fail(Error(Errc::kTruncated, static_cast<std::int64_t>(start))));
+    }
+}
+
+void SegmentContainer::Impl::drop_bytes(const Extent& extent) { usage_.remove(extent.address.file, extent.size); }
+
+void SegmentContainer::Impl::remove(const std::string& name, Done<> done) {
+    control(true, [this, name, done = std::move(done)](const Error* closed) mutable {
+        if (closed != nullptr) return done(fail(*closed));
+        Segment* segment = find_pending(name);
+        if (segment == nullptr) {
+            after_commit(
+                [name, done = std::move(done)](const Error*) mutable { done(fail(Errc::kNotFound, std::move(name))); });
+            return;
+        }
+        segment->pending.gone = true;
+        pipeline_.put(DeleteRecord{segment->id});
+        after_commit([this, segment, done = std::move(done)](const Error* error) mutable {
+            if (error != nullptr) return done(fail(*error));
+            publish_gone(segment, false);
+            done({});
+        });
+    });
+}
+
+void SegmentContainer::Impl::publish_gone(Segment* segment, bool merged) {
+    segment->durable.gone = true;
+    segment->exists = false;
+    segment->merged = merged;
+    by_name_.erase(segment->name);
+    segment->index.clear([this](const Extent& extent) { drop_bytes(extent); });
+    fail_waiting(*segment, merged ? Error(Errc::kMerged) : Error(Errc::kNotFound));
+    if (merged) {
+        constexpr std::size_t kRemembered = 10'000;
+        merged_names_.push_back(segment->name);
+        ++merged_[segment->name];
+        if (merged_names_.size() > kRemembered) {
+            if (--merged_[merged_names_.front()] == 0) merged_.erase(merged_names_.front());
+            merged_names_.pop_front();
+        }
+    }
+    std::vector<runtime::Task> waiting = std::exchange(segment->when_gone, {});
+    std::erase(touched_, segment);
+    auto owned = segments_.extract(segment->id);
+    if (segment->sessions > 0) unused_.push_back(std::move(owned.mapped()));
+    for (runtime::Task& task : waiting) executor.post(std::move(task));
+}
+
+// ---- merge ----
+
+// Logs the merge; the result is the end of the merged data in the target. Publication follows by itself.
+Result<std::int64_t> SegmentContainer::Impl::start_merge(const std::string& target_name, const std::string& source_name,
+                                                         const std::vector<AttributeUpdate>& updates) {
+    Segment* source = find_pending(source_name);
+    Segment* target = find_pending(target_name);
+    if (source == nullptr) {
+        if (target != nullptr && merged_.contains(source_name))
+            return static_cast<std::int64_t>(target->pending.length);
+        return fail(Errc::kNotFound, source_name);
+    }
+    if (target == nullptr) return fail(Errc::kNotFound, target_name);
+    if (source->pending.start > 0)
+        return fail(Error(Errc::kTruncated, static_cast<std::int64_t>(source->pending.start)));
+    if (!source->pending.sealed) start_seal(*source);
+    if (target->pending.sealed) return fail(Errc::kSealed, target_name);
+    auto attributes = prepare_attributes(*target, updates);
+    if (!attributes) return std::unexpected(attributes.error());
+
+    MergeRecord record{target->id, source->id, target->pending.length, source->pending.length, std::move(*attributes)};
+    target->pending.length += source->pending.length;
+    source->pending.gone = true;
+    pipeline_.put(record);
+    after_commit([this, target, source, record = std::move(record)](const Error* error) {
+        if (error != nullptr) return;
+        target->index.splice(source->index, record.target_offset);
+        target->durable.length = record.target_offset + record.source_size;
+        target->last_modified_ms = executor.clock().wall_millis();
+        publish_attributes(*target, record.attributes);
+        publish_gone(source, true);
+        serve_waiting(*target);
+    });
+    return static_cast<std::int64_t>(target->pending.length);
+}
+
+void SegmentContainer::Impl::merge(const std::string& target, const std::string& source,
+                                   std::vector<AttributeUpdate> updates, Done<std::int64_t> done) {
+    control(false,
+            [this, target, source, updates = std::move(updates), done = std::move(done)](const Error* closed) mutable {
+                if (closed != nullptr) return done(fail(*closed));
+                auto end = start_merge(target, source, updates);
+                after_commit([end = std::move(end), done = std::move(done)](const Error* error) mutable {
+                    if (error != nullptr) return done(fail(*error));
+                    done(std::move(end));
+                });
+            });
+}
+
+void SegmentContainer::Impl::merge_batch(const std::string& target, const std::vector<std::string>& sources,
+                                         Done<std::vector<std::int64_t>> done) {
+    control(false, [this, target, sources, done = std::move(done)](const Error* closed) mutable {
+        if (closed != nullptr) return done(fail(*closed));
+        Result<std::vector<std::int64_t>> ends;
+        Segment* into = find_pending(target);
+        if (into == nullptr) ends = fail(Errc::kNotFound, target);
+        for (const std::string& source : sources) {
+            if (!ends) break;
+            auto end = start_merge(target, source, {});
+            if (!end && end.error() == Errc::kNotFound) end = static_cast<std::int64_t>(into->pending.length);
+            if (end)
+                ends->push_back(*end);
+            else
+                ends = fail(end.error());
+        }
+        after_commit([ends = std::move(ends), done = std::move(done)](const Error* error) mutable {
+            if (error != nullptr) return done(fail(*error));
+            done(std::move(ends));
+        });
+    });
+}
+
+// ---- attributes ----
+
+// Checks all updates against pending values, then sets them: all or none.
+Result<AttributeValues> SegmentContainer::Impl::prepare_attributes(Segment& segment,
+                                                                   const std::vector<AttributeUpdate>& updates) {
+    AttributeValues values;
+    for (const AttributeUpdate& update : updates) {
+        if (is_immutable(update.id)) return fail(Errc::kInvalidArgument, "this attribute cannot be changed");
+        std::int64_t now = kNullAttribute;
+        auto found = segment.attributes.find(update.id);
+        if (found != segment.attributes.end()) now = found->second.pending;
+        for (const auto& [key, value] : values) {
+            if (key == update.id) now = value;
+        }
+        auto value = updated_value(now, update);
+        if (!value) return std::unexpected(value.error());
+        values.emplace_back(update.id, *value);
+    }
+    for (const auto& [key, value] : values) segment.attribute(key).pending = value;
+    return values;
+}
+
+void SegmentContainer::Impl::publish_attributes(Segment& segment, const AttributeValues& values) {
+    for (const auto& [key, value] : values) segment.attribute(key).durable = value;
+}
+
+void SegmentContainer::Impl::update_attributes(const std::string& name, std::vector<AttributeUpdate> updates,
+                                               Done<> done) {
+    control(false, [this, name, updates = std::move(updates), done = std::move(done)](const Error* closed) mutable {
+        if (closed != nullptr) return done(fail(*closed));
+        Segment* segment = find_pending(name);
+        Result<AttributeValues> values;
+        if (segment == nullptr)
+            values = fail(missing(name));
+        else if (segment->pending.sealed)
+            values = fail(Errc::kSealed, name);
+        else
+            values = prepare_attributes(*segment, updates);
+        if (!values) {
+            after_commit([error = values.error(), done = std::move(done)](const Error*) mutable {
+                done(fail(std::move(error)));
+            });
+            return;
+        }
+        AttributesRecord record{segment->id, std::move(*values)};
+        pipeline_.put(record);
+        after_commit([segment, record = std::move(record), done = std::move(done)](const Error* error) mutable {
+            if (error != nullptr) return done(fail(*error));
+            publish_attributes(*segment, record.values);
+            done({});
+        });
+    });
+}
+
+Result<std::int64_t> SegmentContainer::Impl::attribute(std::string_view name, const Uuid& key) const {
+    const Segment* segment = find_durable(name);
+    if (segment == nullptr) return fail(missing(name));
+    return segment->durable_attribute(key);
+}
+
+Result<SegmentInfo> SegmentContainer::Impl::info(std::string_view name) const {
+    const Segment* segment = find_durable(name);
+    if (segment == nullptr) return fail(Errc::kNotFound, std::string(name));
+    return SegmentInfo{segment->name, static_cast<std::int64_t>(segment->durable.length),
+                       static_cast<std::int64_t>(segment->durable.start), segment->durable.sealed,
+                       segment->last_modified_ms};
+}
+
+std::vector<std::string> SegmentContainer::Impl::transient_segments() const {
+    std::vector<std::string> names;
+    for (const auto& [name, segment] : by_name_) {
+        if (segment->transient) names.push_back(name);
+    }
+    return names;
+}
+
+// ---- tables ----
+
+void SegmentContainer::Impl::update_table(std::string table, std::vector<TableUpdate> updates,
+                                          Done<std::vector<std::int64_t>> done) {
+    control(true, [this, table = std::move(table), updates = std::move(updates),
+                   done = std::move(done)](const Error* closed) mutable {
+        if (closed != nullptr) return done(fail(*closed));
+        auto record = tables_.prepare(std::move(table), std::move(updates));
+        if (!record) {
+            after_commit([error = record.error(), done = std::move(done)](const Error*) mutable {
+                done(fail(std::move(error)));
+            });
+            return;
+        }
+        if (!record->entries.empty()) pipeline_.put(*record);
+        after_commit([this, record = std::move(*record), done = std::move(done)](const Error* error) mutable {
+            if (error != nullptr) return done(fail(*error));
+            tables_.publish(record);
+            std::vector<std::int64_t> versions;
+            versions.reserve(record.entries.size());
+            for (const auto& entry : record.entries) versions.push_back(entry.value ? entry.version : 0);
+            done(std::move(versions));
+        });
+    });
+}
+
+}  // namespace millrace::container

@@ -1,0 +1,124 @@
+// From validated operations to durable frames. Records are put into the current frame; the frame goes to the log when a
+// place in the pipeline is free (at the end of the turn) or when it is full; what was put in comes back, in order, when
+// its frame is durable. Group commit without a timer: while the log is busy the next frame fills.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "container/container.h"
+#include "container/frame_cache.h"
+#include "container/operation.h"
+#include "container/segment.h"
+
+namespace millrace::container {
+
+// Runs when everything before it is durable (no error), or when the container failed or stops (with one).
+using CommitTask = std::move_only_function<void(const Error*)>;
+
+// What happens when a frame is durable, in order.
+struct FrameEvent {
+    enum class Kind : std::uint8_t {
+        kAppend,     // publish the data and acknowledge
+        kOutcome,    // report a refused append
+        kDropped,    // an append behind a reported error: only its bytes are given back
+        kTask,       // run tasks[task]
+        kRelocated,  // bytes carried forward have a new place
+    };
+    Kind kind = Kind::kAppend;
+    AppendOutcome outcome;
+    Segment* segment = nullptr;
+    SegmentId relocated;  // of kRelocated
+    AttributeEntry* writer = nullptr;
+    std::uint64_t offset = 0;
+    std::uint32_t size = 0;
+    std::uint32_t slab_offset = 0;
+    std::int32_t event_count = 0;
+    std::uint32_t task = 0;
+};
+
+struct PendingFrame {
+    bytes::SlabRef slab;
+    std::uint64_t slab_id = 0;
+    std::size_t begin = 0;
+    std::size_t payload_size = 0;  // 0: no record yet
+    std::uint32_t records = 0;
+    std::int64_t wall_ms = 0;
+    std::vector<FrameEvent> events;
+    std::vector<CommitTask> tasks;
+};
+
+class FramePublisher {
+  public:
+    virtual ~FramePublisher() = default;
+    virtual void on_durable(PendingFrame& frame,
+                            const wal::Appended* where) = 0;  // `where` is null for a frame without records
+    virtual void on_place_free() = 0;                         // after each completion
+    virtual void on_log_failed(const Error& error) = 0;
+};
+
+class FramePipeline {
+  public:
+    FramePipeline(runtime::Executor& executor, FrameCache& cache, const ContainerOptions& options,
+                  FramePublisher& publisher)
+        : executor_(executor), cache_(cache), options_(options), publisher_(publisher) {}
+
+    void start(std::unique_ptr<wal::DurableLog> log) { log_ = std::move(log); }
+    wal::DurableLog* log() const { return log_.get(); }
+
+    // Whether a record of that size can be put now without the pipeline growing past its bound. May close the current
+    // frame.
+    bool has_room(std::size_t record_bytes);
+
+    // Memory for a record of exactly `record_bytes` in the current frame; never refused. The offset is within the slab.
+    std::uint8_t* put(std::size_t record_bytes, std::size_t* slab_offset);
+    template <typename Record>
+    void put(const Record& record) {
+        scratch_.clear();
+        bytes::Writer out(scratch_);
+        encode(record, out);
+        std::memcpy(put(scratch_.size(), nullptr), scratch_.data(), scratch_.size());
+    }
+
+    // Events belong to the frame of the record put last.
+    FrameEvent& event() {
+        schedule_flush();
+        return frame().events.emplace_back();
+    }
+    void task(CommitTask task);
+
+    LogSequence current_sequence() const;  // of the frame that is being filled
+    bool idle() const { return in_flight_.empty() && (current_ == nullptr || current_->events.empty()); }
+    void fail_all(const Error& error);
+
+  private:
+    PendingFrame& frame();
+    void open(std::size_t record_bytes);
+    bool fits(std::size_t record_bytes) const;
+    void schedule_flush();
+    void flush();
+    void submit();
+    void completed(Result<wal::Appended> result);
+    void recycle(std::unique_ptr<PendingFrame> frame);
+
+    runtime::Executor& executor_;
+    FrameCache& cache_;
+    const ContainerOptions& options_;
+    FramePublisher& publisher_;
+    std::unique_ptr<wal::DurableLog> log_;
+
+    std::unique_ptr<PendingFrame> current_;
+    std::deque<std::unique_ptr<PendingFrame>> in_flight_;
+    std::vector<std::unique_ptr<PendingFrame>> spare_;
+    bytes::SlabRef slab_;  // the one that frames are cut from
+    std::uint64_t slab_id_ = 0;
+    std::size_t slab_used_ = 0;
+    bool flush_scheduled_ = false;
+    bool failed_ = false;
+    std::vector<std::uint8_t> scratch_;
+};
+
+}  // namespace millrace::container

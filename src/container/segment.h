@@ -1,0 +1,72 @@
+// One segment's state. `pending` is what it will be when everything in the log's pipeline is durable: new operations
+// are validated against it. `durable` is what readers and writers may see. Only the container touches it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <absl/container/node_hash_map.h>
+
+#include "container/operation.h"
+#include "container/tail_index.h"
+#include "container/types.h"
+
+namespace millrace::container {
+
+// Names are looked up by views; equal text has equal hash whatever holds it.
+struct NameHash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view name) const { return std::hash<std::string_view>{}(name); }
+};
+
+struct AttributeEntry {
+    std::int64_t durable = kNullAttribute;
+    std::int64_t pending = kNullAttribute;
+};
+
+struct SegmentState {
+    std::uint64_t length = 0;
+    std::uint64_t start = 0;
+    bool sealed = false;
+    bool gone = false;  // deleted or merged
+};
+
+struct WaitingRead {
+    ReadId id;
+    std::int64_t offset = 0;
+    std::size_t max_bytes = 0;
+    ReadCallback done;
+};
+
+class Segment {
+  public:
+    Segment(SegmentId segment_id, std::string segment_name) : id(segment_id), name(std::move(segment_name)) {}
+
+    // Node map: sessions keep pointers to entries.
+    AttributeEntry& attribute(const Uuid& key) { return attributes[key]; }
+    std::int64_t durable_attribute(const Uuid& key) const {
+        auto found = attributes.find(key);
+        return found == attributes.end() ? kNullAttribute : found->second.durable;
+    }
+
+    const SegmentId id;
+    std::string name;
+    bool transient = false;
+    bool exists = false;  // its creation is durable
+    bool merged = false;
+    SegmentState pending;
+    SegmentState durable;
+    std::int64_t last_modified_ms = 0;
+    absl::node_hash_map<Uuid, AttributeEntry> attributes;
+    AttributeEntry* event_count = nullptr;  // attributes[kEventCount], once there is one
+    TailIndex index;
+    std::vector<WaitingRead> waiting;
+    bool touched = false;                  // grew in the frame being published: waiting reads are to be looked at
+    std::uint32_t sessions = 0;            // append sessions that point here
+    std::vector<runtime::Task> when_gone;  // requests for the same name that wait for the deletion
+};
+
+}  // namespace millrace::container
