@@ -266,6 +266,8 @@ Result<std::unique_ptr<File>> MemoryFileSystem::open(const std::string& given, c
     if (disk.is_directory(path)) return fail(Errc::kInvalidArgument, "is a directory: " + path);
     if (inode != nullptr && options.create && options.exclusive) return fail(Errc::kExists, path);
     if (inode == nullptr) {
+        if (disk.find(parent_of(path)) != nullptr)
+            return fail(Errc::kInvalidArgument, "not a directory: " + parent_of(path));
         if (!creates || !disk.is_directory(parent_of(path))) return fail(Errc::kNotFound, path);
         inode = disk.create(path);
         if (auto alive = state_->check_alive(); !alive) return fail(alive.error());
