@@ -172,6 +172,7 @@ class SegmentContainer::Impl final : public FramePublisher, private RecordVisito
     // Replay.
     wal::Appended replay_where_;
     std::int64_t replay_wall_ms_ = 0;
+    LogSequence replay_checkpoint_;  // where the checkpoint that is being read began
     std::uint64_t replay_frames_ = 0;
     bool complete_ = false;       // the state is whole: from the first frame, or from a checkpoint
     bool in_checkpoint_ = false;  // reading the first one after a truncation

@@ -38,6 +38,18 @@ Result<> SegmentContainer::Impl::finish_recovery() {
                                 "data directory from a copy",
                                 id.value()));
     }
+    // Only now: bytes that a checkpoint knew may have been truncated or carried forward behind it.
+    for (auto& [segment_id, segment] : segments_) {
+        std::uint64_t at = segment->durable.start;
+        for (const Extent& extent : segment->index) {
+            if (extent.offset > at) break;
+            at = extent.end();
+        }
+        if (at < segment->durable.length) {
+            return fail(Errc::kCorrupt, fmt::format("segment {} lacks its bytes from {} to {}", segment->name, at,
+                                                    segment->durable.length));
+        }
+    }
     for (auto& [segment_id, segment] : segments_) {
         segment->pending = segment->durable;
         for (auto& [key, entry] : segment->attributes) entry.pending = entry.durable;
@@ -139,7 +151,7 @@ Result<> SegmentContainer::Impl::on(const CheckpointBeginRecord& record) {
         tables_.clear();
         named_.clear();
     }
-    checkpoint_ = replay_where_.sequence;
+    replay_checkpoint_ = replay_where_.sequence;
     return {};
 }
 
@@ -162,6 +174,7 @@ Result<> SegmentContainer::Impl::on(const CheckpointSegmentRecord& record) {
 }
 
 Result<> SegmentContainer::Impl::on(const CheckpointEndRecord&) {
+    checkpoint_ = replay_checkpoint_;
     if (!in_checkpoint_) return {};
     in_checkpoint_ = false;
     complete_ = true;
@@ -172,17 +185,6 @@ Result<> SegmentContainer::Impl::on(const CheckpointEndRecord&) {
     for (SegmentId segment_id : dead) {
         segments_[segment_id]->index.clear([this](const Extent& extent) { drop_bytes(extent); });
         segments_.erase(segment_id);
-    }
-    for (auto& [segment_id, segment] : segments_) {
-        std::uint64_t at = segment->durable.start;
-        for (const Extent& extent : segment->index) {
-            if (extent.offset > at) break;
-            at = extent.end();
-        }
-        if (at < segment->durable.length) {
-            return fail(Errc::kCorrupt, fmt::format("segment {} lacks its bytes from {} to {}", segment->name, at,
-                                                    segment->durable.length));
-        }
     }
     return {};
 }
