@@ -1,0 +1,89 @@
+# Thin: every target is one script or one line. `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.ONESHELL:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+# Rooms whose unit tests also run under the sanitizers (api/ links gRPC, whose packaged libraries are not instrumented).
+SANITIZED ?= base bytes runtime io net wire wal container store controller
+FUZZED ?= bytes wire wal container store controller
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  \1\t\2/' | expand -t 20
+
+.PHONY: deps
+deps: ## install what is missing (Debian 12, as root)
+	@scripts/install-deps
+
+.PHONY: run
+run: ## install, build, start Millrace, run the main job (KEEP=1 leaves the server running)
+	@scripts/run-main-job
+
+.PHONY: build
+build: ## install and build; the program is build/millrace
+	@scripts/install-deps --build
+	scripts/build-millrace release
+
+.PHONY: test
+test: build ## everything: unit tests, then the built program end to end
+	@scripts/install-deps
+	tests/e2e/run-all unit e2e
+
+.PHONY: test-unit
+test-unit: build ## unit tests only
+	@tests/e2e/run-all unit
+
+.PHONY: test-e2e
+test-e2e: build ## end-to-end tests only (some: make test-e2e ONLY="lifecycle bad_input")
+	@scripts/install-deps --java --python
+	tests/e2e/run-all $(or $(ONLY),e2e)
+
+.PHONY: test-sanitizers test-asan test-tsan
+test-sanitizers: test-asan test-tsan ## unit tests under address, undefined-behaviour and thread sanitizers
+test-asan test-tsan: test-%:
+	@scripts/install-deps --build
+	scripts/test-preset $* $(SANITIZED)
+
+.PHONY: test-gcc
+test-gcc: ## unit tests compiled by g++ 12
+	@scripts/install-deps --build
+	scripts/test-preset gcc
+
+.PHONY: fuzz
+fuzz: ## 20 seconds of each fuzzer
+	@scripts/install-deps --build
+	MILLRACE_LABEL=fuzz scripts/test-preset fuzz $(FUZZED)
+
+.PHONY: bench
+bench: build ## the main job several times (ROUNDS=5), medians
+	@scripts/install-deps --java --python
+	scripts/bench
+
+.PHONY: check-lite
+check-lite: ## format and layering
+	@scripts/install-deps --build --python
+	scripts/check-format
+	scripts/check-layering --self-test
+	scripts/check-layering
+
+.PHONY: check
+check: check-lite ## format, layering, coroutine rules; clang-tidy on what changed
+	@scripts/build-millrace release
+	scripts/check-coroutines
+	scripts/check-tidy
+
+.PHONY: check-all
+check-all: check-lite ## the same, clang-tidy on everything
+	@scripts/build-millrace release
+	scripts/check-coroutines
+	scripts/check-tidy --all
+
+.PHONY: format
+format: ## clang-format on every source
+	@scripts/check-format --fix
+
+.PHONY: clean
+clean: ## remove what was built (data in var/ stays)
+	@rm -rf build

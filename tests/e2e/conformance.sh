@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# The conformance kit against Millrace: the official Java client, on what this release has. Two runs, each on a fresh server:
+# the kit's tests by tag, and those that kill and restart the server under their clients.
+#
+#   conformance.sh [plain] [restart]
+# shellcheck source=tests/e2e/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+need_kit conformance "conformance kit"
+
+TAGS=${MILLRACE_KIT_TAGS:-stem,write,bytes,sync}
+EXCLUDED=${MILLRACE_KIT_EXCLUDED:-x-large,x-scale,x-time}
+RESTART_EXCLUDED=${MILLRACE_KIT_RESTART_EXCLUDED:-x-txn,x-kvt,x-scale}
+
+kit() { # name, options...
+    local name=$1 status=0 out=$SCRATCH/$1.out
+    shift
+    start_server "$name"
+    "$KITS/conformance/run.sh" --controller "$CONTROLLER" --rest "$REST" "$@" >"$out" 2>&1 || status=$?
+    grep -vE '^[[:space:]]*$|^\[(INFO|ERROR|WARNING)\]' "$out" | sed 's/^/     /' || true
+    local counts
+    counts=$(grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' "$out" | tail -1 || true)
+    if [[ -z $counts ]]; then
+        tail -30 "$out"
+        echo "FAILED $name: the kit ran no test (status $status)"
+    else
+        echo "counted $counts: $name"
+    fi
+    if ! kill -0 "$SERVER_PID" 2>/dev/null && [[ $name != *restart* ]]; then
+        echo "FAILED $name: the server ended: $(tail -3 "$STATE/server.log")"
+        status=1
+    fi
+    "$HERE/server.py" stop "$STATE" || status=1
+    ((status == 0)) || FAILED=1
+}
+
+FAILED=0
+runs=("$@")
+((${#runs[@]})) || runs=(plain restart)
+for run in "${runs[@]}"; do
+    case $run in
+    plain) kit conformance --tags "$TAGS" --exclude "$EXCLUDED" ;;
+    restart)
+        kit conformance-restart --tags restart --exclude "$RESTART_EXCLUDED" \
+            --restart-cmd "$(printf '%q restart %q' "$HERE/server.py" "$SCRATCH/conformance-restart")"
+        ;;
+    *) echo "unknown run: $run" >&2; exit 2 ;;
+    esac
+done
+exit $FAILED

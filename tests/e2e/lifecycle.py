@@ -1,0 +1,211 @@
+#!/usr/bin/env python3
+"""How the server starts, says what it is, takes its options, and ends. Arguments: words; only cases whose name has one of them."""
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+
+import cases
+from cases import expect, note
+from server import Server, free_ports, program
+from wire import Wire, event
+
+SCRATCH = tempfile.mkdtemp(prefix="millrace-lifecycle-")
+
+
+def scratch(name):
+    return os.path.join(SCRATCH, name)
+
+
+def output(*arguments, environment=None):
+    done = subprocess.run([program(), *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20,
+                          env=dict(os.environ, **(environment or {})))
+    return done.returncode, done.stdout, done.stderr
+
+
+def version():
+    status, out, _ = output("version")
+    expect(status == 0 and re.search(r"\d+\.\d+\.\d+", out), f"`millrace version` says {out!r}, status {status}")
+    note(out.strip().replace("\n", "; "))
+
+
+def help_texts():
+    status, out, _ = output("--help")
+    expect(status == 0 and "standalone" in out, f"`millrace --help` names no command, status {status}")
+    status, out, _ = output("standalone", "--help")
+    expect(status == 0, f"`millrace standalone --help` has status {status}")
+    for option in ("--data-dir", "--listen", "--controller-port", "--rest-port", "--store-port", "--log-level",
+                   "--log-format", "--config"):
+        expect(option in out, f"`millrace standalone --help` does not name {option}")
+
+
+def ready_and_end():
+    server = Server(scratch("ready"))
+    ready = server.start()
+    expect(server.ready_lines[:5] == [
+        "millrace ready", f"controller tcp://127.0.0.1:{server.base}", f"rest http://127.0.0.1:{server.base + 1}",
+        f"store 127.0.0.1:{server.base + 2}", f"data {os.path.realpath(server.data)}"],
+           f"the ready lines are {server.ready_lines[:5]}")
+    # Ready means ready: each port answers at once.
+    status, health = server.get("/v1/health")
+    expect(status == 200, f"GET /v1/health has status {status}")
+    expect(not isinstance(health, dict) or health.get("status", "UP") == "UP", f"health is {health}")
+    expect(server.get("/v1/scopes")[0] == 200, "GET /v1/scopes right after the start")
+    with Wire(server.store):
+        pass
+    time.sleep(1)
+    note(f"ready after {ready * 1000:.0f} ms; idle {server.rss_bytes() / 1e6:.0f} MB resident")
+    took, status = server.stop()
+    note(f"ended {took * 1000:.0f} ms after SIGTERM")
+    expect(status == 0, f"exit status after SIGTERM is {status}")
+    expect(ready < 10 and took < 10, f"{ready:.1f} s to start, {took:.1f} s to end")
+
+    begun = server.start()
+    note(f"ready again on its data after {begun * 1000:.0f} ms")
+    server.signal(signal.SIGINT)
+    expect(server.wait(10), "SIGINT does not end the server")
+    expect(server.process.returncode == 0, f"exit status after SIGINT is {server.process.returncode}")
+
+
+def keeps_data():
+    server = Server(scratch("keeps"))
+    server.start()
+    writer, segment = uuid.uuid4(), "lifecycle/keeps/0.#epoch.0"
+    with Wire(server.store) as wire:
+        wire.create(segment)
+        wire.setup(segment, writer)
+        for number in range(1, 101):
+            wire.append(writer, event(b"event %d" % number), number)
+        before = wire.read_all(segment)
+    for how in (server.stop, server.kill):
+        how()
+        note(f"ready after {server.start() * 1000:.0f} ms")
+        with Wire(server.store) as wire:
+            expect(wire.read_all(segment) == before, f"other data after {how.__name__}")
+            expect(wire.setup(segment, writer) == 100, f"another last event after {how.__name__}")
+    server.stop()
+
+
+def ends_with_clients():
+    """SIGTERM while a client waits for data at the tail, and another one writes: what was acknowledged stays."""
+    server = Server(scratch("drain"))
+    server.start()
+    writer, segment = uuid.uuid4(), "lifecycle/drain/0.#epoch.0"
+    writing = Wire(server.store)
+    writing.create(segment)
+    writing.setup(segment, writer)
+    writing.append(writer, event(b"one"), 1)
+    waiting = Wire(server.store)
+    waiting.ask_for(segment, 1 << 20, 100)
+    took, status = server.stop()
+    expect(took < 10 and status == 0, f"ended after {took:.1f} s with status {status}")
+    writing.close(), waiting.close()
+    note(f"ended {took * 1000:.0f} ms after SIGTERM, with open clients")
+    server.start()
+    with Wire(server.store) as wire:
+        expect(wire.read_all(segment) == event(b"one"), "the acknowledged event is gone")
+    server.stop()
+
+
+def unknown_option():
+    status, out, err = output("standalone", "--stor-port", "1")
+    expect(status != 0 and "stor-port" in out + err, f"status {status}: {out + err}")
+
+
+def config_file():
+    base = free_ports()
+    path = scratch("config.toml")
+    with open(path, "w") as file:
+        # The store's port is one that the command line replaces: the command line wins.
+        file.write(f'data-dir = "{scratch("from-config")}"\ncontroller-port = {base}\nrest-port = {base + 1}\n'
+                   f'store-port = 1\n')
+    process = subprocess.Popen([program(), "standalone", "--config", path, "--store-port", str(base + 2)],
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                               start_new_session=True)
+    try:
+        lines = [process.stdout.readline().strip() for _ in range(5)]
+        expect(lines[1:] == [f"controller tcp://127.0.0.1:{base}", f"rest http://127.0.0.1:{base + 1}",
+                             f"store 127.0.0.1:{base + 2}", f"data {scratch('from-config')}"], f"it says {lines}")
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
+
+
+def unknown_config_key():
+    path = scratch("wrong.toml")
+    for text, words in (("stor-port = 1\n", ("stor-port", "store-port")), ('store-port = "many"\n', ("store-port",)),
+                        ("store-port = 70000\n", ("store-port",)), ("this is no TOML\n", (path,))):
+        with open(path, "w") as file:
+            file.write(text)
+        status, out, err = output("standalone", "--config", path, "--data-dir", scratch("never"))
+        expect(status != 0, f"{text!r} is accepted")
+        for word in words:
+            expect(word in out + err, f"{text!r}: the refusal does not say {word!r}: {out + err}")
+    expect(not os.path.exists(scratch("never")), "a refused start made the data directory")
+
+
+def environment_variables():
+    base = free_ports()
+    environment = {"MILLRACE_DATA_DIR": scratch("from-environment"), "MILLRACE_CONTROLLER_PORT": str(base),
+                   "MILLRACE_REST_PORT": str(base + 1), "MILLRACE_STORE_PORT": str(base + 2)}
+    process = subprocess.Popen([program(), "standalone"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.DEVNULL, text=True, env=dict(os.environ, **environment),
+                               start_new_session=True)
+    try:
+        lines = [process.stdout.readline().strip() for _ in range(5)]
+        expect(lines[3:] == [f"store 127.0.0.1:{base + 2}", f"data {scratch('from-environment')}"], f"it says {lines}")
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
+
+
+def json_logs():
+    server = Server(scratch("json"), options=["--log-format", "json", "--log-level", "debug"])
+    server.start()
+    server.get("/v1/scopes")
+    server.stop()
+    lines = [line for line in server.log().split("\n") if line]
+    expect(lines, "no log at all")
+    for line in lines:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            raise cases.Failure(f"not JSON: {line!r}") from None
+        expect(isinstance(entry, dict) and "level" in entry, f"an entry without a level: {line}")
+    note(f"{len(lines)} lines, like {lines[0][:140]}")
+
+
+def log_levels():
+    server = Server(scratch("quiet"), options=["--log-level", "error"])
+    server.start()
+    server.stop()
+    expect(server.log() == "", f"with --log-level error it logs {server.log()[:300]!r}")
+    status, out, err = output("standalone", "--log-level", "loud", "--data-dir", scratch("loud"))
+    expect(status != 0 and "loud" in out + err, f"--log-level loud: status {status}, {out + err!r}")
+
+
+def many_starts():
+    """Twenty times up and down: nothing is left behind, no start is slower for those before."""
+    server = Server(scratch("many"))
+    times = []
+    for _ in range(20):
+        times.append(server.start())
+        server.stop()
+    note(f"ready after {sorted(times)[10] * 1000:.0f} ms (median of 20), {max(times) * 1000:.0f} ms (longest)")
+    expect(max(times) < 10, f"a start took {max(times):.1f} s")
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(cases.run([
+            ("version", version), ("help", help_texts), ("ready and end", ready_and_end), ("data is kept", keeps_data),
+            ("end with open clients", ends_with_clients), ("unknown option", unknown_option), ("configuration file", config_file),
+            ("wrong configuration", unknown_config_key), ("environment variables", environment_variables),
+            ("JSON log", json_logs), ("log levels", log_levels), ("many starts", many_starts)], sys.argv[1:]))
+    finally:
+        subprocess.run(["rm", "-rf", SCRATCH], check=False)
