@@ -1,0 +1,11 @@
+#include "net/socket.h"
+
+#include <unistd.h>
+
+namespace millrace::net {
+
+Socket::~Socket() {
+    if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+}  // namespace millrace::net
