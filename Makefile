@@ -57,8 +57,9 @@ fuzz: ## 20 seconds of each fuzzer
 	MILLRACE_LABEL=fuzz scripts/test-preset fuzz $(FUZZED)
 
 .PHONY: bench
-bench: build ## the main job several times (ROUNDS=5), medians
+bench: build ## load generator scenarios, and the main job several times (ROUNDS=5)
 	@scripts/install-deps --java --python
+	[[ ! -x bench/run ]] || bench/run
 	scripts/bench
 
 .PHONY: check-lite
