@@ -1,9 +1,11 @@
-// DurableLog: the contract of a container's write-ahead log. One container appends frames; a frame is an opaque payload, written as
-// a whole. Frames are acknowledged in the order of their sequence numbers, and an acknowledgement means: on stable storage, together
-// with every frame before it. local/ keeps the contract on a journal shared by all containers of a node, bookkeeper/ on ledgers.
+// DurableLog: the contract of a container's write-ahead log. One container appends frames; a frame is an opaque
+// payload, written as a whole. Frames are acknowledged in the order of their sequence numbers, and an acknowledgement
+// means: on stable storage, together with every frame before it. local/ keeps the contract on a journal shared by all
+// containers of a node, bookkeeper/ on ledgers.
 //
-// Life cycle: a DurableLogProvider is opened (locks, checks versions), recover() delivers what is there, once, then open() gives each
-// container its log. Thread rule: a DurableLog is used on the executor it was opened with; completions run there.
+// Life cycle: a DurableLogProvider is opened (locks, checks versions), recover() delivers what is there, once, then
+// open() gives each container its log. Thread rule: a DurableLog is used on the executor it was opened with;
+// completions run there.
 #pragma once
 
 #include <cstdint>
@@ -17,9 +19,9 @@
 
 namespace millrace::wal {
 
-// Memory of a frame: pages of a slab, [begin, begin + pages) with begin page-aligned. The first kHeaderRoom bytes are the log's own;
-// the payload follows. The log zeroes the rest of the last page. Until the frame is acknowledged nobody else writes to these pages;
-// the payload is left unchanged, so slices of it may be shared at once.
+// Memory of a frame: pages of a slab, [begin, begin + pages) with begin page-aligned. The first kHeaderRoom bytes are
+// the log's own; the payload follows. The log zeroes the rest of the last page. Until the frame is acknowledged nobody
+// else writes to these pages; the payload is left unchanged, so slices of it may be shared at once.
 inline constexpr std::size_t kHeaderRoom = 64;
 
 struct Frame {
@@ -32,8 +34,8 @@ struct Frame {
 
 inline constexpr std::size_t kMaxPayload = std::size_t{33} << 20;  // of one frame: a 32 MiB operation and its records
 
-// Where bytes of a payload can be read back: an opaque place, meaningful to the log that gave it. Adding to `offset` moves within
-// one frame's payload.
+// Where bytes of a payload can be read back: an opaque place, meaningful to the log that gave it. Adding to `offset`
+// moves within one frame's payload.
 struct LogAddress {
     std::uint64_t file = 0;  // 0: nowhere
     std::uint64_t offset = 0;
@@ -56,9 +58,11 @@ class DurableLog {
   public:
     virtual ~DurableLog() = default;
 
-    // Queues a frame; `done` comes in the order of the calls. kNoSpace (before anything was written) when the log is full: ordinary
-    // frames only; `reserved` ones (truncations, deletions, seals, checkpoints: what frees space) may use a last reserve. Any other
-    // error is final: the log is failed, this and all later frames are refused, and the container must be recovered.
+    // Queues a frame; `done` comes in the order of the calls. kNoSpace (before anything was written) when the log is
+    // full: ordinary frames only; `reserved` ones (truncations, deletions, seals, checkpoints: what frees space) may
+    // use a last reserve. The frames appended after a refused one, until its `done` has come, are refused with it, and
+    // its sequence is given out again: what was built on it is not written either. Any other error is final: the log is
+    // failed, this and all later frames are refused, and the container must be recovered.
     virtual void append(Frame frame, bool reserved, runtime::Callback<Result<Appended>> done) = 0;
 
     // Sequence that the next appended frame gets. Sequences are consecutive from 1 for each container.
@@ -72,8 +76,9 @@ class DurableLog {
 
     virtual LogSpace space() const = 0;
 
-    // `listener` runs when the log is full or has become writable again, and when a laggard holds space back: then `wanted` is the
-    // sequence to which this container should move its truncation point (by writing a checkpoint and carrying live bytes forward).
+    // `listener` runs when the log is full or has become writable again, and when a laggard holds space back: then
+    // `wanted` is the sequence to which this container should move its truncation point (by writing a checkpoint and
+    // carrying live bytes forward).
     struct SpaceEvent {
         bool full = false;
         LogSequence wanted;  // 0: nothing is asked for
