@@ -16,6 +16,7 @@ kit() { # name, options...
     shift
     start_server "$name"
     "$KITS/conformance/run.sh" --controller "$CONTROLLER" --rest "$REST" "$@" >"$out" 2>&1 || status=$?
+    sed -i 's/\x1b\[[0-9;]*m//g' "$out"
     grep -vE '^[[:space:]]*$|^\[(INFO|ERROR|WARNING)\]' "$out" | sed 's/^/     /' || true
     local counts
     counts=$(grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' "$out" | tail -1 || true)

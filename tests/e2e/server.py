@@ -19,7 +19,7 @@ import sys
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-READY_SECONDS = 30
+READY_SECONDS = float(os.environ.get("MILLRACE_READY_SECONDS", 30))
 STOP_SECONDS = 30
 
 
