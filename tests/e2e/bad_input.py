@@ -46,7 +46,7 @@ def refused(server, *words):
     raise cases.Failure("it started")
 
 
-# ---- what a start refuses ----------------------------------------------------------------------------------------------------------
+# ---- what a start refuses ------------------------------------------------------------------------
 
 def port_taken():
     server = Server(scratch("ports"))
@@ -112,7 +112,7 @@ def newer_version():
     server.stop()
 
 
-# ---- damage on disk ----------------------------------------------------------------------------------------------------------------
+# ---- damage on disk ------------------------------------------------------------------------------
 
 def write_marked(server, events, size=3000):
     """Writes events one by one, each acknowledged; returns the segment's bytes and the events' marks."""
@@ -185,7 +185,7 @@ def torn_tail():
     server.stop()
 
 
-# ---- misbehaving clients -----------------------------------------------------------------------------------------------------------
+# ---- misbehaving clients -------------------------------------------------------------------------
 
 class Abuse:
     """One server with a well-behaved writer that never leaves; after each case it, and every port, must work as before."""
@@ -279,6 +279,65 @@ def bad_json(on):
                                b"Connection: close\r\n\r\n%s" % (path.encode(), len(body), body))
             status = connection.recv(65536).split(b"\r\n")[0]
             expect(status.startswith(b"HTTP/1.1 4"), f"{body[:40]!r} is answered with {status!r}")
+
+
+def header_block(fields):
+    """HPACK without tables and without compression: every field a literal."""
+    block = b""
+    for name, value in fields:
+        block += b"\0" + b"".join(bytes([len(part)]) + part for part in (name, value))  # each shorter than 127
+    return block
+
+
+def http2(kind, flags, stream, payload):
+    return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
+
+
+def call(address, method, body):
+    """Sends one gRPC call with any bytes as its body; True if a header frame came back, False if the connection ended."""
+    path = b"/io.pravega.controller.stream.api.grpc.v1.ControllerService/" + method
+    head = header_block([(b":method", b"POST"), (b":scheme", b"http"), (b":path", path), (b":authority", b"x"),
+                         (b"te", b"trailers"), (b"content-type", b"application/grpc")])
+    with socket.create_connection(address, timeout=10) as connection:
+        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + http2(4, 0, 0, b"") + http2(1, 4, 1, head))
+        try:
+            # Within the window that every server grants at first.
+            for at in range(0, min(len(body), 60_000), 16_000):
+                connection.sendall(http2(0, 0, 1, body[at:at + 16_000]))
+            connection.sendall(http2(0, 1, 1, b""))
+            got = b""
+            while True:
+                while len(got) >= 9:
+                    size = int.from_bytes(got[:3], "big")
+                    if len(got) < 9 + size:
+                        break
+                    if got[3] in (1, 3):  # headers, or the stream was reset
+                        return True
+                    got = got[9 + size:]
+                more = connection.recv(65536)
+                if not more:
+                    return False
+                got += more
+        except ConnectionError:
+            return False
+
+
+def bad_calls(on):
+    """gRPC: bodies that are no messages, lengths that lie, methods that are not there. Each gets an answer, or the end."""
+    def message(data, size=None, compressed=0):
+        return bytes([compressed]) + struct.pack(">I", len(data) if size is None else size) + data
+
+    bodies = {
+        "empty": b"", "cut length": b"\0\0", "cut message": message(b"\x0a\xff\xff\xff\x7fabc"), "random": message(RANDOM.randbytes(50_000)),
+        "4 GiB claimed": message(b"abc", 0xffffffff), "compressed": message(b"abc", compressed=1), "flag 7": message(b"abc", compressed=7),
+        "deep groups": message(b"\x0b" * 20_000), "bad UTF-8": message(b"\x0a\x02\xff\xfe"), "two messages": message(b"") * 2,
+        "wrong wire type": message(b"\x08\x01"),
+    }
+    for method in (b"createScope", b"createStream", b"getSegmentsBetween", b"createReaderGroup", b"listScopes", b"noSuchMethod"):
+        for name, body in bodies.items():
+            call(on.server.controller, method, body)
+            expect(on.server.alive(), f"the server ended after {method.decode()} with a body {name!r}: {on.server.log()[-800:]}")
+    expect(call(on.server.controller, b"listScopes", message(b"")), "a proper call right after gets no answer")
 
 
 def half_open(on):
@@ -468,7 +527,7 @@ if __name__ == "__main__":
             ("a port is taken", port_taken), ("the data directory is in use", directory_in_use),
             ("the data directory is a file", directory_is_file), ("the data directory is read-only", directory_not_writable),
             ("data of another version", newer_version), ("a flipped bit in the journal", flipped_bit),
-            ("a torn tail", torn_tail), ("garbage on each port", abuse(garbage)), ("bad JSON", abuse(bad_json)),
+            ("a torn tail", torn_tail), ("garbage on each port", abuse(garbage)), ("bad JSON", abuse(bad_json)), ("bad calls", abuse(bad_calls)),
             ("half-open clients", abuse(half_open)), ("lying lengths", abuse(lying_lengths)),
             ("too large an event", abuse(too_large_event)), ("event numbers that go back", abuse(backwards)),
             ("names", abuse(names)), ("5,000 connections", abuse(thousands)), ("nothing acknowledged is lost", nothing_lost),
