@@ -2,6 +2,9 @@
 // calls for start-up and housekeeping. Three implementations keep this contract: io_uring, a thread pool, and memory with faults.
 // Rules: buffers must stay valid until the completion; completions of different operations may come in any order; a completion
 // always comes, exactly once, on the executor, never from inside the call. Operations on a destroyed File are finished first.
+// Thread rule: asynchronous calls on the executor's thread, blocking calls from any. Life cycle: the file system is destroyed on the
+// executor's thread, or when it does not run; that finishes what is under way, and later calls on its files end with kClosed. The
+// executor outlives all of them.
 #pragma once
 
 #include <cstdint>
@@ -53,7 +56,7 @@ class FileSystem {
     virtual ~FileSystem() = default;
 
     virtual Result<std::unique_ptr<File>> open(const std::string& path, const OpenOptions& options) = 0;
-    virtual Result<> make_directories(const std::string& path) = 0;
+    virtual Result<> make_directories(const std::string& path) = 0;  // with the missing parents; durable when it returns
     virtual Result<std::vector<std::string>> list(const std::string& directory) = 0;  // plain names, sorted, without . and ..
     virtual Result<> rename(const std::string& from, const std::string& to) = 0;      // atomic, replaces
     virtual Result<> remove(const std::string& path) = 0;

@@ -75,7 +75,8 @@ std::string parent_of(const std::string& normal_path) {
 std::uint64_t MemoryInode::claimed_size() const {
     std::uint64_t size = current.size();
     for (const auto& change : pending) {
-        if (change->completed == 0) size = std::max<std::uint64_t>(size, change->offset + change->data.size());
+        if (change->completed == 0 && !change->data.empty())
+            size = std::max<std::uint64_t>(size, change->offset + change->data.size());
     }
     return size;
 }

@@ -83,9 +83,7 @@ struct MemoryFileSystem::State : std::enable_shared_from_this<MemoryFileSystem::
     // `finish` takes effect and calls back; it runs once on the executor, later, or never if the machine goes down
     // first.
     void complete_later(runtime::Task finish) {
-        if (crashed)
-            lost.push_back(std::move(finish));
-        else if (hold)
+        if (hold)
             held.push_back(std::move(finish));
         else
             dispatch(std::move(finish));

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/log.h"
 
 namespace millrace::io {
 namespace {
@@ -212,7 +213,10 @@ void Uring::post_finished() {
 
 void Uring::close() {
     closed_ = true;
-    if (!loop_.on_this_thread()) return;
+    if (!loop_.on_this_thread()) {
+        if (in_flight_ > 0) log::warn("io_uring closed with {} operations in flight on a stopped loop", in_flight_);
+        return;
+    }
     while (!waiting_.empty() || in_flight_ > 0) {
         submit();
         io_uring_cqe* completion = nullptr;
