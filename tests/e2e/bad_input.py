@@ -185,6 +185,44 @@ def torn_tail():
     server.stop()
 
 
+# ---- too little room -----------------------------------------------------------------------------
+
+def full_journal():
+    """Writers wait when the journal is full; what is there can be read, now and after a crash; truncation makes room again."""
+    server = Server(scratch("full"), options=["--journal-file", "48MiB", "--journal-limit", "192MiB"])
+    server.start()
+    writer, segment = uuid.uuid4(), "bad/full/0.#epoch.0"
+    block = RANDOM.randbytes(1 << 20)
+    acknowledged = 0
+    with Wire(server.store, timeout=5) as client:
+        client.create(segment)
+        client.setup(segment, writer)
+        try:
+            while acknowledged < 400:
+                client.append(writer, block, acknowledged + 1)
+                acknowledged += 1
+        except (Closed, socket.timeout):
+            pass
+    expect(50 <= acknowledged < 400, f"{acknowledged} MiB fit into a journal of 192 MiB")
+    for again in (False, True):
+        if again:
+            server.kill()
+            note(f"full after {acknowledged} MiB; ready after {server.start() * 1000:.0f} ms")
+        expect(server.alive() and server.get("/v1/health")[0] == 200, "the server is ill")
+        with Wire(server.store) as client:
+            length = client.info(segment)[1]
+            expect(length >= acknowledged << 20, f"{length} bytes, acknowledged were {acknowledged} MiB")
+            for at in range(0, acknowledged << 20, 16 << 20):
+                data = client.read(segment, at, 1 << 20)
+                expect(data and block.startswith(data), f"other data at {at}")
+    with Wire(server.store, timeout=30) as client:
+        client.truncate(segment, length)
+        last = client.setup(segment, writer)
+        client.append(writer, block, last + 1)
+        expect(client.read(segment, length, 1 << 20), "nothing behind the truncation")
+    server.stop()
+
+
 # ---- misbehaving clients -------------------------------------------------------------------------
 
 class Abuse:
@@ -527,7 +565,8 @@ if __name__ == "__main__":
             ("a port is taken", port_taken), ("the data directory is in use", directory_in_use),
             ("the data directory is a file", directory_is_file), ("the data directory is read-only", directory_not_writable),
             ("data of another version", newer_version), ("a flipped bit in the journal", flipped_bit),
-            ("a torn tail", torn_tail), ("garbage on each port", abuse(garbage)), ("bad JSON", abuse(bad_json)), ("bad calls", abuse(bad_calls)),
+            ("a torn tail", torn_tail), ("a full journal", full_journal),
+            ("garbage on each port", abuse(garbage)), ("bad JSON", abuse(bad_json)), ("bad calls", abuse(bad_calls)),
             ("half-open clients", abuse(half_open)), ("lying lengths", abuse(lying_lengths)),
             ("too large an event", abuse(too_large_event)), ("event numbers that go back", abuse(backwards)),
             ("names", abuse(names)), ("5,000 connections", abuse(thousands)), ("nothing acknowledged is lost", nothing_lost),

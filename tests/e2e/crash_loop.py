@@ -6,7 +6,7 @@
 Writers keep several appends in flight, two writers to a segment. A writer knows what was acknowledged; after the crash the server
 tells it the last event it has of this writer (at least the last acknowledged one, exactly the last one in the segment), and the
 writer goes on behind that. An event's content follows from writer and number, so every byte is checked. One more client creates
-segments all the time: a created one must stay.
+segments all the time: a created one must stay. The way files are written changes from start to start.
 """
 import argparse
 import collections
@@ -27,6 +27,8 @@ from wire import NO_EVENT, Closed, Wire, event, events_of
 SEGMENTS = 3
 WRITERS = 6
 IN_FLIGHT = 8
+# Of the starts, in turn: both ways to write files, and journal files that are soon full and recycled.
+OPTIONS = ([], ["--io", "threads"], ["--journal-file", "34MiB"])
 
 
 def content(writer, number):
@@ -157,6 +159,7 @@ def crash_loop(rounds, seed):
             for w in [*writers, creator]:
                 if w.error is not None:
                     raise w.error
+            server.options = OPTIONS[turn % len(OPTIONS)]
             times.append(server.start())
             total = verify(server, writers, creator)
             new = sum(w.acknowledged for w in writers) - before

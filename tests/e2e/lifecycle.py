@@ -12,7 +12,7 @@ import uuid
 
 import cases
 from cases import expect, note
-from server import Server, free_ports, program
+from server import Server, clean_environment, free_ports, program
 from wire import Wire, event
 
 SCRATCH = tempfile.mkdtemp(prefix="millrace-lifecycle-")
@@ -24,7 +24,7 @@ def scratch(name):
 
 def output(*arguments, environment=None):
     done = subprocess.run([program(), *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20,
-                          env=dict(os.environ, **(environment or {})))
+                          env=clean_environment(environment))
     return done.returncode, done.stdout, done.stderr
 
 
@@ -126,7 +126,7 @@ def config_file():
                    f'store-port = 1\n')
     process = subprocess.Popen([program(), "standalone", "--config", path, "--store-port", str(base + 2)],
                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-                               start_new_session=True)
+                               env=clean_environment(), start_new_session=True)
     try:
         lines = [process.stdout.readline().strip() for _ in range(5)]
         expect(lines[1:] == [f"controller tcp://127.0.0.1:{base}", f"rest http://127.0.0.1:{base + 1}",
@@ -154,7 +154,7 @@ def environment_variables():
     environment = {"MILLRACE_DATA_DIR": scratch("from-environment"), "MILLRACE_CONTROLLER_PORT": str(base),
                    "MILLRACE_REST_PORT": str(base + 1), "MILLRACE_STORE_PORT": str(base + 2)}
     process = subprocess.Popen([program(), "standalone"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                               stderr=subprocess.DEVNULL, text=True, env=dict(os.environ, **environment),
+                               stderr=subprocess.DEVNULL, text=True, env=clean_environment(environment),
                                start_new_session=True)
     try:
         lines = [process.stdout.readline().strip() for _ in range(5)]

@@ -27,6 +27,11 @@ def program():
     return os.environ.get("MILLRACE_BIN") or os.path.join(ROOT, "build", "millrace")
 
 
+def clean_environment(additions=None):
+    """Without the tests' own MILLRACE_... variables: the program would take them for its options."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("MILLRACE_")} | (additions or {})
+
+
 def free_ports():
     """Three ports in a row that nobody listens on, below the range from which the system takes those of clients."""
     for _ in range(1000):
@@ -59,7 +64,7 @@ class Server:
         self.data = os.path.join(self.state, "data")
         self.base = port_base or free_ports()
         self.options = list(options)
-        self.environment = dict(os.environ, **(environment or {}))
+        self.environment = clean_environment(environment)
         self.pid = None
         self.starts = 0
         os.makedirs(self.state, exist_ok=True)

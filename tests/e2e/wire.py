@@ -11,6 +11,7 @@ PADDING, SETUP_APPEND, APPEND_SETUP, APPEND_BLOCK, APPEND_BLOCK_END = -1, 1, 2, 
 DATA_APPENDED, READ_SEGMENT, SEGMENT_READ = 7, 9, 10
 GET_SEGMENT_INFO, SEGMENT_INFO = 11, 12
 CREATE_SEGMENT, SEGMENT_CREATED = 20, 21
+TRUNCATE_SEGMENT, SEGMENT_TRUNCATED = 38, 39
 WRONG_HOST, SEGMENT_IS_SEALED, SEGMENT_ALREADY_EXISTS, NO_SUCH_SEGMENT, INVALID_EVENT_NUMBER = 50, 51, 52, 53, 55
 KEEP_ALIVE = 100
 
@@ -177,6 +178,13 @@ class Wire:
         fields.take("q"), fields.text()
         _, sealed, _, _, length, start = fields.take("bbbqqq")
         return start, length, bool(sealed)
+
+    def truncate(self, segment, offset):
+        self.send(frame(TRUNCATE_SEGMENT, struct.pack(">q", self.next_id()) + text(segment) + struct.pack(">q", offset) +
+                        text("")))
+        code, _ = self.receive()
+        if code != SEGMENT_TRUNCATED:
+            raise ValueError(f"TRUNCATE_SEGMENT was answered with {code}")
 
     def ask_for(self, segment, offset, size):
         self.send(frame(READ_SEGMENT, text(segment) + struct.pack(">qi", offset, size) + text("") +
