@@ -1,5 +1,6 @@
-// SegmentApi: what other rooms (the controller) may ask of the segment store: by segment name, from any thread, routed to the
-// container that owns the segment. Callbacks run on the executor that was named. Errors are the container's (see container.h).
+// SegmentApi: what other rooms (the controller) may ask of the segment store: by segment name, from any thread, routed
+// to the container that owns the segment. Callbacks run on the executor that was named. Errors are the container's (see
+// container.h).
 #pragma once
 
 #include <string>
@@ -26,16 +27,17 @@ class SegmentApi {
     virtual void truncate(std::string segment, std::int64_t offset, runtime::Executor& on, Done<> done) = 0;
     virtual void remove(std::string segment, runtime::Executor& on, Done<> done) = 0;
     virtual void info(std::string segment, runtime::Executor& on, Done<container::SegmentInfo> done) = 0;
-    virtual void update_policy(std::string segment, std::uint8_t scale_type, std::int32_t target_rate, runtime::Executor& on,
-                               Done<> done) = 0;
+    virtual void update_policy(std::string segment, std::uint8_t scale_type, std::int32_t target_rate,
+                               runtime::Executor& on, Done<> done) = 0;
 
     // Internal tables live in the container that is named. A table is made by its first update.
     virtual void update_table(ContainerId container, std::string table, std::vector<container::TableUpdate> updates,
                               runtime::Executor& on, Done<std::vector<std::int64_t>> done) = 0;
     virtual void table_get(ContainerId container, std::string table, std::string key, runtime::Executor& on,
                            Done<std::optional<container::TableEntry>> done) = 0;
-    virtual void table_scan(ContainerId container, std::string table, std::string prefix, std::string after, std::size_t limit,
-                            runtime::Executor& on, Done<std::vector<container::TableEntry>> done) = 0;
+    virtual void table_scan(ContainerId container, std::string table, std::string prefix, std::string after,
+                            std::size_t limit, runtime::Executor& on,
+                            Done<std::vector<container::TableEntry>> done) = 0;
 };
 
 }  // namespace millrace::store

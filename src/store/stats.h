@@ -1,0 +1,61 @@
+// Traffic of the store. Each loop counts for itself (one writer, no contention); anybody may read, and adds up.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+namespace millrace::store {
+
+class Counter {
+  public:
+    void add(std::uint64_t n) { value_.store(get() + n, std::memory_order_relaxed); }  // the owning thread only
+    std::uint64_t get() const { return value_.load(std::memory_order_relaxed); }
+
+  private:
+    std::atomic<std::uint64_t> value_{0};
+};
+
+struct alignas(64) LoopCounters {
+    Counter accepted;
+    Counter closed;
+    Counter refused;  // over the connection limit
+    Counter broken;   // closed by us, for a reason that was logged
+    Counter appends;  // received
+    Counter append_bytes;
+    Counter dropped_appends;   // behind an error that was reported
+    Counter acknowledgements;  // frames sent; one may stand for many appends
+    Counter requests;          // all but appends
+    Counter read_bytes;        // sent
+    Counter pauses;            // times a socket was not read for lack of credits
+};
+
+struct StoreStats {
+    std::uint64_t connections = 0;  // now
+    std::uint64_t accepted = 0;
+    std::uint64_t refused = 0;
+    std::uint64_t broken = 0;
+    std::uint64_t appends = 0;
+    std::uint64_t append_bytes = 0;
+    std::uint64_t dropped_appends = 0;
+    std::uint64_t acknowledgements = 0;
+    std::uint64_t requests = 0;
+    std::uint64_t read_bytes = 0;
+    std::uint64_t pauses = 0;
+    std::uint64_t outstanding_bytes = 0;  // now
+
+    void add(const LoopCounters& loop) {
+        connections += loop.accepted.get() - loop.closed.get();
+        accepted += loop.accepted.get();
+        refused += loop.refused.get();
+        broken += loop.broken.get();
+        appends += loop.appends.get();
+        append_bytes += loop.append_bytes.get();
+        dropped_appends += loop.dropped_appends.get();
+        acknowledgements += loop.acknowledgements.get();
+        requests += loop.requests.get();
+        read_bytes += loop.read_bytes.get();
+        pauses += loop.pauses.get();
+    }
+};
+
+}  // namespace millrace::store
