@@ -442,6 +442,7 @@ TEST_P(ConnectionTest, AFullLogHoldsAppendsBackAndKillsNobody) {
 TEST_P(ConnectionTest, NoRequestIsStartedWhileTheClientDoesNotRead) {
     StoreOptions options;
     options.send_queue_bytes_max = 100'000;
+    options.loading_read_bytes_max = 100'000;
     with(options);
     TestClient& client = connect_with_writer();
     std::string data(50'000, 'x');
