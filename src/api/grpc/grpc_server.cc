@@ -1,0 +1,74 @@
+#include "api/grpc/grpc_server.h"
+
+#include <fmt/format.h>
+#include <grpcpp/resource_quota.h>
+
+#include "api/grpc/service.h"
+
+namespace millrace::api {
+namespace {
+
+constexpr int kMaxMessageBytes = 4 << 20;
+constexpr int kMaxThreads = 8;
+constexpr std::size_t kMaxMemoryBytes = 64 << 20;
+
+}  // namespace
+
+class GrpcServer::Impl {
+  public:
+    explicit Impl(controller::Controller& controller) : rpcs_(controller) {}
+
+    Result<> start(const std::string& host, std::uint16_t port) {
+        std::string address =
+            host.find(':') == std::string::npos ? fmt::format("{}:{}", host, port) : fmt::format("[{}]:{}", host, port);
+        grpc::ResourceQuota quota("controller");
+        quota.SetMaxThreads(kMaxThreads).Resize(kMaxMemoryBytes);
+        grpc::ServerBuilder builder;
+        int bound = 0;
+        builder.SetResourceQuota(quota)
+            .SetMaxReceiveMessageSize(kMaxMessageBytes)
+            // A second server on the port is an error, not a silent share of its calls.
+            .AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0)
+            // Clients ping every six minutes, also without calls; none is sent away for that.
+            .AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1)
+            .AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000)
+            .AddListeningPort(address, grpc::InsecureServerCredentials(), &bound)
+            .RegisterService(&rpcs_);
+        server_ = builder.BuildAndStart();
+        if (server_ == nullptr || bound == 0) {
+            return fail(Errc::kExists,
+                        fmt::format("cannot listen on {} for the controller: the address is in use or not ours; "
+                                    "another server runs there, or choose another with --controller-port",
+                                    address));
+        }
+        port_ = static_cast<std::uint16_t>(bound);
+        return {};
+    }
+    void stop(std::chrono::milliseconds grace) {
+        if (server_ == nullptr) return;
+        server_->Shutdown(std::chrono::system_clock::now() + grace);
+        server_->Wait();
+        server_.reset();
+    }
+    std::uint16_t port() const { return port_; }
+
+  private:
+    ControllerRpcs rpcs_;
+    std::unique_ptr<grpc::Server> server_;
+    std::uint16_t port_ = 0;
+};
+
+GrpcServer::GrpcServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+GrpcServer::~GrpcServer() { stop(std::chrono::milliseconds(0)); }
+
+Result<std::unique_ptr<GrpcServer>> GrpcServer::start(const std::string& host, std::uint16_t port,
+                                                      controller::Controller& controller) {
+    auto impl = std::make_unique<Impl>(controller);
+    if (auto started = impl->start(host, port); !started) return std::unexpected(started.error());
+    return std::unique_ptr<GrpcServer>(new GrpcServer(std::move(impl)));
+}
+
+std::uint16_t GrpcServer::port() const { return impl_->port(); }
+void GrpcServer::stop(std::chrono::milliseconds grace) { impl_->stop(grace); }
+
+}  // namespace millrace::api

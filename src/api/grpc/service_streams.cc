@@ -1,0 +1,218 @@
+// Scopes and streams.
+#include "api/grpc/service.h"
+
+namespace millrace::api {
+
+using controller::StreamName;
+
+grpc::Status status_of(const Error& error) {
+    auto code = [&] {
+        switch (error.code()) {
+            case Errc::kInvalidArgument:
+            case Errc::kLimit:
+                return grpc::StatusCode::INVALID_ARGUMENT;
+            case Errc::kNotFound:
+                return grpc::StatusCode::NOT_FOUND;
+            case Errc::kExists:
+                return grpc::StatusCode::ALREADY_EXISTS;
+            case Errc::kUnsupported:
+                return grpc::StatusCode::UNIMPLEMENTED;
+            case Errc::kNoSpace:
+                return grpc::StatusCode::RESOURCE_EXHAUSTED;
+            case Errc::kConflict:
+                return grpc::StatusCode::ABORTED;
+            case Errc::kUnavailable:
+            case Errc::kClosed:
+                return grpc::StatusCode::UNAVAILABLE;
+            case Errc::kSealed:
+            case Errc::kTruncated:
+            case Errc::kBadOffset:
+            case Errc::kBadAttribute:
+            case Errc::kBadVersion:
+            case Errc::kNoKey:
+            case Errc::kMerged:
+            case Errc::kIo:
+            case Errc::kCorrupt:
+            case Errc::kNewerFormat:
+            case Errc::kLocked:
+                return grpc::StatusCode::INTERNAL;
+        }
+        return grpc::StatusCode::INTERNAL;
+    }();
+    return {code, error.to_string()};
+}
+
+namespace {
+
+// The controller's statuses have the protocol's numbers.
+template <typename Message, typename Status>
+auto fill_status(Message* reply) {
+    return [reply](Status status) { reply->set_status(static_cast<decltype(reply->status())>(status)); };
+}
+
+}  // namespace
+
+// ---- scopes ----
+
+grpc::ServerUnaryReactor* ControllerRpcs::createScope(Context* context, const v1::ScopeInfo* request,
+                                                      v1::CreateScopeStatus* reply) {
+    auto* reactor = context->DefaultReactor();
+    auto fill_reply = fill_status<v1::CreateScopeStatus, controller::CreateScopeStatus>(reply);
+    controller_.create_scope(request->scope(), finish<controller::CreateScopeStatus>(reactor, fill_reply));
+    return reactor;
+}
+
+grpc::ServerUnaryReactor* ControllerRpcs::listScopes(Context* context, const v1::ScopesRequest* request,
+                                                     v1::ScopesResponse* reply) {
+    auto* reactor = context->DefaultReactor();
+    controller_.list_scopes(request->continuationtoken().token(),
+                            finish<controller::Page<std::string>>(reactor, [reply](controller::Page<std::string> page) {
+                                for (std::string& scope : page.items) reply->add_scopes(std::move(scope));
+                                reply->mutable_continuationtoken()->set_token(page.token);
+                            }));
+    return reactor;
+}
+
+grpc::ServerUnaryReactor* ControllerRpcs::checkScopeExists(Context* context, const v1::ScopeInfo* request,
+                                                           v1::ExistsResponse* reply) {
+    auto* reactor = context->DefaultReactor();
+    controller_.scope_exists(request->scope(),
+                             finish<bool>(reactor, [reply](bool exists) { reply->set_exists(exists); }));
+    return reactor;
+}
+
+grpc::ServerUnaryReactor* ControllerRpcs::deleteScope(Context* context, const v1::ScopeInfo* request,
+                                                      v1::DeleteScopeStatus* reply) {
+    auto* reactor = context->DefaultReactor();
+    auto fill_reply = fill_status<v1::DeleteScopeStatus, controller::DeleteScopeStatus>(reply);
+    controller_.delete_scope(request->scope(), finish<controller::DeleteScopeStatus>(reactor, fill_reply));
+    return reactor;
+}
+
+grpc::ServerUnaryReactor* ControllerRpcs::deleteScopeRecursive(Context* context, const v1::ScopeInfo* request,
+                                                               v1::DeleteScopeStatus* reply) {
+    auto* reactor = context->DefaultReactor();
+    auto fill_reply = fill_status<v1::DeleteScopeStatus, controller::DeleteScopeStatus>(reply);
+    controller_.delete_scope_recursive(request->scope(), finish<controller::DeleteScopeStatus>(reactor, fill_reply));
+    return reactor;
+}
+
+// ---- streams ----
+
+grpc::ServerUnaryReactor* ControllerRpcs::createStream(Context* context, const v1::StreamConfig* request,
+                                                       v1::CreateStreamStatus* reply) {
+    auto config = stream_config(*request);
+    if (!config) return refuse(context, config.error());
+    auto* reactor = context->DefaultReactor();
+    auto fill_reply = fill_status<v1::CreateStreamStatus, controller::CreateStreamStatus>(reply);
+    controller_.create_stream(stream_name(request->streaminfo()), std::move(*config),
+                              finish<controller::CreateStreamStatus>(reactor, fill_reply));
+    return reactor;
+}
+
+grpc::ServerUnaryReactor* ControllerRpcs::updateStream(Context* context, const v1::StreamConfig* request,
+                                                       v1::UpdateStreamStatus* reply) {
+    auto config = stream_config(*request);
+    if (!config) return refuse(context, config.error());
+    auto* reactor = context->DefaultReactor();
+    auto fill_reply = fill_status<v1::UpdateStreamStatus, controller::UpdateStreamStatus>(reply);
+    controller_.update_stream(stream_name(request->streaminfo()), std::move(*config),
+                              finish<controller::UpdateStreamStatus>(reactor, fill_reply));
+    return reactor;
+}
+
+grpc::ServerUnaryReactor* ControllerRpcs::truncateStream(Context* context, const v1::StreamCut* request,
+                                                         v1::UpdateStreamStatus* reply) {
+    auto* reactor = context->DefaultReactor();
+    auto fill_reply = fill_status<v1::UpdateStreamStatus, controller::UpdateStreamStatus>(reply);
+    controller_.truncate_stream(stream_name(request->streaminfo()), stream_cut(request->cut()),
+                                finish<controller::UpdateStreamStatus>(reactor, fill_reply));
+    return reactor;
+}
+
+grpc::ServerUnaryReactor* ControllerRpcs::sealStream(Context* context, const v1::StreamInfo* request,
+                                                     v1::UpdateStreamStatus* reply) {
+    auto* reactor = context->DefaultReactor();
+    auto fill_reply = fill_status<v1::UpdateStreamStatus, controller::UpdateStreamStatus>(reply);
+    controller_.seal_stream(stream_name(*request), finish<controller::UpdateStreamStatus>(reactor, fill_reply));
+    return reactor;
+}
+
+grpc::ServerUnaryReactor* ControllerRpcs::deleteStream(Context* context, const v1::StreamInfo* request,
+                                                       v1::DeleteStreamStatus* reply) {
+    auto* reactor = context->DefaultReactor();
+    auto fill_reply = fill_status<v1::DeleteStreamStatus, controller::DeleteStreamStatus>(reply);
+    controller_.delete_stream(stream_name(*request), finish<controller::DeleteStreamStatus>(reactor, fill_reply));
+    return reactor;
+}
+
+grpc::ServerUnaryReactor* ControllerRpcs::checkStreamExists(Context* context, const v1::StreamInfo* request,
+                                                            v1::ExistsResponse* reply) {
+    auto* reactor = context->DefaultReactor();
+    controller_.stream_exists(stream_name(*request),
+                              finish<bool>(reactor, [reply](bool exists) { reply->set_exists(exists); }));
+    return reactor;
+}
+
+grpc::ServerUnaryReactor* ControllerRpcs::getStreamConfiguration(Context* context, const v1::StreamInfo* request,
+                                                                 v1::StreamConfig* reply) {
+    auto* reactor = context->DefaultReactor();
+    StreamName name = stream_name(*request);
+    controller_.stream_config(
+        name, finish<controller::StreamConfig>(
+                  reactor, [name, reply](const controller::StreamConfig& config) { fill(name, config, reply); }));
+    return reactor;
+}
+
+namespace {
+
+using StreamPage = std::optional<controller::Page<std::string>>;
+
+auto fill_streams(const std::string& scope, v1::StreamsInScopeResponse* reply) {
+    return [scope, reply](StreamPage page) {
+        if (!page) return reply->set_status(v1::StreamsInScopeResponse::SCOPE_NOT_FOUND);
+        for (std::string& stream : page->items) fill(StreamName{scope, std::move(stream)}, reply->add_streams());
+        reply->mutable_continuationtoken()->set_token(page->token);
+    };
+}
+
+}  // namespace
+
+grpc::ServerUnaryReactor* ControllerRpcs::listStreamsInScope(Context* context, const v1::StreamsInScopeRequest* request,
+                                                             v1::StreamsInScopeResponse* reply) {
+    auto* reactor = context->DefaultReactor();
+    const std::string& scope = request->scope().scope();
+    controller_.list_streams(scope, request->continuationtoken().token(),
+                             finish<StreamPage>(reactor, fill_streams(scope, reply)));
+    return reactor;
+}
+
+grpc::ServerUnaryReactor* ControllerRpcs::listStreamsInScopeForTag(Context* context,
+                                                                   const v1::StreamsInScopeWithTagRequest* request,
+                                                                   v1::StreamsInScopeResponse* reply) {
+    auto* reactor = context->DefaultReactor();
+    const std::string& scope = request->scope().scope();
+    controller_.list_streams_by_tag(scope, request->tag(), request->continuationtoken().token(),
+                                    finish<StreamPage>(reactor, fill_streams(scope, reply)));
+    return reactor;
+}
+
+grpc::ServerUnaryReactor* ControllerRpcs::listKeyValueTablesInScope(Context* context,
+                                                                    const v1::KVTablesInScopeRequest* request,
+                                                                    v1::KVTablesInScopeResponse* reply) {
+    auto* reactor = context->DefaultReactor();
+    const std::string& scope = request->scope().scope();
+    controller_.list_tables(scope, request->continuationtoken().token(),
+                            finish<StreamPage>(reactor, [scope, reply](StreamPage page) {
+                                if (!page) return reply->set_status(v1::KVTablesInScopeResponse::SCOPE_NOT_FOUND);
+                                for (std::string& table : page->items) {
+                                    v1::KeyValueTableInfo* info = reply->add_kvtables();
+                                    info->set_scope(scope);
+                                    info->set_kvtname(std::move(table));
+                                }
+                                reply->mutable_continuationtoken()->set_token(page->token);
+                            }));
+    return reactor;
+}
+
+}  // namespace millrace::api
