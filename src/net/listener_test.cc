@@ -91,6 +91,11 @@ TEST_F(ListenerTest, ListensOnIpv6) {
 }
 
 TEST_F(ListenerTest, SurvivesRunningOutOfDescriptors) {
+#if defined(__has_feature)
+#if __has_feature(undefined_behavior_sanitizer)
+    GTEST_SKIP() << "the sanitizer's check of virtual calls needs descriptors itself";
+#endif
+#endif
     auto listener = open({});
     ASSERT_TRUE(listener);
     rlimit before{};
