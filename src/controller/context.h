@@ -1,0 +1,44 @@
+// What the workflows share.
+#pragma once
+
+#include <functional>
+
+#include "controller/controller.h"
+#include "controller/keyed_mutex.h"
+#include "controller/metadata.h"
+#include "controller/records/marker_entries.h"
+#include "controller/segments.h"
+
+namespace millrace::controller {
+
+struct Context {
+    Context(runtime::Executor& on, store::SegmentApi& api, ControllerOptions o)
+        : executor(on), options(std::move(o)), metadata(on, api), segments(on, api) {}
+
+    std::int64_t now_ms() const { return executor.clock().wall_millis(); }
+
+    // Order of taking them: deletion of a scope, group, stream, scope.
+    auto lock_deletion(const std::string& scope) { return locks.acquire("deletion/" + scope); }
+    auto lock_group(const std::string& scope, const std::string& group) {
+        return locks.acquire("group/" + scope + "/" + group);
+    }
+    boost::asio::awaitable<KeyedMutex::Lock> lock_stream(const StreamName& name);  // with its companion
+
+    // Commits together with a rewrite of the scope's record. False: there is no such scope, or, when children are not
+    // welcome any more, it is being deleted.
+    enum class Joining { kNew, kExisting };
+    Async<bool> commit_in_scope(std::string scope, Batch batch, Joining joining);
+    // Commits an intent with its pending entry. When that fails it may have been written all the same, so it is looked
+    // for later.
+    Async<> commit_intent(PendingEntry entry, Batch batch);
+    Async<bool> commit_new_intent(PendingEntry entry, Batch batch);  // of something that joins the scope
+
+    runtime::Executor& executor;
+    ControllerOptions options;
+    Metadata metadata;
+    Segments segments;
+    KeyedMutex locks;
+    std::function<void(PendingEntry)> retry_later;  // an intent that could not be carried to its end now
+};
+
+}  // namespace millrace::controller

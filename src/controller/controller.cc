@@ -1,0 +1,266 @@
+#include "controller/controller.h"
+
+#include <set>
+
+#include "base/log.h"
+#include "controller/names.h"
+#include "controller/queries.h"
+#include "controller/scopes.h"
+#include "runtime/async.h"
+#include "runtime/gate.h"
+
+namespace millrace::controller {
+
+class Controller::Impl {
+  public:
+    Impl(runtime::Executor& executor, store::SegmentApi& api, ControllerOptions options)
+        : context(executor, api, std::move(options)), segment_api(api) {
+        context.retry_later = [this](PendingEntry entry) { retry_later(std::move(entry)); };
+    }
+
+    // Runs an operation on the controller's executor and hands its result to `done`.
+    template <typename T>
+    void run(Async<T> operation, Done<T> done) {
+        runtime::spawn(context.executor, "controller", carry_out<T>(std::move(operation), std::move(done)));
+    }
+
+    Async<> recover();
+    void stop(runtime::Task stopped);
+
+    Context context;
+    store::SegmentApi& segment_api;
+    Streams streams{context};
+    Groups groups{context, streams};
+    Scopes scopes{context, streams, groups};
+    Queries queries{context};
+    runtime::Gate gate;
+
+  private:
+    template <typename T>
+    boost::asio::awaitable<void> carry_out(Async<T> operation, Done<T> done) {
+        runtime::Gate::Pass pass = gate.enter();
+        if (!pass) {
+            done(fail(Errc::kClosed, "the controller is stopping"));
+            co_return;
+        }
+        Result<T> result = co_await std::move(operation);
+        done(std::move(result));
+    }
+
+    void retry_later(PendingEntry entry);
+    boost::asio::awaitable<void> retry();
+    Async<> finish(PendingEntry entry);
+    Async<> make_system_scope();
+
+    std::set<std::string> unfinished_;  // keys of pending entries
+    runtime::TimerId retry_timer_;
+};
+
+void Controller::Impl::stop(runtime::Task stopped) {
+    context.executor.cancel(retry_timer_);
+    gate.close(std::move(stopped));
+}
+
+Async<> Controller::Impl::finish(PendingEntry entry) {
+    switch (entry.kind) {
+        case PendingEntry::Kind::kStream: {
+            StreamName name{entry.scope, entry.name};
+            return streams.finish(std::move(name));
+        }
+        case PendingEntry::Kind::kGroup:
+            return groups.finish(std::move(entry.scope), std::move(entry.name));
+        default:
+            return scopes.finish(std::move(entry.scope));
+    }
+}
+
+void Controller::Impl::retry_later(PendingEntry entry) {
+    bool first = unfinished_.empty();
+    unfinished_.insert(entry.key());
+    if (!first || gate.closed()) return;
+    retry_timer_ = context.executor.call_after(
+        context.options.retry_delay, [this] { runtime::spawn(context.executor, "controller retry", retry()); });
+}
+
+boost::asio::awaitable<void> Controller::Impl::retry() {
+    runtime::Gate::Pass pass = gate.enter();
+    if (!pass) co_return;
+    std::set<std::string> keys = std::exchange(unfinished_, {});
+    for (const std::string& key : keys) {
+        auto entry = PendingEntry::parse(key);
+        if (!entry) continue;
+        PendingEntry unfinished = *entry;
+        auto finished = co_await finish(std::move(unfinished));
+        if (finished) continue;
+        log::warn("controller: {} is still unfinished: {}", key, finished.error().to_string());
+        retry_later(std::move(*entry));
+    }
+}
+
+// Carries every intent to its end. One that cannot be now is tried again later: it keeps nothing else from being
+// served.
+Async<> Controller::Impl::recover() {
+    auto made = co_await make_system_scope();
+    if (!made) co_return made;
+    for (std::uint32_t i = 0; i < context.metadata.containers(); ++i) {
+        std::string after;
+        while (true) {
+            std::string prefix(PendingEntry::kPrefix);
+            auto page = co_await context.metadata.scan_container(ContainerId(i), std::move(prefix), after);
+            if (!page) co_return fail(page.error());
+            if (page->empty()) break;
+            for (const container::TableEntry& found : *page) {
+                auto entry = PendingEntry::parse(found.key);
+                if (!entry) co_return fail(entry.error());
+                PendingEntry unfinished = *entry;
+                auto finished = co_await finish(std::move(unfinished));
+                log::info("controller: taken up {}: {}", found.key, finished ? "done" : finished.error().to_string());
+                if (!finished) retry_later(std::move(*entry));
+            }
+            after = page->back().key;
+        }
+    }
+    co_return Result<>();
+}
+
+Async<> Controller::Impl::make_system_scope() {
+    std::string system(kSystemScope);
+    auto made = co_await scopes.create(std::move(system));
+    if (!made) co_return fail(made.error());
+    co_return Result<>();
+}
+
+Controller::Controller(runtime::Executor& executor, store::SegmentApi& segments, ControllerOptions options)
+    : impl_(std::make_unique<Impl>(executor, segments, std::move(options))) {}
+
+Controller::~Controller() = default;
+
+void Controller::start(Done<> done) { impl_->run<void>(impl_->recover(), std::move(done)); }
+
+void Controller::stop(runtime::Task stopped) {
+    impl_->context.executor.post([this, stopped = std::move(stopped)]() mutable { impl_->stop(std::move(stopped)); });
+}
+
+// ---- scopes ----
+
+void Controller::create_scope(std::string scope, Done<CreateScopeStatus> done) {
+    impl_->run<CreateScopeStatus>(impl_->scopes.create(std::move(scope)), std::move(done));
+}
+void Controller::scope_exists(std::string scope, Done<bool> done) {
+    impl_->run<bool>(impl_->queries.scope_exists(std::move(scope)), std::move(done));
+}
+void Controller::list_scopes(std::string token, Done<Page<std::string>> done) {
+    impl_->run<Page<std::string>>(impl_->queries.scopes(std::move(token)), std::move(done));
+}
+void Controller::delete_scope(std::string scope, Done<DeleteScopeStatus> done) {
+    impl_->run<DeleteScopeStatus>(impl_->scopes.remove(std::move(scope)), std::move(done));
+}
+void Controller::delete_scope_recursive(std::string scope, Done<DeleteScopeStatus> done) {
+    impl_->run<DeleteScopeStatus>(impl_->scopes.remove_recursively(std::move(scope)), std::move(done));
+}
+
+// ---- streams ----
+
+void Controller::create_stream(StreamName name, StreamConfig config, Done<CreateStreamStatus> done) {
+    impl_->run<CreateStreamStatus>(impl_->streams.create(std::move(name), std::move(config)), std::move(done));
+}
+void Controller::update_stream(StreamName name, StreamConfig config, Done<UpdateStreamStatus> done) {
+    impl_->run<UpdateStreamStatus>(impl_->streams.update(std::move(name), std::move(config)), std::move(done));
+}
+void Controller::truncate_stream(StreamName name, StreamCut cut, Done<UpdateStreamStatus> done) {
+    impl_->run<UpdateStreamStatus>(impl_->streams.truncate(std::move(name), std::move(cut)), std::move(done));
+}
+void Controller::seal_stream(StreamName name, Done<UpdateStreamStatus> done) {
+    impl_->run<UpdateStreamStatus>(impl_->streams.seal(std::move(name)), std::move(done));
+}
+void Controller::delete_stream(StreamName name, Done<DeleteStreamStatus> done) {
+    impl_->run<DeleteStreamStatus>(impl_->streams.remove(std::move(name)), std::move(done));
+}
+void Controller::stream_exists(StreamName name, Done<bool> done) {
+    impl_->run<bool>(impl_->queries.stream_exists(std::move(name)), std::move(done));
+}
+void Controller::stream_config(StreamName name, Done<StreamConfig> done) {
+    impl_->run<StreamConfig>(impl_->queries.stream_config(std::move(name)), std::move(done));
+}
+void Controller::list_streams(std::string scope, std::string token, Done<std::optional<Page<std::string>>> done) {
+    impl_->run<Queries::Listing>(impl_->queries.streams(std::move(scope), std::move(token)), std::move(done));
+}
+void Controller::list_streams_by_tag(std::string scope, std::string tag, std::string token,
+                                     Done<std::optional<Page<std::string>>> done) {
+    impl_->run<Queries::Listing>(impl_->queries.streams_by_tag(std::move(scope), std::move(tag), std::move(token)),
+                                 std::move(done));
+}
+
+// ---- segments ----
+
+void Controller::current_segments(StreamName name, Done<std::vector<SegmentRange>> done) {
+    impl_->run<std::vector<SegmentRange>>(impl_->queries.current_segments(std::move(name)), std::move(done));
+}
+void Controller::epoch_segments(StreamName name, std::int32_t epoch, Done<std::vector<SegmentRange>> done) {
+    impl_->run<std::vector<SegmentRange>>(impl_->queries.epoch_segments(std::move(name), epoch), std::move(done));
+}
+void Controller::list_epochs(StreamName name, std::int32_t first, std::size_t limit, Done<std::vector<Epoch>> done) {
+    impl_->run<std::vector<Epoch>>(impl_->queries.epochs(std::move(name), first, limit), std::move(done));
+}
+void Controller::head(StreamName name, Done<StreamCut> done) {
+    impl_->run<StreamCut>(impl_->queries.head(std::move(name)), std::move(done));
+}
+void Controller::successors(StreamName name, StreamSegmentId segment, Done<std::vector<Successor>> done) {
+    impl_->run<std::vector<Successor>>(impl_->queries.successors(std::move(name), segment), std::move(done));
+}
+void Controller::segments_between(StreamName name, StreamCut from, StreamCut to,
+                                  Done<std::vector<StreamSegmentId>> done) {
+    impl_->run<std::vector<StreamSegmentId>>(impl_->queries.between(std::move(name), std::move(from), std::move(to)),
+                                             std::move(done));
+}
+void Controller::is_segment_valid(StreamName name, StreamSegmentId segment, Done<bool> done) {
+    impl_->run<bool>(impl_->queries.is_segment_valid(std::move(name), segment), std::move(done));
+}
+void Controller::is_cut_valid(StreamName name, StreamCut cut, Done<bool> done) {
+    impl_->run<bool>(impl_->queries.is_cut_valid(std::move(name), std::move(cut)), std::move(done));
+}
+
+// One node owns every container, so far.
+Result<Endpoint> Controller::segment_location(const StreamName& name, StreamSegmentId) const {
+    if (!is_possible_name(name))
+        return fail(Errc::kInvalidArgument, "a segment's place needs the names of its scope and stream");
+    return impl_->context.options.store;
+}
+std::vector<Endpoint> Controller::servers() const { return {impl_->context.options.controller}; }
+
+// ---- reader groups and subscribers ----
+
+void Controller::create_reader_group(std::string scope, std::string group, ReaderGroupConfig config,
+                                     Done<CreateReaderGroupResult> done) {
+    impl_->run<CreateReaderGroupResult>(impl_->groups.create(std::move(scope), std::move(group), std::move(config)),
+                                        std::move(done));
+}
+void Controller::reader_group_config(std::string scope, std::string group,
+                                     Done<std::optional<ReaderGroupConfig>> done) {
+    impl_->run<std::optional<ReaderGroupConfig>>(impl_->queries.group_config(std::move(scope), std::move(group)),
+                                                 std::move(done));
+}
+void Controller::update_reader_group(std::string scope, std::string group, ReaderGroupConfig config,
+                                     Done<UpdateReaderGroupResult> done) {
+    impl_->run<UpdateReaderGroupResult>(impl_->groups.update(std::move(scope), std::move(group), std::move(config)),
+                                        std::move(done));
+}
+void Controller::delete_reader_group(std::string scope, std::string group, Uuid id,
+                                     Done<DeleteReaderGroupStatus> done) {
+    impl_->run<DeleteReaderGroupStatus>(impl_->groups.remove(std::move(scope), std::move(group), id), std::move(done));
+}
+void Controller::list_reader_groups(std::string scope, std::string token, Done<std::optional<Page<std::string>>> done) {
+    impl_->run<Queries::Listing>(impl_->queries.groups(std::move(scope), std::move(token)), std::move(done));
+}
+void Controller::list_subscribers(StreamName name, Done<std::optional<std::vector<std::string>>> done) {
+    impl_->run<std::optional<std::vector<std::string>>>(impl_->queries.subscribers(std::move(name)), std::move(done));
+}
+void Controller::update_subscriber(SubscriberCut cut, Done<UpdateSubscriberStatus> done) {
+    impl_->run<UpdateSubscriberStatus>(impl_->groups.report(std::move(cut)), std::move(done));
+}
+
+void Controller::list_tables(std::string scope, std::string token, Done<std::optional<Page<std::string>>> done) {
+    impl_->run<Queries::Listing>(impl_->queries.tables(std::move(scope), std::move(token)), std::move(done));
+}
+
+}  // namespace millrace::controller

@@ -1,0 +1,89 @@
+#include "controller/controller_harness.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "controller/records/epoch_record.h"
+#include "controller/records/group_record.h"
+#include "controller/records/scope_record.h"
+#include "controller/stream_cut.h"
+
+namespace millrace::controller {
+
+namespace {
+
+// What the records say about one stream's segments: which have to exist, and which of those are open.
+struct Expected {
+    std::map<std::string, bool> open;
+};
+
+void expect_segments(const FakeSegmentApi::Table& table, const StreamName& name, const StreamRecord& record,
+                     Expected& expected) {
+    std::vector<Epoch> epochs;
+    for (auto at = table.lower_bound(EpochRecord::prefix(name));
+         at != table.end() && at->first.starts_with(EpochRecord::prefix(name)); ++at) {
+        epochs.push_back(EpochRecord::decode(at->second.value)->epoch);
+    }
+    if (epochs.empty()) return;
+    CutLine head = record.head.empty() ? CutLine::at_start_of(epochs.front()) : *line_of(record.head, epochs);
+    CutLine tail = CutLine::at_start_of(epochs[static_cast<std::size_t>(record.current_epoch)]);
+    for (const SegmentRange& segment : segments_between(head, tail, epochs)) {
+        const auto& current = epochs[static_cast<std::size_t>(record.current_epoch)].segments;
+        bool is_current = std::ranges::find(current, segment.id, &SegmentRange::id) != current.end();
+        expected.open[segment_name(name, segment.id)] = is_current && record.state != StreamState::kSealed;
+    }
+}
+
+}  // namespace
+
+std::vector<std::string> Harness::keys(std::string_view prefix) const {
+    std::vector<std::string> all;
+    for (const auto& [where, table] : api.tables) {
+        for (const auto& [key, cell] : table) {
+            if (key.starts_with(prefix)) all.push_back(key);
+        }
+    }
+    return all;
+}
+
+std::vector<std::string> Harness::garbage() const {
+    std::vector<std::string> garbage;
+    Expected expected;
+    for (const auto& [where, table] : api.tables) {
+        for (const auto& [key, cell] : table) {
+            if (key.starts_with("pending/")) garbage.push_back(key);
+            if (key.starts_with("scope/") && ScopeRecord::decode(cell.value)->state != ScopeRecord::State::kActive)
+                garbage.push_back(key);
+            if (key.starts_with("group/") && GroupRecord::decode(cell.value)->state != GroupRecord::State::kActive)
+                garbage.push_back(key);
+            for (std::string_view kind : {"epoch/", "sealed/", "subscriber/"}) {
+                if (!key.starts_with(kind)) continue;
+                std::string_view rest = std::string_view(key).substr(kind.size());
+                std::size_t end = rest.find('/', rest.find('/') + 1);
+                if (!table.contains("stream/" + std::string(rest.substr(0, end)))) garbage.push_back(key);
+            }
+            if (!key.starts_with("stream/")) continue;
+            auto record = StreamRecord::decode(cell.value);
+            if (!record->is_settled()) garbage.push_back(key);
+            StreamName name = *parse_scoped_name(std::string_view(key).substr(7));
+            if (!table.contains("scope/" + name.scope)) garbage.push_back(key + " in no scope");
+            if (!is_mark(name.stream) && !table.contains(StreamRecord::key(mark_of(name))))
+                garbage.push_back(key + " without companion");
+            expect_segments(table, name, *record, expected);
+        }
+    }
+    for (const auto& [name, open] : expected.open) {
+        auto found = api.segments.find(name);
+        if (found == api.segments.end()) garbage.push_back("missing segment " + name);
+        if (found != api.segments.end() && found->second.sealed == open)
+            garbage.push_back("wrongly sealed or open: " + name);
+    }
+    for (const auto& [name, segment] : api.segments) {
+        if (!expected.open.contains(name)) garbage.push_back("unknown segment " + name);
+    }
+    for (const std::string& name : api.created_again) garbage.push_back("made twice: " + name);
+    return garbage;
+}
+
+}  // namespace millrace::controller

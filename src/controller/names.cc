@@ -1,0 +1,59 @@
+#include "controller/names.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+namespace millrace::controller {
+
+namespace {
+
+constexpr std::size_t kPossibleLength = 512;
+
+bool is_plain(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-';
+}
+
+}  // namespace
+
+bool is_allowed_name(std::string_view name) {
+    if (name.size() > kNameLength) return false;
+    if (name.starts_with('_')) name.remove_prefix(1);
+    return !name.empty() && std::ranges::all_of(name, is_plain);
+}
+
+bool is_allowed_user_name(std::string_view name) {
+    return !name.empty() && name.size() <= kUserNameLength && std::ranges::all_of(name, is_plain);
+}
+
+bool is_possible_name(std::string_view name) {
+    auto possible = [](char c) { return is_plain(c) || c == '_'; };
+    return !name.empty() && name.size() <= kPossibleLength && std::ranges::all_of(name, possible);
+}
+
+StreamName mark_of(const StreamName& stream) { return {stream.scope, std::string(kMarkPrefix) + stream.stream}; }
+
+StreamName base_of(const StreamName& stream) {
+    if (!is_mark(stream.stream)) return stream;
+    return {stream.scope, stream.stream.substr(kMarkPrefix.size())};
+}
+
+StreamName reader_group_stream(std::string_view scope, std::string_view group) {
+    return {std::string(scope), std::string(kReaderGroupPrefix) + std::string(group)};
+}
+
+std::string to_string(const StreamName& name) { return name.scope + "/" + name.stream; }
+
+std::optional<StreamName> parse_scoped_name(std::string_view text) {
+    std::size_t slash = text.find('/');
+    if (slash == std::string_view::npos) return std::nullopt;
+    StreamName name{std::string(text.substr(0, slash)), std::string(text.substr(slash + 1))};
+    if (!is_possible_name(name)) return std::nullopt;
+    return name;
+}
+
+std::string segment_name(const StreamName& stream, StreamSegmentId segment) {
+    return fmt::format("{}/{}/{}.#epoch.{}", stream.scope, stream.stream, number_of(segment), epoch_of(segment));
+}
+
+}  // namespace millrace::controller

@@ -1,0 +1,271 @@
+#include "controller/queries.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "controller/names.h"
+#include "controller/page_token.h"
+#include "controller/records/sealed_segment_record.h"
+#include "controller/records/subscriber_record.h"
+#include "controller/stream_cut.h"
+#include "runtime/async.h"
+
+namespace millrace::controller {
+
+namespace {
+
+bool never_hidden(std::string_view) { return false; }
+
+Error no_stream(const StreamName& name) { return Error(Errc::kNotFound, fmt::format("no stream {}", to_string(name))); }
+
+}  // namespace
+
+// ---- listings ----
+
+Async<bool> Queries::scope_exists(std::string scope) {
+    if (scope.empty()) co_return fail(Errc::kInvalidArgument, "the name of a scope is empty");
+    if (!is_possible_name(scope)) co_return false;
+    auto found = co_await context_.metadata.scope(scope);
+    if (!found) co_return fail(found.error());
+    co_return found->has_value();
+}
+
+Async<Page<std::string>> Queries::scopes(std::string token) {
+    auto last = last_name_of(token);
+    if (!last) co_return fail(last.error());
+    Page<std::string> page;
+    std::size_t limit = context_.options.page_items;
+    std::string after = last->empty() ? std::string() : ScopeRecord::key(*last);
+    for (std::uint32_t i = 0; i < context_.metadata.containers(); ++i) {
+        std::string prefix(ScopeRecord::kPrefix);
+        auto entries = co_await context_.metadata.scan_container(ContainerId(i), std::move(prefix), after, limit);
+        if (!entries) co_return fail(entries.error());
+        for (const auto& entry : *entries) page.items.push_back(entry.key.substr(ScopeRecord::kPrefix.size()));
+    }
+    std::ranges::sort(page.items);
+    if (page.items.size() > limit) page.items.resize(limit);
+    page.token = page.items.empty() ? std::move(token) : page_token(page.items.back());
+    co_return std::move(page);
+}
+
+// Entries by the part of their key behind the prefix. A page after the last repeats the token it was asked with.
+Async<Queries::Listing> Queries::list(std::string scope, std::string prefix, std::string token, Hidden hidden) {
+    auto exists = co_await scope_exists(scope);
+    if (!exists) co_return fail(exists.error());
+    if (!*exists) co_return Listing();
+    auto last = last_name_of(token);
+    if (!last) co_return fail(last.error());
+    Page<std::string> page;
+    std::string after = last->empty() ? std::string() : prefix + *last;
+    while (page.items.size() < context_.options.page_items) {
+        auto entries = co_await context_.metadata.scan(scope, prefix, after);
+        if (!entries) co_return fail(entries.error());
+        if (entries->empty()) break;
+        for (const container::TableEntry& entry : *entries) {
+            if (page.items.size() == context_.options.page_items) break;
+            if (!hidden(entry.value)) page.items.push_back(entry.key.substr(prefix.size()));
+        }
+        after = entries->back().key;
+    }
+    page.token = page.items.empty() ? std::move(token) : page_token(page.items.back());
+    co_return Listing(std::move(page));
+}
+
+Async<Queries::Listing> Queries::streams(std::string scope, std::string token) {
+    std::string prefix = StreamRecord::prefix(scope);
+    return list(std::move(scope), std::move(prefix), std::move(token), StreamRecord::is_deleting);
+}
+
+Async<Queries::Listing> Queries::streams_by_tag(std::string scope, std::string tag, std::string token) {
+    if (tag.empty()) co_return fail(Errc::kInvalidArgument, "the tag to look for is empty");
+    auto listing = co_await list(scope, TagEntry::prefix(scope, tag), std::move(token), never_hidden);
+    co_return listing;
+}
+
+Async<Queries::Listing> Queries::groups(std::string scope, std::string token) {
+    std::string prefix = GroupRecord::prefix(scope);
+    return list(std::move(scope), std::move(prefix), std::move(token), GroupRecord::is_deleting);
+}
+
+Async<Queries::Listing> Queries::tables(std::string scope, std::string token) {
+    auto exists = co_await scope_exists(scope);
+    if (!exists) co_return fail(exists.error());
+    if (!*exists) co_return Listing();
+    auto last = last_name_of(token);
+    if (!last) co_return fail(last.error());
+    Page<std::string> none;
+    none.token = std::move(token);
+    co_return Listing(std::move(none));
+}
+
+// ---- streams and their segments ----
+
+Async<StreamRecord> Queries::existing(StreamName name) {
+    if (!is_possible_name(name)) co_return fail(no_stream(name));
+    auto found = co_await context_.metadata.stream(name);
+    if (!found) co_return fail(found.error());
+    bool exists = *found && (*found)->record.state != StreamState::kDeleting;
+    if (!exists) co_return fail(no_stream(name));
+    co_return std::move((*found)->record);
+}
+
+Async<StreamRecord> Queries::made(StreamName name) {
+    auto record = co_await existing(name);
+    bool unmade = record && record->state == StreamState::kCreating;
+    if (unmade) co_return fail(Errc::kUnavailable, fmt::format("stream {} is being created", to_string(name)));
+    co_return record;
+}
+
+Async<Epoch> Queries::known_epoch(StreamName name, std::int32_t epoch) {
+    auto found = co_await context_.metadata.epoch(name, epoch);
+    if (!found) co_return fail(found.error());
+    if (!*found) co_return fail(Errc::kNotFound, fmt::format("stream {} has no epoch {}", to_string(name), epoch));
+    co_return std::move(**found);
+}
+
+Async<bool> Queries::stream_exists(StreamName name) {
+    auto record = co_await existing(name);
+    if (!record && record.error() == Errc::kNotFound) co_return false;
+    if (!record) co_return fail(record.error());
+    co_return true;
+}
+
+Async<StreamConfig> Queries::stream_config(StreamName name) {
+    auto record = co_await existing(name);
+    if (!record) co_return fail(record.error());
+    co_return std::move(record->config);
+}
+
+Async<std::vector<SegmentRange>> Queries::current_segments(StreamName name) {
+    auto record = co_await made(name);
+    if (!record) co_return fail(record.error());
+    if (record->state == StreamState::kSealed) co_return std::vector<SegmentRange>();
+    auto epoch = co_await known_epoch(name, record->current_epoch);
+    if (!epoch) co_return fail(epoch.error());
+    co_return std::move(epoch->segments);
+}
+
+Async<std::vector<SegmentRange>> Queries::epoch_segments(StreamName name, std::int32_t epoch) {
+    if (epoch < 0) co_return fail(Errc::kInvalidArgument, fmt::format("epoch {}", epoch));
+    auto record = co_await made(name);
+    if (!record) co_return fail(record.error());
+    auto found = co_await known_epoch(name, epoch);
+    if (!found) co_return fail(found.error());
+    co_return std::move(found->segments);
+}
+
+Async<std::vector<Epoch>> Queries::epochs(StreamName name, std::int32_t first, std::size_t limit) {
+    if (first < 0) co_return fail(Errc::kInvalidArgument, fmt::format("epoch {}", first));
+    auto record = co_await made(name);
+    if (!record) co_return fail(record.error());
+    if (first > record->current_epoch || limit == 0) co_return std::vector<Epoch>();
+    std::int64_t wanted = first + static_cast<std::int64_t>(std::min<std::size_t>(limit, 1'000'000)) - 1;
+    auto last = static_cast<std::int32_t>(std::min<std::int64_t>(record->current_epoch, wanted));
+    auto epochs = co_await context_.metadata.epochs(name, first, last);
+    co_return epochs;
+}
+
+Async<StreamCut> Queries::head(StreamName name) {
+    auto record = co_await made(name);
+    if (!record) co_return fail(record.error());
+    if (!record->head.empty()) co_return std::move(record->head);
+    auto first = co_await known_epoch(name, 0);
+    if (!first) co_return fail(first.error());
+    StreamCut start;
+    for (const SegmentRange& segment : first->segments) start[segment.id] = 0;
+    co_return std::move(start);
+}
+
+// Sealed-segment entries are written before the segments are sealed, and nothing is cached: nobody who met the seal
+// sees none.
+Async<std::vector<Successor>> Queries::successors(StreamName name, StreamSegmentId segment) {
+    auto record = co_await made(name);
+    if (!record) co_return fail(record.error());
+    std::string key = SealedSegmentRecord::key(name, segment);
+    auto sealed = co_await context_.metadata.get<SealedSegmentRecord>(name.scope, std::move(key));
+    if (!sealed) co_return fail(sealed.error());
+    if (!*sealed) co_return std::vector<Successor>();
+    std::int32_t epoch = (*sealed)->record.sealing_epoch;
+    auto epochs = co_await context_.metadata.epochs(name, epoch - 1, epoch);
+    if (!epochs) co_return fail(epochs.error());
+    co_return successors_of(segment, epochs->front(), epochs->back());
+}
+
+Async<bool> Queries::is_segment_valid(StreamName name, StreamSegmentId segment) {
+    auto current = co_await current_segments(name);
+    if (!current) co_return fail(current.error());
+    co_return std::ranges::find(*current, segment, &SegmentRange::id) != current->end();
+}
+
+Async<bool> Queries::is_cut_valid(StreamName name, StreamCut cut) {
+    auto record = co_await made(name);
+    if (!record) co_return fail(record.error());
+    if (cut.empty()) co_return false;
+    EpochSpan span = epochs_of(cut);
+    if (span.first < 0 || span.last > record->current_epoch) co_return false;
+    auto epochs = co_await context_.metadata.epochs(name, span.first, span.last);
+    if (!epochs) co_return fail(epochs.error());
+    auto line = line_of(cut, *epochs);
+    co_return line&& is_valid(*line, cut, *epochs);
+}
+
+Async<std::vector<StreamSegmentId>> Queries::between(StreamName name, StreamCut from, StreamCut to) {
+    if (from.empty() && to.empty()) co_return fail(Errc::kInvalidArgument, "one of the two cuts has to be given");
+    auto record = co_await made(name);
+    if (!record) co_return fail(record.error());
+    EpochSpan of_from = from.empty() ? EpochSpan() : epochs_of(from);
+    EpochSpan of_to = to.empty() ? EpochSpan{record->current_epoch, record->current_epoch} : epochs_of(to);
+    std::int32_t first = std::min(of_from.first, of_to.first);
+    std::int32_t last = std::max(of_from.last, of_to.last);
+    if (first < 0 || last > record->current_epoch) {
+        co_return fail(Errc::kInvalidArgument,
+                       fmt::format("a cut names a segment that stream {} does not have", to_string(name)));
+    }
+    auto epochs = co_await context_.metadata.epochs(name, first, last);
+    if (!epochs) co_return fail(epochs.error());
+    auto from_line = from.empty() ? Result<CutLine>(CutLine::at_start_of(epochs->front())) : line_of(from, *epochs);
+    if (!from_line) co_return fail(Errc::kInvalidArgument, from_line.error().message());
+    auto to_line = to.empty() ? Result<CutLine>(CutLine::at_start_of(epochs->back())) : line_of(to, *epochs);
+    if (!to_line) co_return fail(Errc::kInvalidArgument, to_line.error().message());
+    bool reversed = !from.empty() && !to.empty() && !to_line->is_at_or_after(*from_line);
+    if (reversed) co_return fail(Errc::kInvalidArgument, "the second cut is before the first");
+    std::vector<StreamSegmentId> ids;
+    for (const SegmentRange& segment : segments_between(*from_line, *to_line, *epochs)) ids.push_back(segment.id);
+    co_return std::move(ids);
+}
+
+// ---- reader groups ----
+
+Async<std::optional<ReaderGroupConfig>> Queries::group_config(std::string scope, std::string group) {
+    auto exists = co_await scope_exists(scope);
+    if (!exists) co_return fail(exists.error());
+    if (!*exists) co_return fail(Errc::kNotFound, fmt::format("no scope {}", scope));
+    if (!is_possible_name(group)) co_return std::optional<ReaderGroupConfig>();
+    auto found = co_await context_.metadata.group(scope, group);
+    if (!found) co_return fail(found.error());
+    if (!*found) co_return std::optional<ReaderGroupConfig>();
+    GroupRecord& record = (*found)->record;
+    bool usable = record.state == GroupRecord::State::kActive || record.state == GroupRecord::State::kUpdating;
+    if (!usable) co_return std::optional<ReaderGroupConfig>();
+    co_return std::optional<ReaderGroupConfig>(std::move(record.config));
+}
+
+Async<std::optional<std::vector<std::string>>> Queries::subscribers(StreamName name) {
+    auto exists = co_await stream_exists(name);
+    if (!exists) co_return fail(exists.error());
+    if (!*exists) co_return std::optional<std::vector<std::string>>();
+    std::vector<std::string> names;
+    std::string prefix = SubscriberRecord::prefix(name);
+    std::string after;
+    while (true) {
+        auto page = co_await context_.metadata.scan(name.scope, prefix, after);
+        if (!page) co_return fail(page.error());
+        if (page->empty()) break;
+        for (const container::TableEntry& entry : *page) names.push_back(entry.key.substr(prefix.size()));
+        after = page->back().key;
+    }
+    co_return std::optional<std::vector<std::string>>(std::move(names));
+}
+
+}  // namespace millrace::controller

@@ -1,0 +1,174 @@
+#include "controller/segments.h"
+
+#include <memory>
+#include <optional>
+
+#include "base/log.h"
+#include "controller/names.h"
+#include "runtime/async.h"
+
+namespace millrace::controller {
+
+namespace {
+
+// Runs `step` for 0 ... count - 1, at most kUnderWay at a time; after a failure nothing new is begun. Keeps itself
+// alive.
+struct Fan : std::enable_shared_from_this<Fan> {
+    std::size_t count = 0;
+    std::function<void(std::size_t, runtime::Callback<Result<>>)> step;
+    runtime::Callback<Result<>> done;
+    std::size_t next = 0;
+    std::size_t under_way = 0;
+    std::optional<Error> error;
+    bool pumping = false;
+
+    void pump() {
+        if (pumping) return;  // a step that ended at once: the loop below goes on
+        pumping = true;
+        while (next < count && under_way < Segments::kUnderWay && !error) {
+            ++under_way;
+            step(next++, [self = shared_from_this()](Result<> result) { self->ended(std::move(result)); });
+        }
+        pumping = false;
+        bool begun_all = next == count || error;
+        if (under_way > 0 || !begun_all || !done) return;
+        auto finish = std::exchange(done, nullptr);
+        if (error) return finish(fail(std::move(*error)));
+        finish(Result<>());
+    }
+    void ended(Result<> result) {
+        --under_way;
+        if (!result && !error) error = result.error();
+        pump();
+    }
+};
+
+bool is_gone(const Error& error) { return error == Errc::kNotFound || error == Errc::kMerged; }
+
+// A callback that turns some failures into success.
+template <typename T, typename Accept>
+auto accepting(runtime::Callback<Result<>> done, Accept accept) {
+    return [done = std::move(done), accept](Result<T> result) mutable {
+        if (!result && !accept(result.error())) return done(fail(result.error()));
+        done(Result<>());
+    };
+}
+
+}  // namespace
+
+std::vector<StreamSegmentId> ids_of(std::span<const SegmentRange> segments) {
+    std::vector<StreamSegmentId> ids;
+    for (const SegmentRange& segment : segments) ids.push_back(segment.id);
+    return ids;
+}
+
+Async<> Segments::each(std::size_t count, Step step) {
+    // Only the steps under way keep the fan, and the fan keeps this coroutine: when the steps are dropped, all of it
+    // goes.
+    auto start = [&](runtime::Callback<Result<>> done) {
+        auto fan = std::make_shared<Fan>();
+        fan->count = count;
+        fan->step = std::move(step);
+        fan->done = std::move(done);
+        fan->pump();
+    };
+    Result<> result = co_await runtime::await<Result<>>(start);
+    co_return result;
+}
+
+Async<> Segments::create(StreamName stream, std::vector<StreamSegmentId> ids, const StreamConfig& config) {
+    container::CreateOptions options;
+    options.scale_type = static_cast<std::uint8_t>(config.scaling.type);
+    options.target_rate = config.scaling.target_rate;
+    options.rollover_bytes = config.rollover_bytes;
+    Step step = [&](std::size_t i, runtime::Callback<Result<>> done) {
+        auto exists = [](const Error& error) { return error == Errc::kExists; };
+        api_.create(segment_name(stream, ids[i]), options, executor_, accepting<void>(std::move(done), exists));
+    };
+    Result<> result = co_await each(ids.size(), std::move(step));
+    co_return result;
+}
+
+Async<> Segments::set_policy(StreamName stream, std::vector<StreamSegmentId> ids, ScalingPolicy policy) {
+    Step step = [&](std::size_t i, runtime::Callback<Result<>> done) {
+        auto no_matter = [](const Error& error) { return is_gone(error) || error == Errc::kSealed; };
+        api_.update_policy(segment_name(stream, ids[i]), static_cast<std::uint8_t>(policy.type), policy.target_rate,
+                           executor_, accepting<void>(std::move(done), no_matter));
+    };
+    Result<> result = co_await each(ids.size(), std::move(step));
+    co_return result;
+}
+
+Async<container::SegmentInfo> Segments::info(std::string segment) {
+    using Reply = Result<container::SegmentInfo>;
+    auto ask = [&](runtime::Callback<Reply> done) { api_.info(segment, executor_, std::move(done)); };
+    Reply reply = co_await runtime::await<Reply>(ask);
+    co_return reply;
+}
+
+Async<std::vector<std::int64_t>> Segments::seal(StreamName stream, std::vector<StreamSegmentId> ids) {
+    std::vector<std::int64_t> lengths(ids.size(), -1);
+    std::vector<bool> sealed_before(ids.size(), false);
+    Step step = [&](std::size_t i, runtime::Callback<Result<>> done) {
+        auto sealed = [&, i, done = std::move(done)](Result<std::int64_t> length) mutable {
+            if (length) lengths[i] = *length;
+            if (!length && !is_gone(length.error()) && length.error() != Errc::kSealed) {
+                return done(fail(length.error()));
+            }
+            sealed_before[i] = !length && length.error() == Errc::kSealed;
+            done(Result<>());
+        };
+        api_.seal(segment_name(stream, ids[i]), executor_, std::move(sealed));
+    };
+    Result<> result = co_await each(ids.size(), std::move(step));
+    if (!result) co_return fail(result.error());
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+        if (!sealed_before[i]) continue;
+        auto found = co_await info(segment_name(stream, ids[i]));
+        if (!found && !is_gone(found.error())) co_return fail(found.error());
+        if (found) lengths[i] = found->length;
+    }
+    co_return std::move(lengths);
+}
+
+Async<> Segments::truncate(StreamName stream, StreamCut cut) {
+    std::vector<std::pair<StreamSegmentId, std::int64_t>> entries;
+    for (const auto& entry : cut) {
+        if (entry.second >= 0) entries.push_back(entry);
+    }
+    Step step = [&](std::size_t i, runtime::Callback<Result<>> done) {
+        auto [id, offset] = entries[i];
+        auto truncated = [](const Error& error) { return is_gone(error) || error == Errc::kTruncated; };
+        api_.truncate(segment_name(stream, id), offset, executor_, accepting<void>(std::move(done), truncated));
+    };
+    Result<> result = co_await each(entries.size(), std::move(step));
+    co_return result;
+}
+
+Async<> Segments::remove(StreamName stream, std::vector<StreamSegmentId> ids) {
+    Step step = [&](std::size_t i, runtime::Callback<Result<>> done) {
+        api_.remove(segment_name(stream, ids[i]), executor_, accepting<void>(std::move(done), is_gone));
+    };
+    Result<> result = co_await each(ids.size(), std::move(step));
+    co_return result;
+}
+
+Async<bool> Segments::hold(StreamName stream, StreamCut cut) {
+    bool hold = true;
+    std::vector<std::pair<StreamSegmentId, std::int64_t>> entries(cut.begin(), cut.end());
+    Step step = [&](std::size_t i, runtime::Callback<Result<>> done) {
+        auto [id, offset] = entries[i];
+        if (offset <= 0) return done(Result<>());
+        auto answered = [&hold, offset, done = std::move(done)](Result<container::SegmentInfo> info) mutable {
+            if (!info && !is_gone(info.error())) return done(fail(info.error()));
+            if (!info || info->length < offset) hold = false;
+            done(Result<>());
+        };
+        api_.info(segment_name(stream, id), executor_, std::move(answered));
+    };
+    Result<> result = co_await each(entries.size(), std::move(step));
+    if (!result) co_return fail(result.error());
+    co_return hold;
+}
+
+}  // namespace millrace::controller

@@ -1,0 +1,40 @@
+// Segments: what workflows do to the segments of a stream, many at a time with a bound on how many are under way. Every
+// operation may be repeated: what is done already counts as done. Executor thread only.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "controller/async.h"
+#include "controller/types.h"
+#include "store/segment_api.h"
+
+namespace millrace::controller {
+
+class Segments {
+  public:
+    static constexpr std::size_t kUnderWay = 32;
+
+    Segments(runtime::Executor& executor, store::SegmentApi& api) : executor_(executor), api_(api) {}
+
+    Async<> create(StreamName stream, std::vector<StreamSegmentId> ids, const StreamConfig& config);
+    Async<> set_policy(StreamName stream, std::vector<StreamSegmentId> ids, ScalingPolicy policy);
+    Async<std::vector<std::int64_t>> seal(StreamName stream,
+                                          std::vector<StreamSegmentId> ids);  // lengths; -1: it is gone
+    Async<> truncate(StreamName stream, StreamCut cut);                       // entries not reached: skipped
+    Async<> remove(StreamName stream, std::vector<StreamSegmentId> ids);
+    Async<bool> hold(StreamName stream, StreamCut cut);  // no offset lies beyond the end of its segment
+
+  private:
+    using Step = std::function<void(std::size_t, runtime::Callback<Result<>>)>;
+    Async<> each(std::size_t count, Step step);
+    Async<container::SegmentInfo> info(std::string segment);
+
+    runtime::Executor& executor_;
+    store::SegmentApi& api_;
+};
+
+std::vector<StreamSegmentId> ids_of(std::span<const SegmentRange> segments);
+
+}  // namespace millrace::controller
