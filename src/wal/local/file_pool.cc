@@ -61,12 +61,14 @@ std::vector<std::uint64_t> FilePool::sizes_ahead() const {
 void FilePool::maintain() {
     if (busy_ || stopped_) return;
     if (recycle_oldest()) return;
-    if (needs_file() && may_grow()) make_file();
+    if (!needs_file() || !below_limit()) return;
+    if (!no_space_ || (ready_.empty() && !reserve_failed_)) make_file();
 }
 
 void FilePool::retry() {
     if (busy_ || stopped_) return;
     if (recycle_oldest()) return;
+    reserve_failed_ = false;
     if (needs_file() && below_limit()) make_file();
 }
 
@@ -101,20 +103,23 @@ bool FilePool::recycle_oldest() {
 }
 
 void FilePool::make_file() {
+    // The file that reserved frames may need is worth the last of the disk.
+    bool reserve = ready_.empty();
     std::uint64_t bytes = options_.file_bytes;
     used_bytes_ += bytes;
     coming_bytes_ = bytes;
     auto job = [journal = journal_, generation = next_generation_, bytes, min_free = options_.min_free_bytes](
                    JournalDirectory& directory) { return directory.create(journal, generation, bytes, min_free); };
-    run(std::move(job), [bytes](FilePool& pool, Result<JournalFileRef> file) {
+    run(std::move(job), [bytes, reserve](FilePool& pool, Result<JournalFileRef> file) {
         if (file) {
-            pool.no_space_ = false;
+            if (!reserve) pool.no_space_ = false;
             pool.ready_.push_back(std::move(*file));
             pool.next_generation_ = pool.next_generation_.next();
             return;
         }
         if (!pool.no_space_) log::warn("no further journal file: {}", file.error().to_string());
         pool.no_space_ = true;
+        if (reserve) pool.reserve_failed_ = true;
         pool.used_bytes_ -= bytes;
     });
 }

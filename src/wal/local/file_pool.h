@@ -65,7 +65,8 @@ class FilePool : public std::enable_shared_from_this<FilePool> {
     std::uint64_t used_bytes_ = 0;
     std::uint64_t coming_bytes_ = 0;  // of the file that is being made or given a new generation
     bool busy_ = false;
-    bool no_space_ = false;  // the last attempt to make a file failed
+    bool no_space_ = false;        // the last attempt to make a file failed
+    bool reserve_failed_ = false;  // even for the only file ahead there was no room
     bool advanced_ = false;
     bool stopped_ = true;
 };

@@ -14,7 +14,7 @@ namespace {
 constexpr Millis kIdleDelay{100};
 constexpr Millis kRetryDelay{1000};
 constexpr std::size_t kLaggardFiles = 4;
-constexpr std::uint64_t kSmallFrame = 64 * kKiB;  // the log is full when not even this has room
+constexpr std::uint64_t kSmallFrame = 64 * kKiB;
 constexpr const char* kFull = "the journal is full";
 
 }  // namespace
@@ -100,6 +100,7 @@ void JournalCore::append(QueuedFrame frame) {
 // certain, and ordinary frames leave one whole file.
 bool JournalCore::admitted(const QueuedFrame& frame) const {
     if (pool_->may_grow()) return true;
+    if (full_.load() && !frame.reserved) return false;
     Placement placement = writer_.placement();
     for (const QueuedFrame& queued : writer_.queue()) {
         if (!placement.place(frame_bytes(queued.frame.payload_size))) return false;
@@ -219,8 +220,9 @@ void JournalCore::update_space() {
         for (const QueuedFrame& queued : writer_.queue()) {
             room = room && placement.place(frame_bytes(queued.frame.payload_size));
         }
-        std::uint64_t small = frame_bytes(std::min(kSmallFrame, options_.max_payload_bytes));
-        full = refused_ || !room || !placement.place(small) || placement.files_left() == 0;
+        // Full is said a little early: whoever hears it has frames under way.
+        std::uint64_t margin = std::min(std::max(kSmallFrame, options_.file_bytes / 8), options_.max_payload_bytes);
+        full = refused_ || !room || !placement.place(frame_bytes(margin)) || placement.files_left() == 0;
     }
     if (full != full_.exchange(full)) {
         if (full)
