@@ -37,6 +37,7 @@ class FakeSegmentApi final : public store::SegmentApi {
         kDieAfter,    // made, nobody is answered any more
         kFailBefore,  // kUnavailable, not made; later changes work
         kFailAfter,   // kUnavailable, but made; later changes work
+        kHang,        // not made, and not answered until let_go(); later changes work
     };
 
     explicit FakeSegmentApi(std::uint32_t containers = 3) : containers_(containers) {}
@@ -48,6 +49,8 @@ class FakeSegmentApi final : public store::SegmentApi {
         changes_ = 0;
     }
     std::size_t changes() const { return changes_; }
+    bool hangs() const { return !hanging_.empty(); }
+    void let_go() { hanging_.clear(); }  // drops the callbacks
     bool dead() const { return dead_; }
     void revive() {
         dead_ = false;
@@ -182,6 +185,7 @@ class FakeSegmentApi final : public store::SegmentApi {
         ++changes_;
         if (fault == Fault::kDieBefore || fault == Fault::kDieAfter) dead_ = true;
         if (fault == Fault::kDieBefore) return;
+        if (fault == Fault::kHang) return hanging_.push_back([done = std::move(done)] {});
         Result<T> result = fail(Errc::kUnavailable, "injected");
         if (fault != Fault::kFailBefore) result = apply();
         if (fault == Fault::kDieAfter) return;
@@ -205,6 +209,7 @@ class FakeSegmentApi final : public store::SegmentApi {
     std::size_t at_ = 0;
     std::size_t changes_ = 0;
     bool dead_ = false;
+    std::vector<runtime::Task> hanging_;
 };
 
 }  // namespace millrace::controller

@@ -52,7 +52,8 @@ Async<CreateReaderGroupResult> Groups::create(std::string scope, std::string gro
         result.status = status;
         return result;
     };
-    if (scope.empty()) co_return fail(Errc::kInvalidArgument, "a reader group lies in a scope; its name is empty");
+    auto scoped = check_scoped(scope);
+    if (!scoped) co_return fail(scoped.error());
     if (!is_allowed_user_name(group)) co_return answer(CreateReaderGroupStatus::kInvalidName);
     if (!is_possible_name(scope)) co_return answer(CreateReaderGroupStatus::kScopeNotFound);
     auto checked = check_positions(config);
@@ -163,6 +164,8 @@ Async<> Groups::finish(std::string scope, std::string group) {
 // ---- carrying on ----
 
 Async<Found<GroupRecord>> Groups::settled(std::string scope, std::string group) {
+    auto scoped = check_scoped(scope);
+    if (!scoped) co_return fail(scoped.error());
     if (!is_possible_name(scope) || !is_possible_name(group)) co_return Found<GroupRecord>();
     while (true) {
         auto found = co_await context_.metadata.group(scope, group);

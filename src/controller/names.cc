@@ -31,6 +31,11 @@ bool is_possible_name(std::string_view name) {
     return !name.empty() && name.size() <= kPossibleLength && std::ranges::all_of(name, possible);
 }
 
+Result<> check_scoped(std::string_view scope) {
+    if (!scope.empty()) return {};
+    return fail(Errc::kInvalidArgument, "the name of the scope is empty");
+}
+
 StreamName mark_of(const StreamName& stream) { return {stream.scope, std::string(kMarkPrefix) + stream.stream}; }
 
 StreamName base_of(const StreamName& stream) {

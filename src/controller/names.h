@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/error.h"
 #include "controller/types.h"
 
 namespace millrace::controller {
@@ -26,6 +27,9 @@ bool is_possible_name(std::string_view name);
 inline bool is_possible_name(const StreamName& name) {
     return is_possible_name(name.scope) && is_possible_name(name.stream);
 }
+
+Result<> check_scoped(
+    std::string_view scope);  // kInvalidArgument: an empty name, which clients would ask about for ever
 
 inline bool is_internal(std::string_view stream) { return stream.starts_with('_'); }
 inline bool is_mark(std::string_view stream) {

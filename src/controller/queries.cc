@@ -24,7 +24,8 @@ Error no_stream(const StreamName& name) { return Error(Errc::kNotFound, fmt::for
 // ---- listings ----
 
 Async<bool> Queries::scope_exists(std::string scope) {
-    if (scope.empty()) co_return fail(Errc::kInvalidArgument, "the name of a scope is empty");
+    auto scoped = check_scoped(scope);
+    if (!scoped) co_return fail(scoped.error());
     if (!is_possible_name(scope)) co_return false;
     auto found = co_await context_.metadata.scope(scope);
     if (!found) co_return fail(found.error());
@@ -102,6 +103,8 @@ Async<Queries::Listing> Queries::tables(std::string scope, std::string token) {
 // ---- streams and their segments ----
 
 Async<StreamRecord> Queries::existing(StreamName name) {
+    auto scoped = check_scoped(name.scope);
+    if (!scoped) co_return fail(scoped.error());
     if (!is_possible_name(name)) co_return fail(no_stream(name));
     auto found = co_await context_.metadata.stream(name);
     if (!found) co_return fail(found.error());

@@ -13,16 +13,11 @@ namespace {
 
 PendingEntry pending(const std::string& scope) { return {PendingEntry::Kind::kScope, scope, {}}; }
 
-Result<> check_named(const std::string& scope) {
-    if (!scope.empty()) return {};
-    return fail(Errc::kInvalidArgument, "the name of a scope is empty");
-}
-
 }  // namespace
 
 Async<CreateScopeStatus> Scopes::create(std::string scope) {
-    auto named = check_named(scope);
-    if (!named) co_return fail(named.error());
+    auto scoped = check_scoped(scope);
+    if (!scoped) co_return fail(scoped.error());
     if (!is_allowed_name(scope)) co_return CreateScopeStatus::kInvalidScopeName;
     KeyedMutex::Lock lock = co_await context_.locks.acquire("scope/" + scope);
     auto found = co_await context_.metadata.scope(scope);
@@ -38,8 +33,8 @@ Async<CreateScopeStatus> Scopes::create(std::string scope) {
 }
 
 Async<DeleteScopeStatus> Scopes::remove(std::string scope) {
-    auto named = check_named(scope);
-    if (!named) co_return fail(named.error());
+    auto scoped = check_scoped(scope);
+    if (!scoped) co_return fail(scoped.error());
     if (!is_possible_name(scope)) co_return DeleteScopeStatus::kScopeNotFound;
     if (scope == kSystemScope) co_return DeleteScopeStatus::kScopeNotEmpty;
     KeyedMutex::Lock lock = co_await context_.locks.acquire("scope/" + scope);
@@ -66,8 +61,8 @@ Async<bool> Scopes::is_empty(std::string scope) {
 }
 
 Async<DeleteScopeStatus> Scopes::remove_recursively(std::string scope) {
-    auto named = check_named(scope);
-    if (!named) co_return fail(named.error());
+    auto scoped = check_scoped(scope);
+    if (!scoped) co_return fail(scoped.error());
     if (!is_possible_name(scope)) co_return DeleteScopeStatus::kSuccess;
     if (scope == kSystemScope) co_return DeleteScopeStatus::kFailure;
     KeyedMutex::Lock deletion = co_await context_.lock_deletion(scope);

@@ -74,7 +74,8 @@ StreamConfig fixed_config(std::int32_t segments, std::int64_t rollover_bytes) {
 // ---- operations ----
 
 Async<CreateStreamStatus> Streams::create(StreamName name, StreamConfig config) {
-    if (name.scope.empty()) co_return fail(Errc::kInvalidArgument, "a stream lies in a scope; its name is empty");
+    auto scoped = check_scoped(name.scope);
+    if (!scoped) co_return fail(scoped.error());
     if (!is_allowed_name(name.stream)) co_return CreateStreamStatus::kInvalidStreamName;
     if (!is_possible_name(name.scope)) co_return CreateStreamStatus::kScopeNotFound;
     config = normalised(std::move(config));
@@ -309,6 +310,8 @@ Async<Found<StreamRecord>> Streams::settled(StreamName name) {
 }
 
 Async<Found<StreamRecord>> Streams::settle_one(StreamName name) {
+    auto scoped = check_scoped(name.scope);
+    if (!scoped) co_return fail(scoped.error());
     if (!is_possible_name(name)) co_return Found<StreamRecord>();
     while (true) {
         auto found = co_await context_.metadata.stream(name);

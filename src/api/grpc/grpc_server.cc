@@ -1,9 +1,11 @@
 #include "api/grpc/grpc_server.h"
 
 #include <fmt/format.h>
+#include <grpc/support/log.h>
 #include <grpcpp/resource_quota.h>
 
 #include "api/grpc/service.h"
+#include "base/log.h"
 
 namespace millrace::api {
 namespace {
@@ -11,6 +13,11 @@ namespace {
 constexpr int kMaxMessageBytes = 4 << 20;
 constexpr int kMaxThreads = 8;
 constexpr std::size_t kMaxMemoryBytes = 64 << 20;
+constexpr int kMaxCallsOfConnection = 1000;
+constexpr int kLeastPingIntervalMs = 1000;
+
+// gRPC has its own log; what matters of it comes back as results.
+void log_of_grpc(gpr_log_func_args* line) { log::debug("grpc: {}", line->message); }
 
 }  // namespace
 
@@ -21,6 +28,7 @@ class GrpcServer::Impl {
     Result<> start(const std::string& host, std::uint16_t port) {
         std::string address =
             host.find(':') == std::string::npos ? fmt::format("{}:{}", host, port) : fmt::format("[{}]:{}", host, port);
+        gpr_set_log_function(log_of_grpc);
         grpc::ResourceQuota quota("controller");
         quota.SetMaxThreads(kMaxThreads).Resize(kMaxMemoryBytes);
         grpc::ServerBuilder builder;
@@ -31,7 +39,8 @@ class GrpcServer::Impl {
             .AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0)
             // Clients ping every six minutes, also without calls; none is sent away for that.
             .AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1)
-            .AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000)
+            .AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kLeastPingIntervalMs)
+            .AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxCallsOfConnection)
             .AddListeningPort(address, grpc::InsecureServerCredentials(), &bound)
             .RegisterService(&rpcs_);
         server_ = builder.BuildAndStart();
@@ -46,7 +55,9 @@ class GrpcServer::Impl {
     }
     void stop(std::chrono::milliseconds grace) {
         if (server_ == nullptr) return;
-        server_->Shutdown(std::chrono::system_clock::now() + grace);
+        rpcs_.calls().wait_for_none(grace);
+        rpcs_.calls().cut_off();
+        server_->Shutdown(std::chrono::system_clock::now());
         server_->Wait();
         server_.reset();
     }

@@ -1,7 +1,7 @@
 // The controller's RPCs: gRPC in front of controller::Controller. Life cycle: start once, stop once. Thread rule: start
-// and stop are called from any one thread and block for the time of a handshake at most; calls run on gRPC's own few
-// threads and never wait there: each is handed to the controller and finished by its callback. The controller outlives
-// stop().
+// and stop are called from any one thread but the controller's, and block (stop for its grace at most); calls run on
+// gRPC's own few threads and never wait there: each is handed to the controller and finished by its callback. The
+// controller outlives stop().
 #pragma once
 
 #include <chrono>
@@ -24,7 +24,7 @@ class GrpcServer {
     GrpcServer& operator=(const GrpcServer&) = delete;
 
     std::uint16_t port() const;
-    // Refuses new calls, gives those under way that much time, then cuts them off.
+    // Gives the calls under way that much time, then cuts off whatever is left with UNAVAILABLE.
     void stop(std::chrono::milliseconds grace = std::chrono::milliseconds(500));
 
   private:

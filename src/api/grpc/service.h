@@ -5,15 +5,12 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include "api/grpc/calls.h"
 #include "api/grpc/convert.h"
 #include "controller.grpc.pb.h"
 #include "controller/controller.h"
 
 namespace millrace::api {
-
-// The one table from errors to gRPC status codes. Clients retry UNAVAILABLE, RESOURCE_EXHAUSTED, ABORTED and INTERNAL;
-// they give up at once on INVALID_ARGUMENT, NOT_FOUND and UNIMPLEMENTED.
-grpc::Status status_of(const Error& error);
 
 class ControllerRpcs final : public v1::ControllerService::CallbackService {
   public:
@@ -84,28 +81,22 @@ class ControllerRpcs final : public v1::ControllerService::CallbackService {
                                            v1::KeyValueTableConfigResponse*) override;
     Reactor* deleteKeyValueTable(Context*, const v1::KeyValueTableInfo*, v1::DeleteKVTableStatus*) override;
 
+    Calls& calls() { return *calls_; }
+
   private:
+    // Finishes a call with the controller's answer: `fill` writes the value into the reply.
+    template <typename T, typename Fill>
+    controller::Controller::Done<T> answer(Reactor* reactor, Fill fill) {
+        return Answer<T, Fill>(calls_->begin(reactor), std::move(fill));
+    }
+    static Reactor* refuse(Context* context, const Error& error) {
+        Reactor* reactor = context->DefaultReactor();
+        reactor->Finish(status_of(error));
+        return reactor;
+    }
+
     controller::Controller& controller_;
+    std::shared_ptr<Calls> calls_ = std::make_shared<Calls>();
 };
-
-// Finishes a call with the controller's answer: `fill` writes the value into the reply.
-template <typename T, typename Fill>
-controller::Controller::Done<T> finish(grpc::ServerUnaryReactor* reactor, Fill fill) {
-    return [reactor, fill = std::move(fill)](Result<T> result) mutable {
-        if (!result) return reactor->Finish(status_of(result.error()));
-        if constexpr (std::is_void_v<T>) {
-            fill();
-        } else {
-            fill(std::move(*result));
-        }
-        reactor->Finish(grpc::Status::OK);
-    };
-}
-
-inline grpc::ServerUnaryReactor* refuse(grpc::CallbackServerContext* context, const Error& error) {
-    auto* reactor = context->DefaultReactor();
-    reactor->Finish(status_of(error));
-    return reactor;
-}
 
 }  // namespace millrace::api

@@ -24,7 +24,7 @@ grpc::ServerUnaryReactor* ControllerRpcs::getCurrentSegments(Context* context, c
                                                              v1::SegmentRanges* reply) {
     auto* reactor = context->DefaultReactor();
     StreamName name = stream_name(*request);
-    controller_.current_segments(name, finish<std::vector<SegmentRange>>(reactor, fill_ranges(name, reply)));
+    controller_.current_segments(name, answer<std::vector<SegmentRange>>(reactor, fill_ranges(name, reply)));
     return reactor;
 }
 
@@ -33,7 +33,7 @@ grpc::ServerUnaryReactor* ControllerRpcs::getEpochSegments(Context* context, con
     auto* reactor = context->DefaultReactor();
     StreamName name = stream_name(request->streaminfo());
     controller_.epoch_segments(name, request->epoch(),
-                               finish<std::vector<SegmentRange>>(reactor, fill_ranges(name, reply)));
+                               answer<std::vector<SegmentRange>>(reactor, fill_ranges(name, reply)));
     return reactor;
 }
 
@@ -41,7 +41,7 @@ grpc::ServerUnaryReactor* ControllerRpcs::getSegments(Context* context, const v1
                                                       v1::SegmentsAtTime* reply) {
     auto* reactor = context->DefaultReactor();
     StreamName name = stream_name(request->streaminfo());
-    controller_.head(name, finish<controller::StreamCut>(reactor, [name, reply](const controller::StreamCut& head) {
+    controller_.head(name, answer<controller::StreamCut>(reactor, [name, reply](const controller::StreamCut& head) {
                          for (const auto& [segment, offset] : head) {
                              auto* location = reply->add_segments();
                              fill(name, segment, location->mutable_segmentid());
@@ -64,7 +64,7 @@ grpc::ServerUnaryReactor* ControllerRpcs::getSegmentsImmediatelyFollowing(Contex
         }
     };
     controller_.successors(name, StreamSegmentId(request->segmentid()),
-                           finish<std::vector<controller::Successor>>(reactor, fill_reply));
+                           answer<std::vector<controller::Successor>>(reactor, fill_reply));
     return reactor;
 }
 
@@ -79,7 +79,7 @@ grpc::ServerUnaryReactor* ControllerRpcs::getSegmentsBetween(Context* context, c
     StreamName name = stream_name(request->streaminfo());
     controller_.segments_between(
         name, stream_cut(request->from()), stream_cut(request->to()),
-        finish<std::vector<StreamSegmentId>>(reactor, [name, reply](const std::vector<StreamSegmentId>& segments) {
+        answer<std::vector<StreamSegmentId>>(reactor, [name, reply](const std::vector<StreamSegmentId>& segments) {
             for (StreamSegmentId segment : segments) fill(name, segment, reply->add_segments());
         }));
     return reactor;
@@ -98,7 +98,7 @@ grpc::ServerUnaryReactor* ControllerRpcs::isSegmentValid(Context* context, const
                                                          v1::SegmentValidityResponse* reply) {
     auto* reactor = context->DefaultReactor();
     controller_.is_segment_valid(stream_name(request->streaminfo()), StreamSegmentId(request->segmentid()),
-                                 finish<bool>(reactor, [reply](bool valid) { reply->set_response(valid); }));
+                                 answer<bool>(reactor, [reply](bool valid) { reply->set_response(valid); }));
     return reactor;
 }
 
@@ -106,7 +106,7 @@ grpc::ServerUnaryReactor* ControllerRpcs::isStreamCutValid(Context* context, con
                                                            v1::StreamCutValidityResponse* reply) {
     auto* reactor = context->DefaultReactor();
     controller_.is_cut_valid(stream_name(request->streaminfo()), stream_cut(request->cut()),
-                             finish<bool>(reactor, [reply](bool valid) { reply->set_response(valid); }));
+                             answer<bool>(reactor, [reply](bool valid) { reply->set_response(valid); }));
     return reactor;
 }
 
@@ -119,8 +119,11 @@ grpc::ServerUnaryReactor* ControllerRpcs::getControllerServerList(Context* conte
 }
 
 // Empty while authorisation is off.
-grpc::ServerUnaryReactor* ControllerRpcs::getDelegationToken(Context* context, const v1::StreamInfo*,
+grpc::ServerUnaryReactor* ControllerRpcs::getDelegationToken(Context* context, const v1::StreamInfo* request,
                                                              v1::DelegationToken*) {
+    if (!v1::StreamInfo::AccessOperation_IsValid(request->accessoperation())) {
+        return refuse(context, Error(Errc::kInvalidArgument, "accessOperation is unknown"));
+    }
     auto* reactor = context->DefaultReactor();
     reactor->Finish(grpc::Status::OK);
     return reactor;
@@ -136,12 +139,11 @@ grpc::ServerUnaryReactor* ControllerRpcs::createReaderGroup(Context* context,
     auto* reactor = context->DefaultReactor();
     auto fill_reply = [request, reply](const controller::CreateReaderGroupResult& result) {
         reply->set_status(static_cast<v1::CreateReaderGroupResponse::Status>(result.status));
-        v1::ReaderGroupConfiguration* out = reply->mutable_config();
         if (result.status != controller::CreateReaderGroupStatus::kSuccess) return;
-        fill(request->scope(), request->readergroupname(), result.config, out);
+        fill(request->scope(), request->readergroupname(), result.config, reply->mutable_config());
     };
     controller_.create_reader_group(request->scope(), request->readergroupname(), std::move(*config),
-                                    finish<controller::CreateReaderGroupResult>(reactor, fill_reply));
+                                    answer<controller::CreateReaderGroupResult>(reactor, fill_reply));
     return reactor;
 }
 
@@ -156,7 +158,7 @@ grpc::ServerUnaryReactor* ControllerRpcs::getReaderGroupConfig(Context* context,
         else
             reply->set_status(v1::ReaderGroupConfigResponse::RG_NOT_FOUND);
     };
-    controller_.reader_group_config(request->scope(), request->readergroup(), finish<Config>(reactor, fill_reply));
+    controller_.reader_group_config(request->scope(), request->readergroup(), answer<Config>(reactor, fill_reply));
     return reactor;
 }
 
@@ -171,7 +173,7 @@ grpc::ServerUnaryReactor* ControllerRpcs::updateReaderGroup(Context* context,
         reply->set_generation(result.generation);
     };
     controller_.update_reader_group(request->scope(), request->readergroupname(), std::move(*config),
-                                    finish<controller::UpdateReaderGroupResult>(reactor, fill_reply));
+                                    answer<controller::UpdateReaderGroupResult>(reactor, fill_reply));
     return reactor;
 }
 
@@ -182,7 +184,7 @@ grpc::ServerUnaryReactor* ControllerRpcs::deleteReaderGroup(Context* context, co
     auto* reactor = context->DefaultReactor();
     controller_.delete_reader_group(
         request->scope(), request->readergroup(), *id,
-        finish<controller::DeleteReaderGroupStatus>(reactor, [reply](controller::DeleteReaderGroupStatus status) {
+        answer<controller::DeleteReaderGroupStatus>(reactor, [reply](controller::DeleteReaderGroupStatus status) {
             reply->set_status(static_cast<v1::DeleteReaderGroupStatus::Status>(status));
         }));
     return reactor;
@@ -192,7 +194,7 @@ grpc::ServerUnaryReactor* ControllerRpcs::listSubscribers(Context* context, cons
                                                           v1::SubscribersResponse* reply) {
     auto* reactor = context->DefaultReactor();
     using Names = std::optional<std::vector<std::string>>;
-    controller_.list_subscribers(stream_name(*request), finish<Names>(reactor, [reply](Names names) {
+    controller_.list_subscribers(stream_name(*request), answer<Names>(reactor, [reply](Names names) {
                                      if (!names) return reply->set_status(v1::SubscribersResponse::STREAM_NOT_FOUND);
                                      for (std::string& name : *names) reply->add_subscribers(std::move(name));
                                  }));
@@ -207,7 +209,7 @@ grpc::ServerUnaryReactor* ControllerRpcs::updateSubscriberStreamCut(Context* con
     auto* reactor = context->DefaultReactor();
     controller_.update_subscriber(
         std::move(*cut),
-        finish<controller::UpdateSubscriberStatus>(reactor, [reply](controller::UpdateSubscriberStatus status) {
+        answer<controller::UpdateSubscriberStatus>(reactor, [reply](controller::UpdateSubscriberStatus status) {
             reply->set_status(static_cast<v1::UpdateSubscriberStatus::Status>(status));
         }));
     return reactor;

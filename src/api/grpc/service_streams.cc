@@ -5,43 +5,6 @@ namespace millrace::api {
 
 using controller::StreamName;
 
-grpc::Status status_of(const Error& error) {
-    auto code = [&] {
-        switch (error.code()) {
-            case Errc::kInvalidArgument:
-            case Errc::kLimit:
-                return grpc::StatusCode::INVALID_ARGUMENT;
-            case Errc::kNotFound:
-                return grpc::StatusCode::NOT_FOUND;
-            case Errc::kExists:
-                return grpc::StatusCode::ALREADY_EXISTS;
-            case Errc::kUnsupported:
-                return grpc::StatusCode::UNIMPLEMENTED;
-            case Errc::kNoSpace:
-                return grpc::StatusCode::RESOURCE_EXHAUSTED;
-            case Errc::kConflict:
-                return grpc::StatusCode::ABORTED;
-            case Errc::kUnavailable:
-            case Errc::kClosed:
-                return grpc::StatusCode::UNAVAILABLE;
-            case Errc::kSealed:
-            case Errc::kTruncated:
-            case Errc::kBadOffset:
-            case Errc::kBadAttribute:
-            case Errc::kBadVersion:
-            case Errc::kNoKey:
-            case Errc::kMerged:
-            case Errc::kIo:
-            case Errc::kCorrupt:
-            case Errc::kNewerFormat:
-            case Errc::kLocked:
-                return grpc::StatusCode::INTERNAL;
-        }
-        return grpc::StatusCode::INTERNAL;
-    }();
-    return {code, error.to_string()};
-}
-
 namespace {
 
 // The controller's statuses have the protocol's numbers.
@@ -58,7 +21,7 @@ grpc::ServerUnaryReactor* ControllerRpcs::createScope(Context* context, const v1
                                                       v1::CreateScopeStatus* reply) {
     auto* reactor = context->DefaultReactor();
     auto fill_reply = fill_status<v1::CreateScopeStatus, controller::CreateScopeStatus>(reply);
-    controller_.create_scope(request->scope(), finish<controller::CreateScopeStatus>(reactor, fill_reply));
+    controller_.create_scope(request->scope(), answer<controller::CreateScopeStatus>(reactor, fill_reply));
     return reactor;
 }
 
@@ -66,7 +29,7 @@ grpc::ServerUnaryReactor* ControllerRpcs::listScopes(Context* context, const v1:
                                                      v1::ScopesResponse* reply) {
     auto* reactor = context->DefaultReactor();
     controller_.list_scopes(request->continuationtoken().token(),
-                            finish<controller::Page<std::string>>(reactor, [reply](controller::Page<std::string> page) {
+                            answer<controller::Page<std::string>>(reactor, [reply](controller::Page<std::string> page) {
                                 for (std::string& scope : page.items) reply->add_scopes(std::move(scope));
                                 reply->mutable_continuationtoken()->set_token(page.token);
                             }));
@@ -77,7 +40,7 @@ grpc::ServerUnaryReactor* ControllerRpcs::checkScopeExists(Context* context, con
                                                            v1::ExistsResponse* reply) {
     auto* reactor = context->DefaultReactor();
     controller_.scope_exists(request->scope(),
-                             finish<bool>(reactor, [reply](bool exists) { reply->set_exists(exists); }));
+                             answer<bool>(reactor, [reply](bool exists) { reply->set_exists(exists); }));
     return reactor;
 }
 
@@ -85,7 +48,7 @@ grpc::ServerUnaryReactor* ControllerRpcs::deleteScope(Context* context, const v1
                                                       v1::DeleteScopeStatus* reply) {
     auto* reactor = context->DefaultReactor();
     auto fill_reply = fill_status<v1::DeleteScopeStatus, controller::DeleteScopeStatus>(reply);
-    controller_.delete_scope(request->scope(), finish<controller::DeleteScopeStatus>(reactor, fill_reply));
+    controller_.delete_scope(request->scope(), answer<controller::DeleteScopeStatus>(reactor, fill_reply));
     return reactor;
 }
 
@@ -93,7 +56,7 @@ grpc::ServerUnaryReactor* ControllerRpcs::deleteScopeRecursive(Context* context,
                                                                v1::DeleteScopeStatus* reply) {
     auto* reactor = context->DefaultReactor();
     auto fill_reply = fill_status<v1::DeleteScopeStatus, controller::DeleteScopeStatus>(reply);
-    controller_.delete_scope_recursive(request->scope(), finish<controller::DeleteScopeStatus>(reactor, fill_reply));
+    controller_.delete_scope_recursive(request->scope(), answer<controller::DeleteScopeStatus>(reactor, fill_reply));
     return reactor;
 }
 
@@ -106,7 +69,7 @@ grpc::ServerUnaryReactor* ControllerRpcs::createStream(Context* context, const v
     auto* reactor = context->DefaultReactor();
     auto fill_reply = fill_status<v1::CreateStreamStatus, controller::CreateStreamStatus>(reply);
     controller_.create_stream(stream_name(request->streaminfo()), std::move(*config),
-                              finish<controller::CreateStreamStatus>(reactor, fill_reply));
+                              answer<controller::CreateStreamStatus>(reactor, fill_reply));
     return reactor;
 }
 
@@ -117,7 +80,7 @@ grpc::ServerUnaryReactor* ControllerRpcs::updateStream(Context* context, const v
     auto* reactor = context->DefaultReactor();
     auto fill_reply = fill_status<v1::UpdateStreamStatus, controller::UpdateStreamStatus>(reply);
     controller_.update_stream(stream_name(request->streaminfo()), std::move(*config),
-                              finish<controller::UpdateStreamStatus>(reactor, fill_reply));
+                              answer<controller::UpdateStreamStatus>(reactor, fill_reply));
     return reactor;
 }
 
@@ -126,7 +89,7 @@ grpc::ServerUnaryReactor* ControllerRpcs::truncateStream(Context* context, const
     auto* reactor = context->DefaultReactor();
     auto fill_reply = fill_status<v1::UpdateStreamStatus, controller::UpdateStreamStatus>(reply);
     controller_.truncate_stream(stream_name(request->streaminfo()), stream_cut(request->cut()),
-                                finish<controller::UpdateStreamStatus>(reactor, fill_reply));
+                                answer<controller::UpdateStreamStatus>(reactor, fill_reply));
     return reactor;
 }
 
@@ -134,7 +97,7 @@ grpc::ServerUnaryReactor* ControllerRpcs::sealStream(Context* context, const v1:
                                                      v1::UpdateStreamStatus* reply) {
     auto* reactor = context->DefaultReactor();
     auto fill_reply = fill_status<v1::UpdateStreamStatus, controller::UpdateStreamStatus>(reply);
-    controller_.seal_stream(stream_name(*request), finish<controller::UpdateStreamStatus>(reactor, fill_reply));
+    controller_.seal_stream(stream_name(*request), answer<controller::UpdateStreamStatus>(reactor, fill_reply));
     return reactor;
 }
 
@@ -142,7 +105,7 @@ grpc::ServerUnaryReactor* ControllerRpcs::deleteStream(Context* context, const v
                                                        v1::DeleteStreamStatus* reply) {
     auto* reactor = context->DefaultReactor();
     auto fill_reply = fill_status<v1::DeleteStreamStatus, controller::DeleteStreamStatus>(reply);
-    controller_.delete_stream(stream_name(*request), finish<controller::DeleteStreamStatus>(reactor, fill_reply));
+    controller_.delete_stream(stream_name(*request), answer<controller::DeleteStreamStatus>(reactor, fill_reply));
     return reactor;
 }
 
@@ -150,7 +113,7 @@ grpc::ServerUnaryReactor* ControllerRpcs::checkStreamExists(Context* context, co
                                                             v1::ExistsResponse* reply) {
     auto* reactor = context->DefaultReactor();
     controller_.stream_exists(stream_name(*request),
-                              finish<bool>(reactor, [reply](bool exists) { reply->set_exists(exists); }));
+                              answer<bool>(reactor, [reply](bool exists) { reply->set_exists(exists); }));
     return reactor;
 }
 
@@ -159,7 +122,7 @@ grpc::ServerUnaryReactor* ControllerRpcs::getStreamConfiguration(Context* contex
     auto* reactor = context->DefaultReactor();
     StreamName name = stream_name(*request);
     controller_.stream_config(
-        name, finish<controller::StreamConfig>(
+        name, answer<controller::StreamConfig>(
                   reactor, [name, reply](const controller::StreamConfig& config) { fill(name, config, reply); }));
     return reactor;
 }
@@ -183,7 +146,7 @@ grpc::ServerUnaryReactor* ControllerRpcs::listStreamsInScope(Context* context, c
     auto* reactor = context->DefaultReactor();
     const std::string& scope = request->scope().scope();
     controller_.list_streams(scope, request->continuationtoken().token(),
-                             finish<StreamPage>(reactor, fill_streams(scope, reply)));
+                             answer<StreamPage>(reactor, fill_streams(scope, reply)));
     return reactor;
 }
 
@@ -193,7 +156,7 @@ grpc::ServerUnaryReactor* ControllerRpcs::listStreamsInScopeForTag(Context* cont
     auto* reactor = context->DefaultReactor();
     const std::string& scope = request->scope().scope();
     controller_.list_streams_by_tag(scope, request->tag(), request->continuationtoken().token(),
-                                    finish<StreamPage>(reactor, fill_streams(scope, reply)));
+                                    answer<StreamPage>(reactor, fill_streams(scope, reply)));
     return reactor;
 }
 
@@ -203,7 +166,7 @@ grpc::ServerUnaryReactor* ControllerRpcs::listKeyValueTablesInScope(Context* con
     auto* reactor = context->DefaultReactor();
     const std::string& scope = request->scope().scope();
     controller_.list_tables(scope, request->continuationtoken().token(),
-                            finish<StreamPage>(reactor, [scope, reply](StreamPage page) {
+                            answer<StreamPage>(reactor, [scope, reply](StreamPage page) {
                                 if (!page) return reply->set_status(v1::KVTablesInScopeResponse::SCOPE_NOT_FOUND);
                                 for (std::string& table : page->items) {
                                     v1::KeyValueTableInfo* info = reply->add_kvtables();
