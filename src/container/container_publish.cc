@@ -7,7 +7,7 @@ namespace millrace::container {
 
 void SegmentContainer::Impl::on_durable(PendingFrame& frame, const wal::Appended* where) {
     if (where != nullptr) {
-        usage_.frame(where->payload.file, where->sequence);
+        usage_.frame(where->payload.file, where->sequence, frame.payload_size);
         log_bytes_ += frame.payload_size;
         log_bytes_since_checkpoint_ += frame.payload_size;
         ++counters_.frames;

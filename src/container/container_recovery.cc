@@ -20,7 +20,7 @@ Result<> SegmentContainer::Impl::replay(const wal::Appended& where, bytes::ByteS
     if (replay_frames_++ == 0) complete_ = where.sequence == LogSequence(1);
     replay_where_ = where;
     if (payload.size() >= kPayloadHeader) replay_wall_ms_ = bytes::load_le<std::int64_t>(payload.data() + 8);
-    usage_.frame(where.payload.file, where.sequence);
+    usage_.frame(where.payload.file, where.sequence, payload.size());
     auto header = decode_payload(payload, *this);
     if (!header) {
         return fail(Error(header.error().code(),
@@ -266,14 +266,18 @@ void SegmentContainer::Impl::advance_truncation() {
 void SegmentContainer::Impl::carry_forward(LogSequence wanted) {
     if (carrying_ || failed_ || stopping_ || checkpoint_ < wanted) return;
     std::uint64_t bytes = 0;
+    std::uint64_t logged = 0;
+    std::uint64_t freed_files = 0;
     std::uint64_t last_file = 0;
     const auto& files = usage_.files();
     for (std::size_t i = 0; i + 1 < files.size() && files[i + 1].first <= wanted; ++i) {
         bytes += files[i].live_bytes;
+        logged += files[i].logged_bytes;
         last_file = files[i].file;
+        ++freed_files;
     }
     if (bytes == 0) return advance_truncation();
-    if (bytes > kMaxCarried) return;  // not a laggard: the space is really in use
+    if (bytes > std::max(kCarriedPerFile * freed_files, logged / kCarriedShare)) return;  // the space is really in use
     for (const auto& [segment_id, segment] : segments_) {
         for (const Extent& extent : segment->index) {
             if (extent.address.file <= last_file) carry_.push_back({segment_id, extent});

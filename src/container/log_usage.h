@@ -18,10 +18,12 @@ class LogUsage {
         std::uint64_t file = 0;
         LogSequence first;  // of this container's frames in the file
         std::uint64_t live_bytes = 0;
+        std::uint64_t logged_bytes = 0;  // payload of this container's frames in it
     };
 
-    void frame(std::uint64_t file, LogSequence sequence) {
-        if (files_.empty() || files_.back().file != file) files_.push_back({file, sequence, 0});
+    void frame(std::uint64_t file, LogSequence sequence, std::uint64_t payload_bytes) {
+        if (files_.empty() || files_.back().file != file) files_.push_back({file, sequence, 0, 0});
+        files_.back().logged_bytes += payload_bytes;
     }
     void add(std::uint64_t file, std::uint64_t bytes) {
         if (File* found = find(file)) found->live_bytes += bytes;
