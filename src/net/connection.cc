@@ -36,7 +36,7 @@ std::shared_ptr<Connection> Connection::create(runtime::CoreLoop& loop, Socket s
     int descriptor = socket.release();
     std::shared_ptr<Connection> connection(new Connection(loop, descriptor, socket.peer(), options));
     error_code error;
-    connection->poller_->stream.assign(descriptor, error);
+    (void)connection->poller_->stream.assign(descriptor, error);
     if (error) {
         ::close(descriptor);
         connection->broken("watch", error.value());
@@ -171,7 +171,7 @@ void Connection::on_resumed() {
 
 // After the last reply: what the peer still sends must be read, or the kernel answers it with a reset.
 void Connection::discard_pass() {
-    std::array<std::uint8_t, 16 * 1024> scratch;
+    std::array<std::uint8_t, 16 * kKiB> scratch;
     for (std::size_t budget = options_.read_per_turn; budget > 0;) {
         ssize_t count = ::recv(descriptor_, scratch.data(), scratch.size(), MSG_DONTWAIT);
         if (count < 0 && errno == EINTR) continue;
@@ -316,7 +316,7 @@ void Connection::finish(CloseReason reason, std::string detail) {
     loop_.cancel(deadline_);
     queue_.clear();
     error_code ignored;
-    poller_->stream.close(ignored);
+    (void)poller_->stream.close(ignored);
     if (handler_ != nullptr) post_closed();
 }
 

@@ -182,7 +182,7 @@ Result<std::unique_ptr<Listener>> Listener::open(runtime::CoreLoop& loop, const 
     impl->endpoint = *endpoint;
     impl->address = to_text(*endpoint);
     error_code error;
-    impl->stream.assign(socket->descriptor(), error);
+    (void)impl->stream.assign(socket->descriptor(), error);
     if (error) return fail(listen_error(error.value(), *endpoint, options));
     (void)socket->release();
     loop.post([impl] { impl->wait(); });
@@ -196,7 +196,7 @@ std::uint64_t Listener::pauses() const { return impl_->pauses.load(std::memory_o
 void Listener::close() {
     impl_->loop.post([impl = impl_] {
         error_code ignored;
-        impl->stream.close(ignored);
+        (void)impl->stream.close(ignored);
     });
 }
 

@@ -14,16 +14,17 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/units.h"
 #include "bytes/buffer.h"
 
 namespace millrace::net {
 
 class ReceiveBuffer {
   public:
-    static constexpr std::size_t kSlabMin = 64 * 1024;
-    static constexpr std::size_t kSlabMax = 1024 * 1024;
-    static constexpr std::size_t kParkedMax = 16 * 1024;  // longer rests keep their slab between reads
-    static constexpr std::size_t kRoomMin = 4 * 1024;     // a read is not worth it with less
+    static constexpr std::size_t kSlabMin = 64 * kKiB;
+    static constexpr std::size_t kSlabMax = kMiB;
+    static constexpr std::size_t kParkedMax = 16 * kKiB;  // longer rests keep their slab between reads
+    static constexpr std::size_t kRoomMin = 4 * kKiB;     // a read is not worth it with less
 
     explicit ReceiveBuffer(std::size_t limit) : limit_(limit) {}
 

@@ -10,6 +10,7 @@
 
 #include <sys/uio.h>
 
+#include "base/units.h"
 #include "bytes/buffer.h"
 
 namespace millrace::net {
@@ -30,8 +31,8 @@ class SendQueue {
 
   private:
     static constexpr std::size_t kCopyMax = 512;         // shorter pieces are copied rather than kept
-    static constexpr std::size_t kOpenMax = 64 * 1024;   // a buffer of copies takes no more than this
-    static constexpr std::size_t kSpareMax = 16 * 1024;  // larger buffers are not kept for reuse
+    static constexpr std::size_t kOpenMax = 64 * kKiB;   // a buffer of copies takes no more than this
+    static constexpr std::size_t kSpareMax = 16 * kKiB;  // larger buffers are not kept for reuse
 
     struct Piece {
         std::vector<std::uint8_t> owned;

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "wire/codec.h"
 
 namespace millrace::store {
@@ -67,7 +69,8 @@ void AppendReplies::refuse(Session& session, const AppendOutcome& outcome, bytes
     session.state = Session::State::kFailed;
     verdict.appends += std::exchange(session.outstanding, 0);
     if (outcome.status == AppendStatus::kFatal) {
-        verdict.close = "an append cannot be carried out: its event number went backwards, or the container has failed";
+        verdict.close = fmt::format("event {} for {}: its number is below the one before, or the container has failed",
+                                    outcome.event_number, session.segment_name);
         return;
     }
     if (!heard) return;
@@ -83,7 +86,8 @@ void AppendReplies::refuse(Session& session, const AppendOutcome& outcome, bytes
         default:
             wire::encode(wire::InvalidEventNumber{session.writer_id, outcome.request_id, "", outcome.event_number},
                          out);
-            verdict.close = "the writer's stored event number is not the one that its append builds on";
+            verdict.close = fmt::format("event {} for {}: it does not build on the writer's stored event number",
+                                        outcome.event_number, session.segment_name);
             break;
     }
 }

@@ -8,9 +8,8 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <span>
-#include <string_view>
+#include <string>
 #include <vector>
 
 #include "bytes/binary.h"
@@ -49,7 +48,7 @@ class AppendReplies {
         std::uint64_t appends = 0;  // done: as many as outcomes, and those a refused writer had behind the refusal
         std::uint64_t bytes = 0;    // of the outcomes
         std::uint64_t frames = 0;   // written
-        std::optional<std::string_view> close;  // why the connection has to be closed after these replies
+        std::string close;          // why the connection has to be closed after these replies; empty: it goes on
     };
     Verdict encode(std::span<const container::AppendOutcome> outcomes, bytes::Writer& out);
 

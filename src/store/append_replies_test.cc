@@ -59,7 +59,7 @@ TEST_F(AppendRepliesTest, OneAcknowledgementForAllPlainAppendsOfAWriter) {
     expect_ack(all[0], first, kNullAttribute, 9);
     EXPECT_EQ(verdict.appends, 3u);
     EXPECT_EQ(verdict.bytes, 15u);
-    EXPECT_FALSE(verdict.close);
+    EXPECT_TRUE(verdict.close.empty());
     EXPECT_EQ(first.outstanding, 97u);
 }
 
@@ -102,7 +102,7 @@ TEST_F(AppendRepliesTest, AnErrorFollowsTheAcknowledgementsBeforeItAndIsSaidOnce
     EXPECT_EQ(first.state, Session::State::kFailed);
     EXPECT_EQ(first.outstanding, 0u) << "what is behind a refusal will be dropped";
     EXPECT_EQ(verdict.appends, 102u);
-    EXPECT_FALSE(verdict.close);
+    EXPECT_TRUE(verdict.close.empty());
 }
 
 TEST_F(AppendRepliesTest, MissingSegmentAndBadEventNumber) {
@@ -112,7 +112,7 @@ TEST_F(AppendRepliesTest, MissingSegmentAndBadEventNumber) {
     EXPECT_EQ(all[0].as<wire::NoSuchSegment>()->offset, -1);
     EXPECT_EQ(all[1].as<wire::InvalidEventNumber>()->event_number, 3);
     EXPECT_EQ(all[1].as<wire::InvalidEventNumber>()->request_id, 30);
-    EXPECT_TRUE(verdict.close);
+    EXPECT_FALSE(verdict.close.empty());
     EXPECT_TRUE(encode({failed(first, 2, AppendStatus::kFatal)}).empty());
 }
 
@@ -121,7 +121,7 @@ TEST_F(AppendRepliesTest, AWriterThatWasSetUpAgainHearsNothingOfItsOldPlainAppen
     auto all = encode({done(first, 1, 0), done(first, 2, 1, true), failed(first, 3, AppendStatus::kSealed)});
     ASSERT_EQ(all.size(), 1u);
     expect_ack(all[0], first, 1, 2);
-    EXPECT_FALSE(verdict.close);
+    EXPECT_TRUE(verdict.close.empty());
 }
 
 }  // namespace

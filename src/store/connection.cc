@@ -22,7 +22,6 @@ StoreConnection::~StoreConnection() {
 // ---- receiving ----
 
 std::size_t StoreConnection::on_data(const bytes::Slice& window) {
-    idle_sweeps_ = 0;
     wire::FrameParser frames(window.span());
     bool complete = false;
     while (open_ && !reading_paused_) {
@@ -204,9 +203,9 @@ void StoreConnection::reconsider() {
     loop_.starved.insert(this);
 }
 
-void StoreConnection::sweep() {
+void StoreConnection::sweep(std::chrono::steady_clock::time_point now) {
     if (!open_ || !within_frame_ || reading_paused_) return;
-    if (++idle_sweeps_ <= LoopState::kSweepsAllowed) return;
+    if (now - transport_->last_activity() < loop_.options.partial_frame_timeout) return;
     break_off(fmt::format("it sent a part of a frame and then nothing for {} s",
                           loop_.options.partial_frame_timeout.count()));
 }

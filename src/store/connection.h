@@ -9,6 +9,7 @@
 // this connection with a line in the log that says who, what and why, and touches nothing else.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -71,7 +72,7 @@ class StoreConnection final : public net::Handler {
 
     void shut();        // sends what is queued, then closes; nothing more is started
     void reconsider();  // whether the socket is to be read
-    void sweep();
+    void sweep(std::chrono::steady_clock::time_point now);  // has it stalled within a frame?
     runtime::Executor& executor() { return loop_.executor; }
 
     // From lanes, on this core.
@@ -166,7 +167,6 @@ class StoreConnection final : public net::Handler {
     std::size_t waiting_reads_ = 0;
     std::uint64_t last_read_ = 0;
     bool within_frame_ = false;
-    int idle_sweeps_ = 0;
 
     absl::flat_hash_set<std::string> transient_segments_;  // made here, to be removed with the connection
 };

@@ -22,7 +22,9 @@ void StoreConnection::take_append(Result<wire::AssembledAppend> append, const by
         loop_.counters.dropped_appends.add(1);
         return;
     }
-    if (session.state == Session::State::kSetUpFailed) return break_off("an append behind a SETUP_APPEND that failed");
+    if (session.state == Session::State::kSetUpFailed) {
+        return break_off(fmt::format("an append to {} behind a SETUP_APPEND that failed", session.segment_name));
+    }
 
     Lane& lane = *session.lane;
     if (!lane.window_held) {
@@ -50,8 +52,8 @@ void StoreConnection::take_outcomes(std::span<const container::AppendOutcome> ou
     AppendReplies::Verdict verdict = append_replies_.encode(outcomes, writer_);
     if (open_) {
         loop_.counters.acknowledgements.add(verdict.frames);
-        if (verdict.close)
-            break_off(*verdict.close);
+        if (!verdict.close.empty())
+            break_off(verdict.close);
         else
             flush_replies();
     } else {

@@ -1,6 +1,7 @@
 #include "store/loop_state.h"
 
 #include <algorithm>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -22,7 +23,13 @@ void ReasonLog::write(std::string_view peer, std::string_view reason) {
         return;
     }
     ++lines_;
-    log::warn("connection {} closed: {}", peer, reason);
+    // A reason may quote what the peer sent.
+    constexpr std::size_t kLongest = 300;
+    std::string text(reason.substr(0, kLongest));
+    for (char& c : text) {
+        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+    }
+    log::warn("connection {} closed: {}", peer, text);
 }
 
 LoopState::LoopState(runtime::Executor& loop, const SegmentRouter& segments, const StoreOptions& store_options,
@@ -50,21 +57,23 @@ void LoopState::retire(StoreConnection& connection) {
 }
 
 void LoopState::start_sweeping() {
-    auto period = std::chrono::duration_cast<std::chrono::milliseconds>(options.partial_frame_timeout) / kSweepsAllowed;
-    executor.call_after(std::max(period, std::chrono::milliseconds(1)), [this] {
+    auto period = std::chrono::duration_cast<std::chrono::milliseconds>(options.partial_frame_timeout) / 10;
+    sweeper_ = executor.call_after(std::max(period, std::chrono::milliseconds(1)), [this] {
         sweep();
         start_sweeping();
     });
 }
 
 void LoopState::sweep() {
+    auto now = executor.clock().now();
     std::vector<StoreConnection*> all;
     all.reserve(connections_.size());
     for (const auto& [connection, owner] : connections_) all.push_back(connection);
-    for (StoreConnection* connection : all) connection->sweep();
+    for (StoreConnection* connection : all) connection->sweep(now);
 }
 
 void LoopState::close_all(runtime::Task empty) {
+    executor.cancel(sweeper_);
     if (connections_.empty()) return empty();
     empty_ = std::move(empty);
     std::vector<StoreConnection*> all;

@@ -47,7 +47,7 @@ class LoopState {
     // The connection is closed and nothing of it is under way: it is destroyed, in a task of its own.
     void retire(StoreConnection& connection);
 
-    // Once: looks for connections that have stalled within a frame, every thirtieth of the time allowed.
+    // Once: looks for connections that have stalled within a frame, every tenth of the time allowed.
     void start_sweeping();
     // Closes all connections; `empty` runs when the last is gone.
     void close_all(runtime::Task empty);
@@ -61,13 +61,13 @@ class LoopState {
     ReasonLog reasons;
     std::move_only_function<void()> on_total_fell;  // credits are to be had again: wakes all loops
     absl::flat_hash_set<StoreConnection*> starved;  // not read for lack of credits
-    static constexpr int kSweepsAllowed = 10;
 
   private:
     void sweep();
 
     absl::flat_hash_map<StoreConnection*, std::shared_ptr<StoreConnection>> connections_;
     runtime::Task empty_;
+    runtime::TimerId sweeper_;
 };
 
 }  // namespace millrace::store

@@ -2,8 +2,8 @@
 // rooms' way to segments (api()).
 //
 // Life cycle: make with loops and started containers, which outlive it; start(); stop(), whose callback says that no
-// connection is left. Containers are stopped after it. Destroy it after stop()'s callback, or after the loops have been
-// stopped. Thread rule: start(), stop() and stats() from any thread; everything else happens on the connections' loops.
+// connection is left. Containers are stopped after it. Destroyed when the loops have been stopped.
+// Thread rule: start(), stop() and stats() from any thread; everything else happens on the connections' loops.
 #pragma once
 
 #include <atomic>

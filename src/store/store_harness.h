@@ -81,10 +81,11 @@ class FakeTransport final : public net::Transport {
     bool closed() const override { return finished_; }
     runtime::Executor& executor() override { return executor_; }
     const std::string& peer() const override { return peer_; }
-    std::chrono::steady_clock::time_point last_activity() const override { return {}; }
+    std::chrono::steady_clock::time_point last_activity() const override { return activity_; }
 
     // ---- the client's side ----
     void receive(bytes::ByteSpan data) {
+        activity_ = executor_.clock().now();
         waiting_.insert(waiting_.end(), data.begin(), data.end());
         offer();
     }
@@ -122,6 +123,7 @@ class FakeTransport final : public net::Transport {
     std::vector<std::uint8_t> waiting_;
     std::vector<std::uint8_t> unsent_;
     bool finished_ = false;
+    std::chrono::steady_clock::time_point activity_;
 };
 
 class Harness;

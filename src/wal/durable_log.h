@@ -46,6 +46,7 @@ struct LogAddress {
 struct Appended {
     LogSequence sequence;
     LogAddress payload;  // of the payload's first byte
+    friend bool operator==(const Appended&, const Appended&) = default;
 };
 
 struct LogSpace {

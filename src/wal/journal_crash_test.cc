@@ -91,6 +91,7 @@ class Session {
     // An empty answer: the power was lost before recovery was done.
     std::optional<testing::AssertionResult> recover(io::MemoryFileSystem& files) {
         files_ = &files;
+        logs_.clear();
         journal_ = std::make_unique<local::LocalJournal>(files, executor_, tiny_options());
         CollectingVisitor found;
         auto report = journal_->recover(found);
@@ -110,7 +111,9 @@ class Session {
             for (std::uint64_t steps = random_.below(30); steps > 0; --steps) executor_.run_one();
             release_some();
             if (random_.below(10) == 0) executor_.advance(Millis(250));
+            if (random_.below(30) == 0) be_killed();
         }
+        if (files_->crashed()) return;
         files_->set_hold(false);
         executor_.run_until_idle();
     }
@@ -138,6 +141,16 @@ class Session {
             EXPECT_EQ(sequence, known.acknowledged.next());
             known.acknowledged = sequence;
         });
+    }
+
+    // The process ends without the power being lost: the device finishes what was under way, nobody hears of it.
+    void be_killed() {
+        logs_.clear();
+        journal_.reset();
+        files_->set_hold(false);
+        executor_.run_until_idle();
+        auto checked = recover(*files_);
+        if (checked) EXPECT_TRUE(*checked);
     }
 
     void truncate() {

@@ -9,10 +9,9 @@
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http.hpp>
-#include <fmt/format.h>
 
 #include "base/assert.h"
-#include "base/log.h"
+#include "net/listener.h"
 
 namespace millrace::rest {
 
@@ -26,21 +25,19 @@ namespace {
 
 class Session;
 
-constexpr std::chrono::milliseconds kAcceptPause{100};  // after an accept that failed, as for want of descriptors
 constexpr std::size_t kLingerBytesMax = 4 << 20;
 constexpr std::size_t kLingerPiece = 16 << 10;
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
 }  // namespace
 
-// Shared by the server and its sessions; on the loop, but for `acceptor`, which listen() makes before the loop sees it.
+// Shared by the server and its sessions; on the loop, but for listen().
 struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
     State(runtime::CoreLoop& core, HttpOptions settings, RequestHandler serve)
         : loop(core), options(std::move(settings)), handler(std::move(serve)) {}
 
     Result<std::uint16_t> listen();
-    void accept();
-    void accepted(tcp::socket socket);
+    void accepted(net::Socket given);
     void stop(runtime::Task done);
     void gone(Session* session);
     void finish_stop();
@@ -48,7 +45,7 @@ struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
     runtime::CoreLoop& loop;
     HttpOptions options;
     RequestHandler handler;
-    std::optional<tcp::acceptor> acceptor;
+    std::unique_ptr<net::Listener> listener;
     std::set<Session*> sessions;
     bool stopping = false;
     runtime::Task stopped;
@@ -227,45 +224,28 @@ void Session::read_and_drop(std::size_t dropped) {
 }  // namespace
 
 Result<std::uint16_t> HttpServer::State::listen() {
-    ErrorCode error;
-    asio::ip::address address = asio::ip::make_address(options.address, error);
-    if (error) return fail(Errc::kInvalidArgument, fmt::format("\"{}\" is no IP address", options.address));
-    tcp::endpoint endpoint(address, options.port);
-    acceptor.emplace(loop.context());
-    acceptor->open(endpoint.protocol(), error);
-    if (!error) acceptor->set_option(tcp::acceptor::reuse_address(true), error);
-    if (!error) acceptor->bind(endpoint, error);
-    if (!error) acceptor->listen(asio::socket_base::max_listen_connections, error);
-    if (!error) endpoint = acceptor->local_endpoint(error);
-    if (error) {
-        acceptor.reset();
-        Errc code = error == asio::error::address_in_use ? Errc::kLocked : Errc::kInvalidArgument;
-        return fail(code, fmt::format("{}:{}: {}", options.address, options.port, error.message()));
-    }
-    loop.post([state = shared_from_this()] { state->accept(); });
-    return endpoint.port();
+    net::ListenerOptions where;
+    where.address = options.address;
+    where.port = options.port;
+    where.flag = "--rest-port";
+    auto choose = [core = &loop]() -> runtime::CoreLoop& { return *core; };
+    auto accept = [weak = weak_from_this()](runtime::CoreLoop&, net::Socket socket) {
+        if (auto state = weak.lock()) state->accepted(std::move(socket));
+    };
+    auto opened = net::Listener::open(loop, where, std::move(choose), std::move(accept));
+    if (!opened) return fail(std::move(opened.error()));
+    listener = std::move(*opened);
+    return listener->port();
 }
 
-void HttpServer::State::accept() {
-    if (stopping) return;
-    acceptor->async_accept([state = shared_from_this()](const ErrorCode& error, tcp::socket socket) {
-        runtime::CoreLoop::Held held(state->loop);
-        if (state->stopping) return;
-        if (!error) {
-            state->accepted(std::move(socket));
-            return state->accept();
-        }
-        if (error == asio::error::connection_aborted) return state->accept();
-        log::warn("rest: accept failed: {}", error.message());
-        state->loop.call_after(kAcceptPause, [state] { state->accept(); });
-    });
-}
-
-void HttpServer::State::accepted(tcp::socket socket) {
+void HttpServer::State::accepted(net::Socket given) {
     std::size_t most = options.max_connections;
-    if (sessions.size() >= most + most / 4 + 1) return;  // not even a word of regret
-    ErrorCode ignored;
-    socket.set_option(tcp::no_delay(true), ignored);
+    if (stopping || sessions.size() >= most + most / 4 + 1) return;  // not even a word of regret
+    tcp::socket socket(loop.context());
+    ErrorCode error;
+    socket.assign(tcp::v4(), given.descriptor(), error);  // the protocol is only asked for when a socket is opened
+    if (error) return;
+    (void)given.release();
     auto session = std::make_shared<Session>(shared_from_this(), std::move(socket));
     sessions.insert(session.get());
     if (sessions.size() > most)
@@ -278,8 +258,7 @@ void HttpServer::State::stop(runtime::Task done) {
     MILLRACE_ASSERT(!stopping);
     stopping = true;
     stopped = std::move(done);
-    ErrorCode ignored;
-    if (acceptor) acceptor->close(ignored);
+    if (listener != nullptr) listener->close();
     if (sessions.empty()) return finish_stop();
     for (Session* session : sessions) {
         if (!session->answering()) session->close();

@@ -36,8 +36,7 @@ class HttpServer {
     HttpServer(const HttpServer&) = delete;
     HttpServer& operator=(const HttpServer&) = delete;
 
-    // The port that is listened on. kLocked when the port is taken, kInvalidArgument for an address that is none of
-    // this machine.
+    // The port that is listened on. Errors are those of net::Listener.
     Result<std::uint16_t> listen();
 
     // Accepts no more, lets answers under way go out, closes everything. `stopped` runs on the loop.

@@ -304,7 +304,7 @@ TEST_F(HttpServerTest, TakenPortIsToldApart) {
     HttpServer second(loop_, options_, [](HttpRequest, Respond) {});
     auto port = second.listen();
     ASSERT_FALSE(port);
-    EXPECT_EQ(port.error().code(), Errc::kLocked);
+    EXPECT_EQ(port.error().code(), Errc::kExists);
     options_.address = "nonsense";
     HttpServer third(loop_, options_, [](HttpRequest, Respond) {});
     EXPECT_EQ(third.listen().error().code(), Errc::kInvalidArgument);

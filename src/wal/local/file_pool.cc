@@ -69,7 +69,10 @@ void FilePool::retry() {
     if (busy_ || stopped_) return;
     if (recycle_oldest()) return;
     reserve_failed_ = false;
-    if (needs_file() && below_limit()) make_file();
+    if (!needs_file())
+        no_space_ = false;  // recycled files took the place of the one that failed; the next need will show
+    else if (below_limit())
+        make_file();
 }
 
 bool FilePool::recycle_oldest() {

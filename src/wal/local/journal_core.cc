@@ -186,6 +186,7 @@ void JournalCore::truncate(ContainerState& container, LogSequence first_kept) {
     MILLRACE_ASSERT(first_kept <= container.accepted_next);
     container.first_kept = first_kept;
     recycle();
+    ask_laggards();
 }
 
 bool JournalCore::is_free(const JournalFile& file, LogSequence ContainerState::* kept) const {
@@ -202,13 +203,10 @@ void JournalCore::recycle() {
     if (is_free(oldest, &ContainerState::recorded_kept)) {
         pool_->maintain();
     } else if (is_free(oldest, &ContainerState::first_kept)) {
-        if (!writer_.record_pending()) {
-            writer_.want_record();
-            schedule_pump();
-        }
-        return;
+        if (writer_.record_pending()) return;
+        writer_.want_record();
+        schedule_pump();
     }
-    ask_laggards();
 }
 
 void JournalCore::update_space() {

@@ -387,6 +387,24 @@ TEST_F(JournalDamage, WrongSequencesAndTablesAreRefused) {
                 HasSubstr("makes no sense"));
 }
 
+// A process that is killed leaves writes and names that the next one sees, but that a loss of power would still take.
+TEST_F(JournalDamage, WhatIsRecoveredIsOnStableStorage) {
+    start();
+    fill({100, 20'000, 300});
+    drop();
+    std::map<std::string, Bytes> copies;
+    for (const std::string& name : journal_files()) copies[name] = content(options.directory + "/" + name);
+    options.directory = "/other";
+    ASSERT_TRUE(files.make_directories(options.directory).has_value());
+    for (const auto& [name, data] : copies) write_file(options.directory + "/" + name, data);
+    ASSERT_FALSE(files.pending().empty());
+    ASSERT_GT(files.pending_directory_operations(), 0u);
+    ASSERT_TRUE(try_start().has_value());
+    expect_frames(kOne, 3);
+    EXPECT_EQ(files.pending_directory_operations(), 0u);
+    for (const auto& sector : files.pending()) EXPECT_NE(sector.file, path(1)) << sector.sector;
+}
+
 TEST_F(JournalDamage, ErrorsOfTheDeviceAreNotTakenForTheEnd) {
     start();
     fill({100, 200});

@@ -24,6 +24,9 @@ Error damaged(const std::string& path, std::uint64_t offset, std::string_view wh
 Result<std::vector<Generation>> JournalDirectory::prepare() {
     if (auto made = files_->make_directories(path_); !made) return fail(made.error());
     if (auto removed = remove_unfinished(); !removed) return fail(removed.error());
+    // A process that was killed may have left names that are not on disk yet; frames must not go into a file that can
+    // vanish.
+    if (auto synced = files_->sync_directory(path_); !synced) return fail(synced.error());
     auto names = files_->list(path_);
     if (!names) return fail(names.error());
     std::vector<Generation> generations;

@@ -193,6 +193,24 @@ TEST_F(JournalSpace, AFullDiskIsNoticedAndForgotten) {
     for (int i = 0; i < 50; ++i) must_append(kOne, kSize);
 }
 
+// What containers still have to write when the disk is full has a file, even below the room that should stay free.
+TEST_F(JournalSpace, TheReserveMayUseTheLastOfTheDisk) {
+    options.limit_bytes = 100 * options.file_bytes;
+    options.min_free_bytes = 2 * kMiB;
+    files.set_capacity(kMiB);
+    start();
+    append_until_refused(kOne);
+    for (int i = 0; i < 7; ++i) {
+        std::size_t index = append(kOne, kSize, true);
+        executor.run_until_idle();
+        EXPECT_TRUE(acknowledged(index)) << i;
+    }
+    EXPECT_TRUE(log_of(kOne).space().full);
+    files.set_capacity(64 * kMiB);
+    executor.advance(Millis(2000));
+    for (int i = 0; i < 20; ++i) must_append(kOne, kSize);
+}
+
 // The disk fills while frames wait for the file that was to be made.
 TEST_F(JournalSpace, WaitingFramesAreRefusedWhenTheirFileCannotBeMade) {
     options.limit_bytes = 100 * options.file_bytes;

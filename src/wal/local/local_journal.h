@@ -3,10 +3,10 @@
 //
 // Life cycle: made, recover() once (blocking, any one thread, before the containers run), open() once for each
 // container, close(). Thread rule: after recover(), the journal lives on `executor`, which must be the one of `files`;
-// open() and close() may be called from any thread, logs may live on other executors. FileSystem and executors outlive
-// the journal and its logs. Durability: an acknowledged frame is on stable storage with all frames before it, of all
-// containers. A failed write is final for all of them. What was in flight at a crash may be there or not, but never
-// with a gap before it.
+// open() and close() may be called from any thread, logs may live on other executors. Destroyed on `executor`, or when
+// that does not run. FileSystem and executors outlive the journal and its logs. Durability: an acknowledged frame is on
+// stable storage with all frames before it, of all containers. A failed write is final for all of them. What was in
+// flight at a crash may be there or not, but never with a gap before it.
 #pragma once
 
 #include <memory>

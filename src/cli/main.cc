@@ -1,0 +1,139 @@
+#include <cstdio>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "cli/option_table.h"
+#include "cli/settings.h"
+#include "cli/suggest.h"
+#include "cli/version.h"
+#include "node/standalone.h"
+
+namespace millrace::cli {
+namespace {
+
+constexpr int kExitUsage = 2;
+
+constexpr const char* kAbout =
+    "Millrace stores streams of events. Clients of Pravega 0.13 work with it as they are: point them to the "
+    "controller.";
+
+constexpr const char* kStandaloneAbout =
+    "Runs a complete server in this process: controller, REST API and segment store, on one data directory.";
+
+constexpr const char* kStandaloneFooter = R"(
+Every option can also be set in the environment (--store-port is MILLRACE_STORE_PORT) or in the file of --config
+(store-port = 6000). The command line wins over the environment, and the environment over the file.
+
+Examples:
+  millrace standalone
+      serves clients on this machine: controller tcp://127.0.0.1:9090
+  millrace standalone --data-dir /var/lib/millrace --listen 0.0.0.0 --advertise db1.example.org
+      serves the network; clients use tcp://db1.example.org:9090 and must reach ports 9090 and 6000
+  millrace standalone --config millrace.toml --log-format json
+      options from a file, logs for a collector
+
+When everything is up, it prints `millrace ready` and its addresses on stdout. SIGTERM or SIGINT ends it in order; after a
+crash or kill -9 the next start recovers all that was acknowledged.
+
+Exit status: 0 ended as asked; 1 could not start; 2 wrong options; 3 stopped itself after a failure, as of the disk.)";
+
+int refuse(std::string_view message) {
+    fmt::print(stderr, "millrace: {}\n", message);
+    return kExitUsage;
+}
+
+std::vector<std::pair<std::string, std::string>> environment() {
+    std::vector<std::pair<std::string, std::string>> variables;
+    for (char** entry = environ; *entry != nullptr; ++entry) {
+        std::string_view text = *entry;
+        std::size_t equals = text.find('=');
+        if (equals != std::string_view::npos) variables.emplace_back(text.substr(0, equals), text.substr(equals + 1));
+    }
+    return variables;
+}
+
+// The first argument that no option took.
+std::string unexpected(const std::vector<std::string>& arguments) {
+    std::string_view first = arguments.front();
+    std::string_view word = first.substr(0, first.find('='));
+    if (!word.starts_with("--")) return fmt::format("unexpected argument \"{}\"", first);
+    word.remove_prefix(2);
+    std::vector<std::string_view> known = option_names();
+    known.insert(known.end(), {"config", "help"});
+    std::string_view near = suggest(word, known);
+    if (near.empty()) return fmt::format("unknown option --{}; `millrace standalone --help` names all options", word);
+    return fmt::format("unknown option --{}; did you mean --{}?", word, near);
+}
+
+struct CommandLine {
+    std::vector<std::pair<const OptionSpec*, std::string>> given;  // as CLI11 fills them; empty ones were not given
+    std::string config;
+};
+
+void declare_options(CLI::App& command, CommandLine& line) {
+    for (const OptionSpec& option : standalone_options()) line.given.emplace_back(&option, "");
+    for (auto& [option, text] : line.given) {
+        std::string help = fmt::format("{} [{}]", option->help, option->fallback);
+        command.add_option(fmt::format("--{}", option->name), text, help)
+            ->type_name(std::string(option->value))
+            ->take_last();
+    }
+    command.add_option("--config", line.config, "TOML file with these options")->type_name("FILE")->take_last();
+    command.allow_extras();
+    command.footer(kStandaloneFooter);
+}
+
+int standalone(const CLI::App& app, const CLI::App& command, const CommandLine& line) {
+    for (const CLI::App* level : {&app, &command}) {
+        if (std::vector<std::string> extras = level->remaining(); !extras.empty()) return refuse(unexpected(extras));
+    }
+    std::vector<NamedValue> values;
+    for (const auto& [option, text] : line.given) {
+        std::string flag = fmt::format("--{}", option->name);
+        if (command.count(flag) > 0) values.push_back({std::string(option->name), text, flag});
+    }
+    auto options = assemble(values, line.config, environment());
+    if (!options) return refuse(options.error().message());
+    return node::run_standalone(std::move(*options));
+}
+
+int run(int argc, char** argv) {
+    CLI::App app(kAbout, "millrace");
+    CommandLine line;
+    CLI::App* serve = app.add_subcommand("standalone", kStandaloneAbout);
+    CLI::App* version = app.add_subcommand("version", "Prints what this program is.");
+    declare_options(*serve, line);
+    app.set_version_flag("--version", version_text());
+    app.footer("`millrace COMMAND --help` explains a command.");
+    app.allow_extras();
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& outcome) {
+        if (outcome.get_exit_code() == 0) return app.exit(outcome);  // help or version
+        return refuse(outcome.what());
+    }
+    if (*version) {
+        fmt::print("{}\n", version_text());
+        return 0;
+    }
+    if (*serve) return standalone(app, *serve, line);
+    std::vector<std::string> extras = app.remaining();
+    if (extras.empty()) {
+        fmt::print(stderr, "{}", app.help());
+        return kExitUsage;
+    }
+    constexpr std::string_view kCommands[] = {"standalone", "version"};
+    std::string_view near = suggest(extras.front(), kCommands);
+    if (!near.empty()) return refuse(fmt::format("unknown command \"{}\"; did you mean \"{}\"?", extras.front(), near));
+    return refuse(fmt::format("unknown command \"{}\"; `millrace --help` names all commands", extras.front()));
+}
+
+}  // namespace
+}  // namespace millrace::cli
+
+int main(int argc, char** argv) { return millrace::cli::run(argc, argv); }

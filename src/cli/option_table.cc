@@ -1,0 +1,152 @@
+#include "cli/option_table.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+
+namespace millrace::cli {
+
+using node::NodeOptions;
+
+namespace {
+
+constexpr std::size_t kHostNameMax = 253;
+
+std::unexpected<Error> refuse(std::string text) { return fail(Errc::kInvalidArgument, std::move(text)); }
+
+template <typename Number>
+Result<> apply_number(const std::string& text, std::uint64_t least, std::uint64_t most, Number& target) {
+    std::uint64_t value = 0;
+    const char* end = text.data() + text.size();
+    auto [stop, error] = std::from_chars(text.data(), end, value);
+    if (text.empty() || error != std::errc() || stop != end || value < least || value > most)
+        return refuse(fmt::format("it must be a whole number from {} to {}", least, most));
+    target = static_cast<Number>(value);
+    return {};
+}
+
+Result<> apply_port(const std::string& text, std::uint16_t& target) {
+    if (auto done = apply_number(text, 0, 65535, target); !done)
+        return refuse("it must be a port number, 1 to 65535, or 0 for any free port");
+    return {};
+}
+
+Result<> apply_size(const std::string& text, std::uint64_t& target) {
+    auto bytes = parse_bytes(text);
+    if (!bytes) return refuse("it must be a size like 64MiB or 4GiB, or a number of bytes");
+    target = *bytes;
+    return {};
+}
+
+Result<> apply_listen(NodeOptions& options, const std::string& text) {
+    in6_addr room;
+    if (text != "localhost" && inet_pton(AF_INET, text.c_str(), &room) != 1 &&
+        inet_pton(AF_INET6, text.c_str(), &room) != 1)
+        return refuse("it must be an IPv4 or IPv6 address of this machine, or localhost");
+    options.listen = text;
+    return {};
+}
+
+Result<> apply_advertise(NodeOptions& options, const std::string& text) {
+    auto odd = [](char c) { return c <= ' ' || c == '/' || c == '@' || c > '~'; };
+    if (text.empty() || text.size() > kHostNameMax || std::ranges::any_of(text, odd))
+        return refuse("it must be a host name or an address, without port");
+    options.advertise = text;
+    return {};
+}
+
+Result<> apply_data_dir(NodeOptions& options, const std::string& text) {
+    if (text.empty()) return refuse("it must be the path of a directory");
+    options.data_directory = text;
+    return {};
+}
+
+Result<> apply_log_level(NodeOptions& options, const std::string& text) {
+    if (!log::parse_level(text, options.log_level)) return refuse("it must be trace, debug, info, warn, error or off");
+    return {};
+}
+
+Result<> apply_log_format(NodeOptions& options, const std::string& text) {
+    if (text != "text" && text != "json") return refuse("it must be text or json");
+    options.log_json = text == "json";
+    return {};
+}
+
+Result<> apply_io(NodeOptions& options, const std::string& text) {
+    if (text == "auto")
+        options.io = io::Backend::kAuto;
+    else if (text == "uring")
+        options.io = io::Backend::kUring;
+    else if (text == "threads")
+        options.io = io::Backend::kThreads;
+    else
+        return refuse("it must be auto, uring or threads");
+    return {};
+}
+
+Result<> apply_containers(NodeOptions& options, const std::string& text) {
+    std::uint32_t containers = 0;
+    if (auto done = apply_number(text, 1, node::kMaxContainers, containers); !done) return done;
+    options.containers = containers;
+    return {};
+}
+
+constexpr std::array kOptions{
+    OptionSpec{"data-dir", "DIR", "./millrace-data",
+               "Where everything is kept. Made if missing; one process at a time.", apply_data_dir},
+    OptionSpec{"listen", "ADDRESS", "127.0.0.1",
+               "Address to listen on. 0.0.0.0 or :: is every address of the machine, and needs --advertise.",
+               apply_listen},
+    OptionSpec{"advertise", "HOST", "the listen address",
+               "Host name or address by which clients reach this machine; they are told so by the controller.",
+               apply_advertise},
+    OptionSpec{"controller-port", "PORT", "9090", "Controller, gRPC: what clients are configured with.",
+               [](NodeOptions& o, const std::string& text) { return apply_port(text, o.controller_port); }},
+    OptionSpec{"rest-port", "PORT", "9091", "REST API: scopes, streams, health.",
+               [](NodeOptions& o, const std::string& text) { return apply_port(text, o.rest_port); }},
+    OptionSpec{"store-port", "PORT", "6000",
+               "Segment store: where clients write and read, as the controller tells them.",
+               [](NodeOptions& o, const std::string& text) { return apply_port(text, o.store_port); }},
+    OptionSpec{"log-level", "LEVEL", "info", "trace, debug, info, warn, error or off.", apply_log_level},
+    OptionSpec{"log-format", "FORMAT", "text", "text, or json: one object a line. Logs go to stderr.",
+               apply_log_format},
+    OptionSpec{
+        "shards", "N", "by the number of cores", "Event loops, each in a thread of its own, that serve segments.",
+        [](NodeOptions& o, const std::string& text) { return apply_number(text, 1, node::kMaxShards, o.shards); }},
+    OptionSpec{"containers", "N", "4", "Parts in which segments are divided. Fixed when the data directory is made.",
+               apply_containers},
+    OptionSpec{"cache", "SIZE", "256MiB", "Memory for recent data, which readers at the tail get without the disk.",
+               [](NodeOptions& o, const std::string& text) { return apply_size(text, o.cache_bytes); }},
+    OptionSpec{"journal-limit", "SIZE", "64GiB", "Most that the journal may take of the disk.",
+               [](NodeOptions& o, const std::string& text) { return apply_size(text, o.journal.limit_bytes); }},
+    OptionSpec{"journal-file", "SIZE", "64MiB", "Size of one journal file.",
+               [](NodeOptions& o, const std::string& text) { return apply_size(text, o.journal.file_bytes); }},
+    OptionSpec{"io", "KIND", "auto",
+               "How files are written: uring (io_uring), threads, or auto: uring where it is allowed.", apply_io},
+};
+
+}  // namespace
+
+std::span<const OptionSpec> standalone_options() { return kOptions; }
+
+const OptionSpec* find_option(std::string_view name) {
+    auto found = std::ranges::find(kOptions, name, &OptionSpec::name);
+    return found == kOptions.end() ? nullptr : &*found;
+}
+
+std::vector<std::string_view> option_names() {
+    std::vector<std::string_view> names;
+    for (const OptionSpec& option : kOptions) names.push_back(option.name);
+    return names;
+}
+
+std::string environment_name(std::string_view option) {
+    std::string name = "MILLRACE_";
+    for (char c : option) name += c == '-' ? '_' : static_cast<char>(c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c);
+    return name;
+}
+
+}  // namespace millrace::cli

@@ -1,0 +1,11 @@
+// What this program is: known when it is built.
+#pragma once
+
+#include <string>
+
+namespace millrace::cli {
+
+// "millrace 0.1.0 (git 1a2b3c4, clang 19.1.7)"
+std::string version_text();
+
+}  // namespace millrace::cli

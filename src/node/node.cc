@@ -1,0 +1,334 @@
+#include "node/node.h"
+
+#include <atomic>
+#include <random>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "api/grpc/grpc_server.h"
+#include "api/rest/http_server.h"
+#include "api/rest/routes.h"
+#include "base/assert.h"
+#include "base/log.h"
+#include "container/container.h"
+#include "controller/controller.h"
+#include "net/listener.h"
+#include "node/countdown.h"
+#include "runtime/core_loop.h"
+#include "runtime/stall_detector.h"
+#include "store/service.h"
+#include "wal/local/data_directory.h"
+#include "wal/local/local_journal.h"
+
+namespace millrace::node {
+
+using Deadline = std::chrono::steady_clock::time_point;
+using container::SegmentContainer;
+using rest::Health;
+using rest::HealthStatus;
+
+namespace {
+
+constexpr std::chrono::milliseconds kCallsPatience{300};
+constexpr std::chrono::milliseconds kControllerPatience{500};
+
+// Frames of the journal go to the containers they belong to.
+class Replay final : public wal::RecoveryVisitor {
+  public:
+    explicit Replay(std::vector<std::unique_ptr<SegmentContainer>>& containers) : containers_(containers) {}
+    Result<> frame(ContainerId container, const wal::Appended& where, bytes::ByteSpan payload) override {
+        if (container.value() >= containers_.size()) {
+            return fail(Errc::kCorrupt, fmt::format("the journal has a frame of container {}, but there are only {}",
+                                                    container.value(), containers_.size()));
+        }
+        return containers_[container.value()]->replay(where, payload);
+    }
+
+  private:
+    std::vector<std::unique_ptr<SegmentContainer>>& containers_;
+};
+
+std::uint64_t random_seed() {
+    std::random_device device;
+    return std::uint64_t{device()} << 32 | device();
+}
+
+Result<std::uint16_t> free_port(runtime::CoreLoop& loop, const std::string& address) {
+    net::ListenerOptions options;
+    options.address = address;
+    auto listener = net::Listener::open(loop, options, nullptr, nullptr);
+    if (!listener) return fail(listener.error());
+    std::uint16_t port = (*listener)->port();
+    listener->reset();
+    auto closed = Countdown::of(1);  // behind the listener's own task, which closes the socket
+    loop.post([closed] { closed->arrive(); });
+    if (auto done = closed->wait(); !done) return fail(done.error());
+    return port;
+}
+
+std::string host_and_port(const std::string& host, std::uint16_t port) {
+    bool ipv6 = host.find(':') != std::string::npos;
+    return ipv6 ? fmt::format("[{}]:{}", host, port) : fmt::format("{}:{}", host, port);
+}
+
+}  // namespace
+
+class Node::Impl {
+  public:
+    Impl(NodeOptions settled, runtime::Callback<Error> on_failure)
+        : options_(std::move(settled)), on_failure_(std::move(on_failure)) {}
+    ~Impl() { stop_loops(); }
+
+    Result<Addresses> start();
+    bool stop(std::chrono::milliseconds within);
+
+  private:
+    Result<> open_directory();
+    Result<> recover();
+    Result<> start_containers();
+    Result<> remove_transient_segments();
+    Result<> start_store();
+    Result<> start_controller();
+    Result<> start_rest();
+    void stop_loops();
+    void failed(Error error);
+    Health health() const;
+    runtime::CoreLoop& shard_of(ContainerId id) { return *shards_[id.value() % shards_.size()]; }
+
+    NodeOptions options_;
+    runtime::Callback<Error> on_failure_;
+    std::atomic<bool> has_failed_{false};
+    std::atomic<HealthStatus> status_{HealthStatus::kNew};
+
+    // In the order of making; destroyed in the reverse order, after all loops have ended.
+    std::vector<std::unique_ptr<runtime::CoreLoop>> shards_;
+    runtime::CoreLoop control_{"control", random_seed()};
+    runtime::StallDetector stalls_;
+    std::unique_ptr<io::FileSystem> files_;
+    std::optional<wal::local::DataDirectory> directory_;
+    std::unique_ptr<wal::local::LocalJournal> journal_;
+    std::vector<std::unique_ptr<SegmentContainer>> containers_;
+    std::unique_ptr<store::StoreService> store_;
+    std::unique_ptr<controller::Controller> controller_;
+    std::unique_ptr<api::GrpcServer> grpc_;
+    rest::Router router_;
+    std::unique_ptr<rest::HttpServer> rest_;
+};
+
+Result<Addresses> Node::Impl::start() {
+    status_ = HealthStatus::kStarting;
+    for (std::uint32_t i = 0; i < options_.shards; ++i)
+        shards_.push_back(std::make_unique<runtime::CoreLoop>(fmt::format("shard-{}", i), random_seed()));
+    for (auto step : {&Impl::open_directory, &Impl::recover, &Impl::start_containers, &Impl::remove_transient_segments,
+                      &Impl::start_store, &Impl::start_controller, &Impl::start_rest}) {
+        if (auto done = (this->*step)(); !done) return fail(done.error());
+    }
+    status_ = HealthStatus::kUp;
+    Addresses addresses;
+    addresses.controller = "tcp://" + host_and_port(options_.advertise, options_.controller_port);
+    addresses.rest = "http://" + host_and_port(options_.advertise, options_.rest_port);
+    addresses.store = host_and_port(options_.advertise, options_.store_port);
+    addresses.data = options_.data_directory;
+    return addresses;
+}
+
+Result<> Node::Impl::open_directory() {
+    auto files = io::make_file_system(*shards_.front(), options_.io);
+    if (!files) return fail(files.error());
+    files_ = std::move(*files);
+    wal::local::DataDirectoryInfo fresh;
+    fresh.containers = options_.containers.value_or(kDefaultContainers);
+    fresh.created_ms = control_.clock().wall_millis();
+    auto directory = wal::local::DataDirectory::open(*files_, options_.data_directory, fresh);
+    if (!directory) return fail(directory.error());
+    directory_.emplace(std::move(*directory));
+    std::uint32_t recorded = directory_->info().containers;
+    if (recorded == 0 || recorded > kMaxContainers) {
+        return fail(Errc::kCorrupt, fmt::format("{}/VERSION names {} containers; from 1 to {} can be",
+                                                options_.data_directory, recorded, kMaxContainers));
+    }
+    if (options_.containers && *options_.containers != recorded) {
+        return fail(
+            Errc::kInvalidArgument,
+            fmt::format(
+                "data directory {} was made with {} containers, which cannot be changed to {}: leave --containers "
+                "out",
+                options_.data_directory, recorded, *options_.containers));
+    }
+    return {};
+}
+
+Result<> Node::Impl::recover() {
+    std::uint32_t count = directory_->info().containers;
+    container::ContainerOptions each = options_.container;
+    each.cache_bytes = options_.cache_bytes / count;
+    for (std::uint32_t i = 0; i < count; ++i)
+        containers_.push_back(std::make_unique<SegmentContainer>(ContainerId(i), shard_of(ContainerId(i)), each));
+    journal_ = std::make_unique<wal::local::LocalJournal>(*files_, *shards_.front(), options_.journal);
+    Replay replay(containers_);
+    auto report = journal_->recover(replay);
+    if (!report) return fail(report.error());
+    if (auto bound = directory_->bind_journal(journal_->id()); !bound) return bound;
+    for (auto& each_container : containers_) {
+        if (auto done = each_container->finish_recovery(); !done) return done;
+    }
+    return {};
+}
+
+Result<> Node::Impl::start_containers() {
+    auto started = Countdown::of(containers_.size());
+    for (auto& container : containers_) {
+        container->executor().post([this, started, container = container.get()] {
+            container->start(journal_->open(container->id(), container->executor()),
+                             [this](Error error) { failed(std::move(error)); });
+            started->arrive();
+        });
+    }
+    for (auto& shard : shards_) {
+        stalls_.watch(*shard);
+        shard->start();
+    }
+    stalls_.watch(control_);
+    control_.start();
+    stalls_.start();
+    return started->wait();
+}
+
+// What a transaction or a batch left behind when the last process ended: nobody can continue it.
+Result<> Node::Impl::remove_transient_segments() {
+    auto removed = Countdown::of(containers_.size());
+    for (auto& container : containers_) {
+        container->executor().post([removed, container = container.get()] {
+            std::vector<std::string> names = container->transient_segments();
+            if (names.empty()) return removed->arrive();
+            log::info("container {}: {} transient segments are left over and go", container->id().value(),
+                      names.size());
+            auto each = std::make_shared<std::size_t>(names.size());
+            for (std::string& name : names) {
+                container->remove(std::move(name), [removed, each](Result<> result) {
+                    if (!result) log::warn("a transient segment stays: {}", result.error().to_string());
+                    if (--*each == 0) removed->arrive();
+                });
+            }
+        });
+    }
+    return removed->wait();
+}
+
+Result<> Node::Impl::start_store() {
+    std::vector<runtime::CoreLoop*> loops;
+    for (auto& shard : shards_) loops.push_back(shard.get());
+    std::vector<store::ContainerHandle> handles;
+    for (auto& container : containers_) handles.push_back({container.get(), &container->executor()});
+    store_ = std::make_unique<store::StoreService>(options_.store, std::move(loops), std::move(handles));
+    if (auto listening = store_->start(); !listening) return listening;
+    options_.store_port = store_->port();
+    return {};
+}
+
+Result<> Node::Impl::start_controller() {
+    // The controller tells its own address, so "any free port" is decided before there is a server on it.
+    if (options_.controller_port == 0) {
+        auto port = free_port(control_, options_.listen);
+        if (!port) return fail(port.error());
+        options_.controller_port = *port;
+    }
+    controller::ControllerOptions options;
+    options.controller = {options_.advertise, options_.controller_port};
+    options.store = {options_.advertise, options_.store_port};
+    controller_ = std::make_unique<controller::Controller>(control_, store_->api(), std::move(options));
+    auto started = Countdown::of(1);
+    controller_->start([started](Result<> result) { started->arrive(std::move(result)); });
+    if (auto done = started->wait(); !done) return done;
+    auto serving = api::GrpcServer::start(options_.listen, options_.controller_port, *controller_);
+    if (!serving) return fail(serving.error());
+    grpc_ = std::move(*serving);
+    return {};
+}
+
+Result<> Node::Impl::start_rest() {
+    rest::add_ping_and_health_routes(router_, [this] { return health(); });
+    rest::add_scope_routes(router_, *controller_);
+    rest::add_stream_routes(router_, *controller_);
+    rest::add_reader_group_routes(router_, *controller_);
+    rest_ = std::make_unique<rest::HttpServer>(control_, options_.http,
+                                               [this](rest::HttpRequest request, rest::Respond respond) {
+                                                   router_.dispatch(std::move(request), std::move(respond));
+                                               });
+    auto port = rest_->listen();
+    if (!port) return fail(port.error());
+    options_.rest_port = *port;
+    return {};
+}
+
+bool Node::Impl::stop(std::chrono::milliseconds within) {
+    Deadline deadline = std::chrono::steady_clock::now() + within;
+    status_ = HealthStatus::kDown;
+    auto quiet = Countdown::of(2);
+    rest_->stop([quiet] { quiet->arrive(); });
+    store_->stop([quiet] { quiet->arrive(); });
+    grpc_->stop(kCallsPatience);
+    if (!quiet->wait_until(deadline)) return false;
+
+    // Workflows under way get a moment; when the containers stop, the others fail and are taken up by the next start.
+    auto controller_ended = Countdown::of(1);
+    control_.post([this, controller_ended] { controller_->stop([controller_ended] { controller_ended->arrive(); }); });
+    controller_ended->wait_until(std::min(deadline, std::chrono::steady_clock::now() + kControllerPatience));
+    auto containers_ended = Countdown::of(containers_.size());
+    for (auto& container : containers_) {
+        container->executor().post([containers_ended, container = container.get()] {
+            container->stop([containers_ended] { containers_ended->arrive(); });
+        });
+    }
+    if (!containers_ended->wait_until(deadline) || !controller_ended->wait_until(deadline)) return false;
+
+    auto closed = Countdown::of(1);
+    journal_->close([closed](Result<> result) {
+        if (!result) log::warn("the journal could not be closed in order: {}", result.error().to_string());
+        closed->arrive();
+    });
+    if (!closed->wait_until(deadline)) return false;
+    stop_loops();
+    return true;
+}
+
+void Node::Impl::stop_loops() {
+    stalls_.stop();
+    control_.stop();
+    for (auto& shard : shards_) shard->stop();
+}
+
+void Node::Impl::failed(Error error) {
+    if (has_failed_.exchange(true)) return;
+    status_ = HealthStatus::kFailed;
+    on_failure_(std::move(error));
+}
+
+Health Node::Impl::health() const {
+    HealthStatus status = status_.load();
+    store::StoreStats traffic = store_->stats();
+    Health store{"segmentstore", status, {}, {}};
+    store.details = {{"connections", fmt::to_string(traffic.connections)},
+                     {"appends", fmt::to_string(traffic.appends)},
+                     {"containers", fmt::to_string(containers_.size())}};
+    Health journal{"journal", status, {{"files", files_->description()}}, {}};
+    Health root{"", status, {}, {}};
+    root.details = {{"stalls", fmt::to_string(stalls_.stalls())},
+                    {"longestStallMs", fmt::to_string(stalls_.longest_stall().count())}};
+    root.children.push_back(Health{"controller", status, {}, {}});
+    root.children.push_back(std::move(store));
+    root.children.push_back(std::move(journal));
+    return root;
+}
+
+Node::Node(NodeOptions settled, runtime::Callback<Error> on_failure)
+    : impl_(std::make_unique<Impl>(std::move(settled), std::move(on_failure))) {}
+
+Node::~Node() = default;
+
+Result<Addresses> Node::start() { return impl_->start(); }
+bool Node::stop(std::chrono::milliseconds within) { return impl_->stop(within); }
+
+}  // namespace millrace::node

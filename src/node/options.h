@@ -1,0 +1,51 @@
+// Everything that can be decided about one process: the rooms' own options, and what is shared by several of them. What
+// belongs together is set in one place by settle(): addresses and ports, directories, shares of the cache.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "api/rest/http_server.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/units.h"
+#include "container/container.h"
+#include "io/file.h"
+#include "store/options.h"
+#include "wal/local/journal_options.h"
+
+namespace millrace::node {
+
+inline constexpr std::uint32_t kDefaultContainers = 4;
+inline constexpr std::uint32_t kMaxContainers = 1024;
+inline constexpr std::uint32_t kMaxShards = 256;
+
+struct NodeOptions {
+    std::string data_directory = "millrace-data";
+    std::string listen = "127.0.0.1";  // IP address
+    std::string advertise;             // host name that clients are told; empty: `listen`
+    std::uint16_t controller_port = 9090;
+    std::uint16_t rest_port = 9091;
+    std::uint16_t store_port = 6000;
+    log::Level log_level = log::Level::kInfo;
+    bool log_json = false;
+    std::uint32_t shards = 0;                 // 0: by the number of cores
+    std::optional<std::uint32_t> containers;  // none: as the data directory says, or kDefaultContainers for a new one
+    std::uint64_t cache_bytes = 256 * kMiB;   // of all containers
+    io::Backend io = io::Backend::kAuto;
+
+    container::ContainerOptions container;
+    wal::local::JournalOptions journal;
+    store::StoreOptions store;
+    rest::HttpOptions http;
+};
+
+// Cores -> shards, where the options name none.
+std::uint32_t default_shards(std::uint32_t cores);
+
+// Fills what follows from other options, and makes paths absolute. kInvalidArgument when the options contradict each
+// other; the text speaks of options by the names that users know.
+Result<> settle(NodeOptions& options);
+
+}  // namespace millrace::node
