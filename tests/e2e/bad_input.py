@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Whatever comes from outside ends in a clear error; the process lives, other clients notice nothing, nothing acknowledged is lost.
 
-Arguments: words; only cases whose name contains one of them.
+Arguments: words; only cases whose name contains one of them. KEEP=1 keeps the data and logs.
 """
 import os
 import random
@@ -574,4 +574,5 @@ if __name__ == "__main__":
     finally:
         if ABUSE is not None and ABUSE.server.alive():
             ABUSE.server.kill()
-        shutil.rmtree(SCRATCH, ignore_errors=True)
+        if not os.environ.get("KEEP"):
+            shutil.rmtree(SCRATCH, ignore_errors=True)

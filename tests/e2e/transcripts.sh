@@ -55,11 +55,11 @@ kept=$(LC_ALL=C comm -12 "$SCRATCH/listed" "$SCRATCH/same" | wc -l)
 
 if [[ -s $SCRATCH/new ]]; then
     echo "     $(wc -l <"$SCRATCH/new") scenarios pass that are not in the list (scripts/ratchet-transcripts adds them):"
-    sed 's/^/       /' "$SCRATCH/new" | head -20
+    sed -n '1,20s/^/       /p' "$SCRATCH/new"
 fi
 while read -r scenario; do
     awk -v name="$scenario" '$1 == "same" || $1 == "different" {show = $1 == "different" && ($2 == name || $2 == name ":")}
-                             show {print "       " substr($0, 1, 400)}' "$out" | head -16
+                             show && shown++ < 16 {print "       " substr($0, 1, 400)}' "$out"
     echo "FAILED transcript $scenario: it was the same once"
 done <"$SCRATCH/lost"
 echo "     $(wc -l <"$SCRATCH/same") of $(cat "$SCRATCH/same" "$SCRATCH/different" | wc -l) scenarios are the same, $took s"

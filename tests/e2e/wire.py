@@ -55,7 +55,8 @@ class Fields:
         return uuid.UUID(bytes=bytes(value))
 
     def text(self):
-        return bytes(self.raw(self.take("H"))).decode()
+        # The protocol's text is Java's modified UTF-8; what differs (NUL, beyond the first plane) is only ever looked at.
+        return bytes(self.raw(self.take("H"))).decode(errors="replace")
 
     def blob(self):
         return bytes(self.raw(self.take("i")))
