@@ -111,8 +111,10 @@ void FilePool::make_file() {
     std::uint64_t bytes = options_.file_bytes;
     used_bytes_ += bytes;
     coming_bytes_ = bytes;
-    auto job = [journal = journal_, generation = next_generation_, bytes, min_free = options_.min_free_bytes](
-                   JournalDirectory& directory) { return directory.create(journal, generation, bytes, min_free); };
+    auto job = [journal = journal_, generation = next_generation_, bytes,
+                min_free = reserve ? 0 : options_.min_free_bytes](JournalDirectory& directory) {
+        return directory.create(journal, generation, bytes, min_free);
+    };
     run(std::move(job), [bytes, reserve](FilePool& pool, Result<JournalFileRef> file) {
         if (file) {
             if (!reserve) pool.no_space_ = false;

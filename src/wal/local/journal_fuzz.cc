@@ -139,7 +139,8 @@ void run_one(bytes::ByteSpan input) {
     CollectingVisitor second;
     LocalJournal journal(files, executor, fuzz_options());
     auto report = journal.recover(second);
-    MILLRACE_ASSERT(report.has_value() && report->torn_tails == 0);
+    if (!report) log::error("{}", report.error().to_string());
+    MILLRACE_ASSERT(report.has_value());
     // Files may have been recycled in between; what is left is what was there.
     MILLRACE_ASSERT(second.count() >= 1 && second.count() <= first.count() + 1);
     for (const auto& [container, frames] : second.frames) {
@@ -157,7 +158,7 @@ void run_one(bytes::ByteSpan input) {
 }  // namespace millrace::wal::local
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    millrace::log::set_level(millrace::log::Level::kOff);
+    millrace::log::set_level(millrace::log::Level::kError);
     millrace::wal::local::run_one({data, size});
     return 0;
 }
