@@ -33,7 +33,8 @@ if(MILLRACE_MOLD)
 endif()
 find_program(MILLRACE_CCACHE ccache)
 if(MILLRACE_CCACHE)
-    set(launcher ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+    # Build folders share the cache: the folder's name in the debug information is not worth a compilation.
+    set(launcher ${CMAKE_COMMAND} -E env CCACHE_NOHASHDIR=1 CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
                  ${MILLRACE_CCACHE})
     set(CMAKE_C_COMPILER_LAUNCHER ${launcher})
     set(CMAKE_CXX_COMPILER_LAUNCHER ${launcher})

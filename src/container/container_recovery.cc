@@ -8,8 +8,10 @@
 
 namespace millrace::container {
 namespace {
-constexpr std::uint64_t kMaxCarried = 64ULL
-                                      << 20;  // bytes carried forward at a time; more than that is not a laggard's rest
+// What is carried forward is the rest of a laggard, not data in use: a little in each file, or a small part of what was
+// logged there.
+constexpr std::uint64_t kCarriedPerFile = 256ULL << 10;
+constexpr std::uint64_t kCarriedShare = 8;
 constexpr std::size_t kCheckpointRecord = 256 << 10;
 constexpr std::size_t kCheckpointAttributes = 4096;
 }  // namespace

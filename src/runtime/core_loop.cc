@@ -4,9 +4,9 @@
 #include <map>
 #include <mutex>
 #include <thread>
+#include <unordered_map>
 #include <vector>
 
-#include <absl/container/flat_hash_map.h>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
@@ -63,23 +63,24 @@ struct CoreLoop::Impl {
     void fire_timers();
     void drop_everything();
 
+    Mailbox<Task> mailbox;
+
     CoreLoop& owner;
     SystemClock clock;
     SeededRandom random;
 
-    Mailbox<Task> mailbox;
     std::vector<Task> ready;
     std::size_t ready_head = 0;  // tasks before it have run
     std::uint64_t queued = 0;
     std::uint64_t done = 0;
     std::vector<Deferred> deferred;
-    bool turn_scheduled = false;
 
     std::map<std::pair<TimePoint, TimerId>, Task> timers;
-    absl::flat_hash_map<TimerId, TimePoint> timer_times;
+    std::unordered_map<TimerId, TimePoint> timer_times;
     TimerId last_timer;
     TimePoint armed_for = TimePoint::max();
 
+    bool turn_scheduled = false;
     std::atomic<bool> running{false};
     std::atomic<bool> stopping{false};
     std::mutex join_mutex;
