@@ -65,11 +65,11 @@ class EndSignals {
             if (::sigwait(&signals, &number) != 0) continue;
             std::lock_guard lock(mutex_);
             if (!serving_) {
-                log::info("{} before the start was over: ending", sigabbrev_np(number));
+                log::info("SIG{} before the start was over: ending", sigabbrev_np(number));
                 exit_now(kExitEnded);
             }
             if (signal_) {
-                log::warn("{} again: ending at once", sigabbrev_np(number));
+                log::warn("SIG{} again: ending at once", sigabbrev_np(number));
                 exit_now(kSignalExit + number);
             }
             signal_ = number;
@@ -84,7 +84,9 @@ class EndSignals {
 };
 
 void set_limits() {
+    // Both come back as errors of the call.
     std::signal(SIGPIPE, SIG_IGN);
+    std::signal(SIGXFSZ, SIG_IGN);
     // gRPC writes its own notes to stderr, in its own form; what matters of them comes back as an error.
     ::setenv("GRPC_VERBOSITY", "NONE", 0);
     // Most memory is in slabs; more arenas would only keep more of what is free.
@@ -129,7 +131,7 @@ int run_standalone(NodeOptions options) {
     log::info("ready after {} ms", took.count());
 
     int number = signals.wait();
-    log::info("{}: ending", sigabbrev_np(number));
+    log::info("SIG{}: ending", sigabbrev_np(number));
     if (!node.stop(kStopWithin)) {
         log::warn("not everything ended within {} ms: leaving it", kStopWithin.count());
         exit_now(kExitEnded);
