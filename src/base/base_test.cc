@@ -32,7 +32,8 @@ TEST(Uuid, TextRoundTrip) {
     EXPECT_EQ(to_hex(id), "000102030405060708090a0b0c0d0e0f");
     EXPECT_EQ(parse_uuid(to_string(id)), id);
     EXPECT_EQ(parse_uuid("0-0-0-0-1"), (Uuid{0, 1}));
-    for (const char* bad : {"", "1-2-3-4", "1-2-3-4-5-6", "g-0-0-0-1", "1--2-3-4", "00010203040506070809-0a0b-0c0d-0e0f-1234567"}) {
+    for (const char* bad :
+         {"", "1-2-3-4", "1-2-3-4-5-6", "g-0-0-0-1", "1--2-3-4", "00010203040506070809-0a0b-0c0d-0e0f-1234567"}) {
         EXPECT_FALSE(parse_uuid(bad)) << bad;
     }
 }

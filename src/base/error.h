@@ -4,8 +4,8 @@
 //   auto frame = read();
 //   if (!frame) return std::unexpected(frame.error());
 //
-// The codes are a closed set: a code is added only when a caller can react to it. Each boundary (wire replies, gRPC status,
-// HTTP status) maps every code to exactly one answer, in one table.
+// The codes are a closed set: a code is added only when a caller can react to it. Each boundary (wire replies, gRPC
+// status, HTTP status) maps every code to exactly one answer, in one table.
 #pragma once
 
 #include <cstdint>
@@ -17,33 +17,34 @@
 namespace millrace {
 
 enum class Errc : std::uint8_t {
-    kInvalidArgument,   // the caller's input cannot be served as it is, now or later
-    kNotFound,          // the named thing does not exist
-    kExists,            // the name is taken
-    kSealed,            // the segment (or stream) is sealed
-    kTruncated,         // offset below the start of the segment; Error::value is the start offset
-    kBadOffset,         // conditional append or table condition: Error::value is the actual length
-    kBadAttribute,      // an attribute condition failed (for appends: the writer's event number)
-    kBadVersion,        // a table entry has another version than the condition asks for
-    kNoKey,             // a table entry that the condition names does not exist
-    kMerged,            // the segment was merged into another one
-    kUnsupported,       // valid, but not offered by this server
-    kLimit,             // larger than a documented limit
-    kNoSpace,           // the disk or the configured log limit is full; retry after space was freed
-    kIo,                // the device answered an operation with an error
-    kCorrupt,           // bytes on disk (or from a peer) that cannot have been written by a correct writer
-    kNewerFormat,       // written by a newer version of the program
-    kLocked,            // another process owns it
-    kClosed,            // shut down, cancelled, or the peer is gone
-    kUnavailable,       // not now; retry
-    kConflict,          // somebody else changed it meanwhile; read again and retry
+    kInvalidArgument,  // the caller's input cannot be served as it is, now or later
+    kNotFound,         // the named thing does not exist
+    kExists,           // the name is taken
+    kSealed,           // the segment (or stream) is sealed
+    kTruncated,        // offset below the start of the segment; Error::value is the start offset
+    kBadOffset,        // conditional append or table condition: Error::value is the actual length
+    kBadAttribute,     // an attribute condition failed (for appends: the writer's event number)
+    kBadVersion,       // a table entry has another version than the condition asks for
+    kNoKey,            // a table entry that the condition names does not exist
+    kMerged,           // the segment was merged into another one
+    kUnsupported,      // valid, but not offered by this server
+    kLimit,            // larger than a documented limit
+    kNoSpace,          // the disk or the configured log limit is full; retry after space was freed
+    kIo,               // the device answered an operation with an error
+    kCorrupt,          // bytes on disk (or from a peer) that cannot have been written by a correct writer
+    kNewerFormat,      // written by a newer version of the program
+    kLocked,           // another process owns it
+    kClosed,           // shut down, cancelled, or the peer is gone
+    kUnavailable,      // not now; retry
+    kConflict,         // somebody else changed it meanwhile; read again and retry
 };
 
 std::string_view to_string(Errc code);
 
 class [[nodiscard]] Error {
   public:
-    Error(Errc code) : code_(code) {}  // NOLINT(google-explicit-constructor): `return Errc::kNotFound` style is the point
+    Error(Errc code)
+        : code_(code) {}  // NOLINT(google-explicit-constructor): `return Errc::kNotFound` style is the point
     Error(Errc code, std::string message) : code_(code), message_(std::move(message)) {}
     Error(Errc code, std::int64_t value) : code_(code), value_(value) {}
     Error(Errc code, std::int64_t value, std::string message)

@@ -27,8 +27,9 @@ class NamedInt {
 };
 
 using ContainerId = NamedInt<struct ContainerIdTag, std::uint32_t>;
-using SegmentId = NamedInt<struct SegmentIdTag, std::uint64_t>;     // internal, unique for ever within a container
-using LogSequence = NamedInt<struct LogSequenceTag, std::uint64_t>;  // position of a frame in a container's durable log; from 1
+using SegmentId = NamedInt<struct SegmentIdTag, std::uint64_t>;  // internal, unique for ever within a container
+using LogSequence =
+    NamedInt<struct LogSequenceTag, std::uint64_t>;  // position of a frame in a container's durable log; from 1
 
 // 128-bit id, most significant half first, as on the wire.
 struct Uuid {

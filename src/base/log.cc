@@ -25,12 +25,18 @@ spdlog::logger& logger() {
 
 spdlog::level::level_enum convert(Level level) {
     switch (level) {
-        case Level::kTrace: return spdlog::level::trace;
-        case Level::kDebug: return spdlog::level::debug;
-        case Level::kInfo: return spdlog::level::info;
-        case Level::kWarn: return spdlog::level::warn;
-        case Level::kError: return spdlog::level::err;
-        case Level::kOff: return spdlog::level::off;
+        case Level::kTrace:
+            return spdlog::level::trace;
+        case Level::kDebug:
+            return spdlog::level::debug;
+        case Level::kInfo:
+            return spdlog::level::info;
+        case Level::kWarn:
+            return spdlog::level::warn;
+        case Level::kError:
+            return spdlog::level::err;
+        case Level::kOff:
+            return spdlog::level::off;
     }
     return spdlog::level::info;
 }
@@ -57,11 +63,11 @@ void set_level(Level level) { logger().set_level(convert(level)); }
 
 bool parse_level(std::string_view text, Level& level) {
     static constexpr std::array<std::pair<std::string_view, Level>, 6> kLevels{{{"trace", Level::kTrace},
-                                                                               {"debug", Level::kDebug},
-                                                                               {"info", Level::kInfo},
-                                                                               {"warn", Level::kWarn},
-                                                                               {"error", Level::kError},
-                                                                               {"off", Level::kOff}}};
+                                                                                {"debug", Level::kDebug},
+                                                                                {"info", Level::kInfo},
+                                                                                {"warn", Level::kWarn},
+                                                                                {"error", Level::kError},
+                                                                                {"off", Level::kOff}}};
     for (const auto& [name, value] : kLevels) {
         if (text == name) {
             level = value;
@@ -80,8 +86,10 @@ void set_json(bool json) {
 bool enabled(Level level) { return logger().should_log(convert(level)); }
 
 void write(Level level, std::string_view message) {
-    if (json_lines) logger().log(convert(level), json_escape(message));
-    else logger().log(convert(level), message);
+    if (json_lines)
+        logger().log(convert(level), json_escape(message));
+    else
+        logger().log(convert(level), message);
 }
 
 void flush() { logger().flush(); }

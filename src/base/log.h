@@ -1,5 +1,5 @@
-// Logging for events, not for requests: `log::info("journal opened, {} files", n)`. Thread-safe. Text or JSON lines on stderr;
-// the sink and the level are set once by node/.
+// Logging for events, not for requests: `log::info("journal opened, {} files", n)`. Thread-safe. Text or JSON lines on
+// stderr; the sink and the level are set once by node/.
 #pragma once
 
 #include <string>

@@ -17,12 +17,18 @@ std::optional<std::uint64_t> parse_bytes(std::string_view text) {
         if (*c != ' ') unit += static_cast<char>(std::tolower(static_cast<unsigned char>(*c)));
     }
     std::uint64_t factor = 0;
-    if (unit.empty() || unit == "b") factor = 1;
-    else if (unit == "k" || unit == "kb" || unit == "kib") factor = kKiB;
-    else if (unit == "m" || unit == "mb" || unit == "mib") factor = kMiB;
-    else if (unit == "g" || unit == "gb" || unit == "gib") factor = kGiB;
-    else if (unit == "t" || unit == "tb" || unit == "tib") factor = 1024 * kGiB;
-    else return std::nullopt;
+    if (unit.empty() || unit == "b")
+        factor = 1;
+    else if (unit == "k" || unit == "kb" || unit == "kib")
+        factor = kKiB;
+    else if (unit == "m" || unit == "mb" || unit == "mib")
+        factor = kMiB;
+    else if (unit == "g" || unit == "gb" || unit == "gib")
+        factor = kGiB;
+    else if (unit == "t" || unit == "tb" || unit == "tib")
+        factor = 1024 * kGiB;
+    else
+        return std::nullopt;
     if (number > std::numeric_limits<std::uint64_t>::max() / factor) return std::nullopt;
     return number * factor;
 }

@@ -9,8 +9,8 @@
 
 namespace millrace {
 
-std::string to_string(const Uuid& id);                       // "00010203-0405-0607-0809-0a0b0c0d0e0f"
-std::string to_hex(const Uuid& id);                          // 32 hex digits
-std::optional<Uuid> parse_uuid(std::string_view text);       // like UUID.fromString: five groups of 1+ hex digits
+std::string to_string(const Uuid& id);                  // "00010203-0405-0607-0809-0a0b0c0d0e0f"
+std::string to_hex(const Uuid& id);                     // 32 hex digits
+std::optional<Uuid> parse_uuid(std::string_view text);  // like UUID.fromString: five groups of 1+ hex digits
 
 }  // namespace millrace

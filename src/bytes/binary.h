@@ -1,6 +1,7 @@
-// Binary layouts. Reader never reads past its input: after the first short or malformed field it is failed, returns zeros, and
-// ok() is false; check once at the end. Writer appends to a growing buffer and can reserve a placeholder for a length.
-// Two byte orders: the wire's big-endian (u16, u32, i64, ...) and the disk formats' little-endian (le32, le64, ...).
+// Binary layouts. Reader never reads past its input: after the first short or malformed field it is failed, returns
+// zeros, and ok() is false; check once at the end. Writer appends to a growing buffer and can reserve a placeholder for
+// a length. Two byte orders: the wire's big-endian (u16, u32, i64, ...) and the disk formats' little-endian (le32,
+// le64, ...).
 #pragma once
 
 #include <bit>

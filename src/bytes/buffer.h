@@ -1,6 +1,7 @@
-// Shared byte buffers. A Slab is one aligned block of memory, counted by reference; a Slice is a range of a slab (or of nothing)
-// that keeps the slab alive; a Chain is a sequence of slices read as one byte string. Copying a slice or a chain copies no bytes.
-// Counts are atomic, so slices may cross cores; the bytes themselves are written by one owner before they are shared.
+// Shared byte buffers. A Slab is one aligned block of memory, counted by reference; a Slice is a range of a slab (or of
+// nothing) that keeps the slab alive; a Chain is a sequence of slices read as one byte string. Copying a slice or a
+// chain copies no bytes. Counts are atomic, so slices may cross cores; the bytes themselves are written by one owner
+// before they are shared.
 //
 //   SlabRef slab = Slab::allocate(1 << 20);            // 4 KiB aligned, as O_DIRECT needs
 //   std::memcpy(slab->data(), src, n);
@@ -34,7 +35,8 @@ class SlabRef;
 
 class Slab {
   public:
-    // `capacity` is rounded up to whole pages; memory is page-aligned and not initialised. Never fails (out of memory aborts).
+    // `capacity` is rounded up to whole pages; memory is page-aligned and not initialised. Never fails (out of memory
+    // aborts).
     static SlabRef allocate(std::size_t capacity);
 
     std::uint8_t* data() { return data_; }

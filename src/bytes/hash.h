@@ -21,8 +21,8 @@ std::int32_t java_string_hash(std::string_view utf8);
 // Guava's consistent hash of a 64-bit key into [0, buckets).
 std::uint32_t jump_consistent_hash(std::uint64_t key, std::uint32_t buckets);
 
-// The part of a segment's name that decides its container: transaction and transient suffixes cut off (repeatedly), then
-// everything from the last ".#epoch." on. "s/x/0.#epoch.3#transaction.<32 hex>" -> "s/x/0".
+// The part of a segment's name that decides its container: transaction and transient suffixes cut off (repeatedly),
+// then everything from the last ".#epoch." on. "s/x/0.#epoch.3#transaction.<32 hex>" -> "s/x/0".
 std::string_view container_key(std::string_view segment_name);
 
 // Container of a segment: jump_consistent_hash(murmur3_128(utf16le(container_key(name)), 1661405012)[0], containers).

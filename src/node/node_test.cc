@@ -14,6 +14,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -76,6 +77,11 @@ class Process {
     Process& operator=(const Process&) = delete;
 
     void signal(int number) { ::kill(pid_, number); }
+    // From now on it cannot write to files beyond that offset.
+    void limit_file_size(rlim_t bytes) {
+        rlimit limit{bytes, RLIM_INFINITY};
+        EXPECT_EQ(::prlimit(pid_, RLIMIT_FSIZE, &limit, nullptr), 0);
+    }
 
     // Reads both streams until the predicate holds, or both have ended.
     template <typename Until>
@@ -271,6 +277,25 @@ TEST_F(StandaloneTest, DataOutlivesAKill) {
     auto words = server.ready();
     std::string scopes = http(port_of(words["rest"]), "GET", "/v1/scopes");
     EXPECT_THAT(scopes, testing::AllOf(HasSubstr("round0"), HasSubstr("round1")));
+}
+
+TEST_F(StandaloneTest, StopsItselfWhenTheJournalCannotBeWritten) {
+    for (const char* io : {"auto", "threads"}) {
+        std::string kept = fmt::format(R"({{"scopeName":"kept-{}"}})", io);
+        {
+            Process server(arguments({"--io", io}));
+            auto words = server.ready();
+            ASSERT_FALSE(words.empty()) << server.out << server.err;
+            EXPECT_EQ(http(port_of(words["rest"]), "POST", "/v1/scopes", kept), "201 " + kept);
+            server.limit_file_size(0);
+            EXPECT_EQ(http(port_of(words["rest"]), "POST", "/v1/scopes", R"({"scopeName":"lost"})").find("201"),
+                      std::string::npos);
+            EXPECT_EQ(server.wait(), 3) << server.err;
+            EXPECT_THAT(server.err, HasSubstr("fatal: "));
+        }
+        Process again(arguments());
+        EXPECT_THAT(http(port_of(again.ready()["rest"]), "GET", "/v1/scopes"), HasSubstr(kept));
+    }
 }
 
 TEST_F(StandaloneTest, EndsInTimeWithClientsThatStay) {

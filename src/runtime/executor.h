@@ -1,6 +1,6 @@
-// Where code runs. An Executor is one thread's event loop, seen narrowly: everything that belongs to a core (a container, a
-// connection, the journal) is bound to one executor and is touched only there. Two implementations: CoreLoop (Asio, real time) and
-// ManualExecutor (tests and simulation: time and order are the test's).
+// Where code runs. An Executor is one thread's event loop, seen narrowly: everything that belongs to a core (a
+// container, a connection, the journal) is bound to one executor and is touched only there. Two implementations:
+// CoreLoop (Asio, real time) and ManualExecutor (tests and simulation: time and order are the test's).
 //
 //   loop.post([batch = std::move(batch)]() mutable { ... });   // from any thread: to that core
 //   loop.defer([this] { flush(); });                            // on the core: once, at the end of this turn
@@ -29,7 +29,8 @@ class Executor {
     // Any thread. Tasks posted by one thread run in their order. After stop(), tasks are destroyed without running.
     virtual void post(Task task) = 0;
 
-    // Owner thread only. Runs after everything that is ready now, before the loop waits: the place to flush what a turn collected.
+    // Owner thread only. Runs after everything that is ready now, before the loop waits: the place to flush what a turn
+    // collected.
     virtual void defer(Task task) = 0;
 
     // Owner thread only. Cancelling a timer that has fired is harmless.

@@ -1,5 +1,5 @@
-// The executor of tests and of the simulation: nothing runs until it is told to, time moves only by advance(), everything is
-// repeatable from the seed. Not thread-safe: post() must come from the one thread.
+// The executor of tests and of the simulation: nothing runs until it is told to, time moves only by advance(),
+// everything is repeatable from the seed. Not thread-safe: post() must come from the one thread.
 #pragma once
 
 #include <deque>
