@@ -8,6 +8,7 @@
 
 The program is $MILLRACE_BIN, else build/millrace of this tree.
 """
+import atexit
 import http.client
 import json
 import os
@@ -66,7 +67,7 @@ class Server:
         self.options = list(options)
         self.environment = clean_environment(environment)
         self.pid = None
-        self.starts = 0
+        self.outlives_us = False
         os.makedirs(self.state, exist_ok=True)
 
     @property
@@ -91,7 +92,8 @@ class Server:
 
     def start(self, seconds=READY_SECONDS):
         """Returns the seconds until the line `millrace ready`. Raises NotReady. stdout and stderr go to files below `state`."""
-        self.starts += 1
+        if not self.outlives_us:
+            atexit.register(self.kill_quietly)  # a case that fails leaves no server behind
         out_path = os.path.join(self.state, "stdout")
         begun = time.monotonic()
         log_begin = os.path.getsize(self.log_path) if os.path.exists(self.log_path) else 0
@@ -157,6 +159,11 @@ class Server:
             raise RuntimeError(f"process {self.pid} survives SIGKILL")
         self.pid = None
 
+    def kill_quietly(self):
+        if self.alive():
+            self.signal(signal.SIGKILL)
+            self.process.wait()
+
     def stop(self, seconds=STOP_SECONDS):
         """SIGTERM; returns the seconds until the end and the exit status. Kills, and raises, after `seconds`."""
         begun = time.monotonic()
@@ -212,10 +219,12 @@ def main(arguments):
     try:
         if action == "start":
             server = Server(state, options=options)
+            server.outlives_us = True
             server.start()
             print(server.variables())
             return 0
         server = Server.load(state)
+        server.outlives_us = True
         if action == "variables":
             print(server.variables())
         elif action == "stop":
