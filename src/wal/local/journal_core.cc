@@ -152,7 +152,9 @@ void JournalCore::pump() {
     if (!started_) return;
     const JournalFile* before = &pool_->current();
     writer_.pump();
-    if (&pool_->current() != before || full_.load() || !pool_->may_grow()) update_space();
+    bool moved_on = &pool_->current() != before;
+    if (moved_on) ready_before_ = std::min(ready_before_, pool_->ready().size());
+    if (moved_on || full_.load() || !pool_->may_grow()) update_space();
     if (!pool_->may_grow()) arm_retry_timer();
     continue_close();
 }
@@ -268,9 +270,10 @@ std::size_t JournalCore::oldest_needed(const ContainerState& container) const {
 }
 
 void JournalCore::ask(ContainerState& container, LogSequence wanted) {
-    if (container.asked >= wanted) return;
+    auto log = container.sink.lock();
+    if (log == nullptr || container.asked >= wanted) return;
     container.asked = wanted;
-    if (auto log = container.sink.lock()) log->space_event({full_.load(), wanted});
+    log->space_event({full_.load(), wanted});
 }
 
 void JournalCore::read(LogAddress address, std::size_t size, runtime::Callback<Result<bytes::Slice>> done) {
