@@ -94,9 +94,8 @@ TEST_F(SettingsTest, EveryOptionIsReadFromEverywhere) {
         auto from_environment = assemble({}, "", {{environment_name(option.name), value}});
         EXPECT_TRUE(from_environment) << refusal(from_environment);
         auto wrong = assemble({}, "", {{environment_name(option.name), "\x01 nonsense/"}});
-        if (option.name != "data-dir")
-            EXPECT_THAT(refusal(wrong), HasSubstr("for " + environment_name(option.name) + ": it must be "))
-                << option.name;
+        if (option.name == "data-dir") continue;  // any text may be a path
+        EXPECT_THAT(refusal(wrong), HasSubstr("for " + environment_name(option.name) + ": it must be ")) << option.name;
     }
 }
 

@@ -144,10 +144,11 @@ int open_socket(std::uint16_t port, bool listen, std::uint16_t* bound = nullptr)
     inet_pton(AF_INET, "127.0.0.1", &address.sin_addr);
     auto* generic = reinterpret_cast<sockaddr*>(&address);
     socklen_t size = sizeof address;
-    if (listen)
+    if (listen) {
         EXPECT_TRUE(::bind(socket, generic, size) == 0 && ::listen(socket, 1) == 0);
-    else
+    } else {
         EXPECT_EQ(::connect(socket, generic, size), 0);
+    }
     if (bound != nullptr && ::getsockname(socket, generic, &size) == 0) *bound = ntohs(address.sin_port);
     return socket;
 }
@@ -203,8 +204,9 @@ TEST_F(StandaloneTest, ServesEndsAndServesAgain) {
         EXPECT_THAT(http(rest, "GET", "/v1/scopes"), HasSubstr(R"({"scopeName":"_system"})"));
         EXPECT_EQ(http(rest, "GET", "/v1/scopes/kept"),
                   round == 0 ? R"(404 {"error":"no such scope"})" : R"(200 {"scopeName":"kept"})");
-        if (round == 0)
+        if (round == 0) {
             EXPECT_EQ(http(rest, "POST", "/v1/scopes", R"({"scopeName":"kept"})"), R"(201 {"scopeName":"kept"})");
+        }
         for (const char* address : {"controller", "store"}) ::close(open_socket(port_of(words[address]), false));
         auto begun = steady_clock::now();
         server.signal(round == 1 ? SIGINT : SIGTERM);
@@ -253,7 +255,7 @@ TEST_F(StandaloneTest, StreamsOverRest) {
               R"(200 {"streamState":"SEALED"})");
     EXPECT_EQ(http(rest, "DELETE", "/v1/scopes/s/streams/x"), "204 ");
     EXPECT_EQ(http(rest, "DELETE", "/v1/scopes/s/streams/x"), R"(404 {"error":"no such stream"})");
-    EXPECT_EQ(http(rest, "GET", "/v1/scopes/s/streams/x"), R"(404 {"error":"not found"})");
+    EXPECT_EQ(http(rest, "GET", "/v1/scopes/s/streams/x"), R"(404 {"error":"not found: no stream s/x"})");
     EXPECT_EQ(http(rest, "GET", "/v1/scopes/none/streams"), R"(404 {"error":"no such scope"})");
     EXPECT_EQ(http(rest, "GET", "/v1/scopes/s/readergroups"), "200 {}");
     EXPECT_EQ(http(rest, "GET", "/v1/scopes/s/readergroups/g"), R"(404 {"error":"no such reader group"})");

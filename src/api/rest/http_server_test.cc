@@ -207,7 +207,7 @@ TEST_F(HttpServerTest, LimitsHeadersAndBodies) {
     }
     {
         Peer peer(port_);  // one that sends all before it looks
-        peer.send("POST /echo HTTP/1.1\r\nContent-Length: 3000000\r\n\r\n" + std::string(3'000'000, 'x'));
+        EXPECT_TRUE(peer.send("POST /echo HTTP/1.1\r\nContent-Length: 3000000\r\n\r\n" + std::string(3'000'000, 'x')));
         EXPECT_THAT(peer.response(), StartsWith("HTTP/1.1 413"));
     }
     {
