@@ -2,8 +2,28 @@
 # the code. `USES` names rooms, `LINKS` outside libraries.
 #
 #   room(wal SOURCES a.cc b.cc USES base io LINKS PkgConfig::URING)
-#   room_test(wal journal_test SOURCES journal_test.cc)          one test program, run by ctest
+#   room_test(wal journal_test SOURCES journal_test.cc)          one test program, run by ctest; ONE_THREAD: the thread
+#                                                                sanitizer would find nothing in it
 #   room_fuzz(wire frame_fuzz SOURCES frame_fuzz.cc CORPUS dir)  only in the fuzz preset
+
+# Two precompiled headers, one for rooms and one for tests. The definitions must be those of the targets that use them.
+if(MILLRACE_PCH)
+    file(GENERATE OUTPUT ${CMAKE_BINARY_DIR}/precompiled.cc CONTENT "")
+    add_library(millrace_pch STATIC ${CMAKE_BINARY_DIR}/precompiled.cc)
+    target_link_libraries(millrace_pch PUBLIC fmt::fmt spdlog::spdlog Boost::headers absl::flat_hash_map)
+    target_precompile_headers(millrace_pch PRIVATE ${CMAKE_SOURCE_DIR}/cmake/precompiled.h)
+    add_library(millrace_test_pch STATIC ${CMAKE_BINARY_DIR}/precompiled.cc)
+    target_link_libraries(millrace_test_pch PUBLIC fmt::fmt spdlog::spdlog Boost::headers absl::flat_hash_map GTest::gmock)
+    target_include_directories(millrace_test_pch PRIVATE ${CMAKE_SOURCE_DIR}/cmake)
+    target_precompile_headers(millrace_test_pch PRIVATE ${CMAKE_SOURCE_DIR}/cmake/precompiled_test.h)
+endif()
+
+function(precompiled target from)
+    if(MILLRACE_PCH)
+        target_precompile_headers(${target} REUSE_FROM ${from})
+    endif()
+endfunction()
+
 function(room name)
     cmake_parse_arguments(arg "" "" "SOURCES;USES;LINKS" ${ARGN})
     add_library(millrace_${name} STATIC ${arg_SOURCES})
@@ -12,10 +32,11 @@ function(room name)
         target_link_libraries(millrace_${name} PUBLIC millrace_${other})
     endforeach()
     target_link_libraries(millrace_${name} PUBLIC ${arg_LINKS})
+    precompiled(millrace_${name} millrace_pch)
 endfunction()
 
 function(room_test name test)
-    cmake_parse_arguments(arg "" "TIMEOUT" "SOURCES;USES;LINKS;ARGS" ${ARGN})
+    cmake_parse_arguments(arg "ONE_THREAD" "TIMEOUT" "SOURCES;USES;LINKS;ARGS" ${ARGN})
     if(NOT arg_TIMEOUT)
         set(arg_TIMEOUT 300)
     endif()
@@ -25,8 +46,9 @@ function(room_test name test)
         target_link_libraries(${test} PRIVATE millrace_${other})
     endforeach()
     target_compile_options(${test} PRIVATE -Wno-shadow)
+    precompiled(${test} millrace_test_pch)
     add_test(NAME ${test} COMMAND ${test} ${arg_ARGS})
-    set_tests_properties(${test} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "unit;${name}")
+    set_tests_properties(${test} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "unit;${name}$<$<BOOL:${arg_ONE_THREAD}>:;one-thread>")
 endfunction()
 
 function(room_fuzz name fuzz)
