@@ -15,8 +15,8 @@ namespace {
 
 using std::chrono::milliseconds;
 using testing::HasSubstr;
-using testing::Not;
 using testing::StartsWith;
+using namespace std::string_view_literals;
 
 // A blocking socket that speaks whatever it is told to.
 class Peer {
@@ -180,11 +180,10 @@ TEST_F(HttpServerTest, PipelinedRequestsAreAnsweredInOrder) {
 TEST_F(HttpServerTest, GarbageIsAnswered400AndClosed) {
     serve();
     for (std::string_view garbage :
-         {std::string_view("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 tls hello\r\n\r\n", 30),
-          std::string_view("\0\0\0\1\0\0\0\4abcd\r\n\r\n", 16), std::string_view("GET / HTTP/9.9\r\n\r\n"),
-          std::string_view("GET / HTTP/1.1\r\nno colon\r\n\r\n"),
-          std::string_view("POST /echo HTTP/1.1\r\nContent-Length: -1\r\n\r\n"),
-          std::string_view("POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n")}) {
+         {"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 tls hello\r\n\r\n"sv, "\0\0\0\1\0\0\0\4abcd\r\n\r\n"sv,
+          "GET / HTTP/9.9\r\n\r\n"sv, "GET / HTTP/1.1\r\nno colon\r\n\r\n"sv,
+          "POST /echo HTTP/1.1\r\nContent-Length: -1\r\n\r\n"sv,
+          "POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n"sv}) {
         Peer peer(port_);
         ASSERT_TRUE(peer.send(garbage));
         EXPECT_THAT(peer.response(), testing::AllOf(StartsWith("HTTP/1.1 400"), HasSubstr("Connection: close")));
