@@ -25,14 +25,14 @@ Async<bool> Context::commit_in_scope(std::string scope, Batch batch, Joining joi
 Async<> Context::commit_intent(PendingEntry entry, Batch batch) {
     batch.put(entry.key(), marker_value());
     auto committed = co_await metadata.commit(entry.scope, std::move(batch));
-    if (!committed) retry_later(std::move(entry));
+    if (!committed) retry_later(std::move(entry), committed.error());
     co_return committed;
 }
 
 Async<bool> Context::commit_new_intent(PendingEntry entry, Batch batch) {
     batch.put(entry.key(), marker_value());
     auto committed = co_await commit_in_scope(entry.scope, std::move(batch), Joining::kNew);
-    if (!committed) retry_later(std::move(entry));
+    if (!committed) retry_later(std::move(entry), committed.error());
     co_return committed;
 }
 

@@ -38,7 +38,8 @@ struct Context {
     Metadata metadata;
     Segments segments;
     KeyedMutex locks;
-    std::function<void(PendingEntry)> retry_later;  // an intent that could not be carried to its end now
+    std::function<void(PendingEntry, Error)>
+        retry_later;  // an intent that could not be carried to its end now, and why
 };
 
 }  // namespace millrace::controller

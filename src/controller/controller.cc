@@ -11,11 +11,20 @@
 
 namespace millrace::controller {
 
+namespace {
+
+// Whether time can help; otherwise a person has to.
+bool is_passing(const Error& error) {
+    return error.code() != Errc::kCorrupt && error.code() != Errc::kNewerFormat && error.code() != Errc::kLimit;
+}
+
+}  // namespace
+
 class Controller::Impl {
   public:
     Impl(runtime::Executor& executor, store::SegmentApi& api, ControllerOptions options)
         : context(executor, api, std::move(options)), segment_api(api) {
-        context.retry_later = [this](PendingEntry entry) { retry_later(std::move(entry)); };
+        context.retry_later = [this](PendingEntry entry, const Error& why) { retry_later(std::move(entry), why); };
     }
 
     // Runs an operation on the controller's executor and hands its result to `done`.
@@ -47,7 +56,7 @@ class Controller::Impl {
         done(std::move(result));
     }
 
-    void retry_later(PendingEntry entry);
+    void retry_later(PendingEntry entry, const Error& why);
     boost::asio::awaitable<void> retry();
     Async<> finish(PendingEntry entry);
     Async<> make_system_scope();
@@ -74,7 +83,11 @@ Async<> Controller::Impl::finish(PendingEntry entry) {
     }
 }
 
-void Controller::Impl::retry_later(PendingEntry entry) {
+void Controller::Impl::retry_later(PendingEntry entry, const Error& why) {
+    if (!is_passing(why)) {
+        log::error("controller: {} cannot be finished: {}", entry.key(), why.to_string());
+        return;
+    }
     bool first = unfinished_.empty();
     unfinished_.insert(entry.key());
     if (!first || gate.closed()) return;
@@ -93,7 +106,7 @@ boost::asio::awaitable<void> Controller::Impl::retry() {
         auto finished = co_await finish(std::move(unfinished));
         if (finished) continue;
         log::warn("controller: {} is still unfinished: {}", key, finished.error().to_string());
-        retry_later(std::move(*entry));
+        retry_later(std::move(*entry), finished.error());
     }
 }
 
@@ -111,11 +124,14 @@ Async<> Controller::Impl::recover() {
             if (page->empty()) break;
             for (const container::TableEntry& found : *page) {
                 auto entry = PendingEntry::parse(found.key);
-                if (!entry) co_return fail(entry.error());
+                if (!entry) {
+                    log::error("controller: {}", entry.error().to_string());
+                    continue;
+                }
                 PendingEntry unfinished = *entry;
                 auto finished = co_await finish(std::move(unfinished));
                 log::info("controller: taken up {}: {}", found.key, finished ? "done" : finished.error().to_string());
-                if (!finished) retry_later(std::move(*entry));
+                if (!finished) retry_later(std::move(*entry), finished.error());
             }
             after = page->back().key;
         }

@@ -174,7 +174,7 @@ Async<Found<GroupRecord>> Groups::settled(std::string scope, std::string group) 
         PendingEntry pending = unfinished.pending();
         auto carried = co_await carry_on(std::move(unfinished));
         if (carried) continue;
-        context_.retry_later(std::move(pending));
+        context_.retry_later(std::move(pending), carried.error());
         co_return fail(carried.error());
     }
 }

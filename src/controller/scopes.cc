@@ -80,7 +80,7 @@ Async<DeleteScopeStatus> Scopes::remove_recursively(std::string scope) {
     }
     auto deleted = co_await carry_on_deleting(scope);
     if (!deleted) {
-        context_.retry_later(pending(scope));
+        context_.retry_later(pending(scope), deleted.error());
         co_return fail(deleted.error());
     }
     co_return DeleteScopeStatus::kSuccess;

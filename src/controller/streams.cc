@@ -318,7 +318,7 @@ Async<Found<StreamRecord>> Streams::settle_one(StreamName name) {
         if (!found || !*found || (*found)->record.is_settled()) co_return found;
         auto carried = co_await carry_on(name, std::move(**found));
         if (carried) continue;
-        context_.retry_later(pending(name));
+        context_.retry_later(pending(name), carried.error());
         co_return fail(carried.error());
     }
 }
