@@ -27,6 +27,7 @@ void SegmentContainer::Impl::start(std::unique_ptr<wal::DurableLog> log, runtime
         if (log_full_ && !event.full) log::info("container {}: the log has space again, writers go on", id.value());
         log_full_ = event.full;
         if (event.wanted > wanted_) wanted_ = event.wanted;
+        pipeline_.retry();
         if (wanted_.value() != 0) maybe_checkpoint();
         process();
     });
@@ -44,6 +45,14 @@ void SegmentContainer::Impl::stop(runtime::Task stopped) {
         return;
     }
     process();
+    if (pipeline_.refused()) give_up_waiting();
+}
+
+// What waits for space in the log was not acknowledged: its writers are told to come again.
+void SegmentContainer::Impl::give_up_waiting() {
+    log::warn("container {}: stops while the log is full; what waited for space was not acknowledged", id.value());
+    fail_everything();
+    if (stopped_) executor.post(std::exchange(stopped_, {}));
 }
 
 // A task at the end of the pipeline runs when all that was taken is durable.
@@ -61,7 +70,7 @@ ContainerStats SegmentContainer::Impl::stats() const {
     stats.segments = by_name_.size();
     stats.cache_bytes = cache_.held_bytes();
     stats.waiting_reads = waiting_reads_.size();
-    for (const auto& [segment_id, segment] : segments_) stats.index_entries += segment->index.size();
+    stats.index_entries = index_entries_;
     if (pipeline_.log() != nullptr) stats.log = pipeline_.log()->space();
     stats.failed = failed_;
     return stats;
@@ -69,13 +78,18 @@ ContainerStats SegmentContainer::Impl::stats() const {
 
 // ---- the queue: everything that changes state, in order of arrival ----
 
-void SegmentContainer::Impl::control(bool frees_space, std::move_only_function<void(const Error*)> run) {
+const char* SegmentContainer::Impl::why_appends_wait() const {
+    return log_full_ ? "the log is full; truncate or delete streams, or raise its limit"
+                     : "the index of the log's bytes has reached its limit; truncate or delete streams";
+}
+
+void SegmentContainer::Impl::control(SpaceNeed need, std::move_only_function<void(const Error*)> run) {
     if (failed_ || stopping_) {
         Error closed(Errc::kClosed, failed_ ? "the container has failed" : "the container stops");
         executor.post([run = std::move(run), closed]() mutable { run(&closed); });
         return;
     }
-    queue_.emplace_back(Control{std::move(run), frees_space});
+    queue_.emplace_back(Control{std::move(run), need});
     process();
 }
 
@@ -87,26 +101,35 @@ void SegmentContainer::Impl::enqueue_append(AppendBatch batch) {
 void SegmentContainer::Impl::process() {
     if (processing_ || !started_ || failed_) return;
     processing_ = true;
-    Error full(Errc::kNoSpace, "the log is full; truncate or delete streams, or raise its limit");
+    Error full(Errc::kNoSpace, why_appends_wait());
+    if (index_full() != index_warned_) {
+        index_warned_ = !index_warned_;
+        if (index_warned_)
+            log::warn("container {}: appends wait: {}", id.value(), why_appends_wait());
+        else
+            log::info("container {}: the index has room again, writers go on", id.value());
+    }
     while (!queue_.empty() && !failed_) {
         if (auto* batch = std::get_if<AppendBatch>(&queue_.front())) {
             if (!process_batch(*batch)) break;
         } else {
             auto& next = std::get<Control>(queue_.front());
-            next.run(log_full_ && !next.frees_space ? &full : nullptr);
+            next.run(appends_wait() && next.need == SpaceNeed::kOrdinary ? &full : nullptr);
         }
         queue_.pop_front();
         batch_progress_ = 0;
     }
-    // While the log is full appends wait, and what frees space overtakes them.
-    if (log_full_ && !queue_.empty() && !failed_) {
+    // While the log is full appends wait, and what frees space overtakes them. What concerns their sessions stays
+    // behind them: they point to them.
+    if (appends_wait() && !queue_.empty() && !failed_) {
         std::vector<Control> overtaking;
         std::erase_if(queue_, [&](Work& work) {
             auto* waiting = std::get_if<Control>(&work);
-            if (waiting != nullptr) overtaking.push_back(std::move(*waiting));
-            return waiting != nullptr;
+            if (waiting == nullptr || waiting->need == SpaceNeed::kNone) return false;
+            overtaking.push_back(std::move(*waiting));
+            return true;
         });
-        for (Control& next : overtaking) next.run(next.frees_space ? nullptr : &full);
+        for (Control& next : overtaking) next.run(next.need == SpaceNeed::kFrees ? nullptr : &full);
     }
     processing_ = false;
     maybe_stopped();
@@ -117,7 +140,7 @@ void SegmentContainer::Impl::process() {
 bool SegmentContainer::Impl::process_batch(AppendBatch& batch) {
     while (batch_progress_ < batch.requests.size()) {
         AppendRequest& request = batch.requests[batch_progress_];
-        if (log_full_ && !stopping_) return false;
+        if (appends_wait() && !stopping_) return false;
         if (!pipeline_.has_room(kRecordHeader + kAppendFixedWriter + request.size())) return false;
         take_append(request);
         ++batch_progress_;
@@ -144,7 +167,7 @@ void SegmentContainer::Impl::take_append(AppendRequest& request) {
     if (request.expected_offset >= 0 && static_cast<std::uint64_t>(request.expected_offset) != segment.pending.length) {
         return refuse(request, AppendStatus::kBadOffset);
     }
-    put_append(request, segment);
+    if (!extend_append(request, segment)) put_append(request, segment);
 }
 
 void SegmentContainer::Impl::refuse(AppendRequest& request, AppendStatus status) {
@@ -162,6 +185,29 @@ void SegmentContainer::Impl::refuse(AppendRequest& request, AppendStatus status)
                                   static_cast<std::uint32_t>(request.size())};
 }
 
+namespace {
+
+void copy_pieces(const AppendRequest& request, std::uint8_t* at) {
+    for (const bytes::ByteSpan& piece : request.pieces) {
+        if (piece.empty()) continue;
+        std::memcpy(at, piece.data(), piece.size());
+        at += piece.size();
+    }
+}
+
+// Pending state after an append that was put.
+void advance(const AppendRequest& request, Segment& segment) {
+    AppendSession& session = *request.session;
+    segment.pending.length += request.size();
+    session.last_stored = request.event_number;
+    session.writer->pending = request.event_number;
+    if (segment.event_count == nullptr) segment.event_count = &segment.attribute(kEventCount);
+    std::int64_t& count = segment.event_count->pending;
+    count = count == kNullAttribute ? request.event_count : count + request.event_count;
+}
+
+}  // namespace
+
 void SegmentContainer::Impl::put_append(AppendRequest& request, Segment& segment) {
     AppendSession& session = *request.session;
     AppendRecord record;
@@ -175,20 +221,9 @@ void SegmentContainer::Impl::put_append(AppendRequest& request, Segment& segment
 
     constexpr std::size_t kHead = kRecordHeader + kAppendFixedWriter;
     std::size_t slab_offset = 0;
-    std::uint8_t* at = pipeline_.put(kHead + record.data_size, &slab_offset);
-    at += encode_append_head(record, at);
-    for (const bytes::ByteSpan& piece : request.pieces) {
-        if (piece.empty()) continue;
-        std::memcpy(at, piece.data(), piece.size());
-        at += piece.size();
-    }
-
-    segment.pending.length += record.data_size;
-    session.last_stored = request.event_number;
-    session.writer->pending = request.event_number;
-    if (segment.event_count == nullptr) segment.event_count = &segment.attribute(kEventCount);
-    std::int64_t& count = segment.event_count->pending;
-    count = count == kNullAttribute ? request.event_count : count + request.event_count;
+    std::uint8_t* head = pipeline_.put(kHead + record.data_size, &slab_offset);
+    copy_pieces(request, head + encode_append_head(record, head));
+    advance(request, segment);
 
     FrameEvent& event = pipeline_.event();
     event.kind = FrameEvent::Kind::kAppend;
@@ -206,10 +241,38 @@ void SegmentContainer::Impl::put_append(AppendRequest& request, Segment& segment
                                   request.request_id,
                                   static_cast<std::int64_t>(segment.pending.length),
                                   record.data_size};
+    last_append_ = {request.conditional ? 0 : pipeline_.mark(), head, &session, record};
+}
+
+// Neighbours of one session in one frame are one record, one place in the index and one acknowledgement.
+bool SegmentContainer::Impl::extend_append(AppendRequest& request, Segment& segment) {
+    constexpr std::uint32_t kMaxJoined = 1 << 20;
+    LastAppend& last = last_append_;
+    auto size = static_cast<std::uint32_t>(request.size());
+    if (last.mark != pipeline_.mark() || last.session != request.session || request.conditional) return false;
+    if (last.record.data_size + size > kMaxJoined) return false;
+    std::uint8_t* at = pipeline_.extend(size);
+    if (at == nullptr) return false;
+    copy_pieces(request, at);
+    last.record.data_size += size;
+    last.record.event_count += request.event_count;
+    last.record.event_number = request.event_number;
+    encode_append_head(last.record, last.head);
+    advance(request, segment);
+
+    FrameEvent& event = pipeline_.last_event();
+    event.size += size;
+    event.event_count += request.event_count;
+    event.outcome.event_number = request.event_number;
+    event.outcome.request_id = request.request_id;
+    event.outcome.end_offset = static_cast<std::int64_t>(segment.pending.length);
+    event.outcome.bytes += size;
+    ++event.outcome.requests;
+    return true;
 }
 
 void SegmentContainer::Impl::setup_append(AppendSession& session, Done<std::int64_t> done) {
-    control(true, [this, session = &session, done = std::move(done)](const Error* closed) mutable {
+    control(SpaceNeed::kNone, [this, session = &session, done = std::move(done)](const Error* closed) mutable {
         release_session(*session);
         if (closed != nullptr) return done(fail(*closed));
         session->failed = true;  // until it is set up
@@ -249,7 +312,7 @@ void SegmentContainer::Impl::close_append(AppendSession& session, runtime::Task 
             Error error(Errc::kClosed);
             close(&error);
         });
-    queue_.emplace_back(Control{std::move(close), true});
+    queue_.emplace_back(Control{std::move(close), SpaceNeed::kNone});
     process();
 }
 
@@ -330,9 +393,9 @@ Result<std::int64_t> SegmentContainer::attribute(std::string_view name, const Uu
     return impl_->attribute(name, id);
 }
 std::vector<std::string> SegmentContainer::transient_segments() const { return impl_->transient_segments(); }
-void SegmentContainer::update_table(std::string table, std::vector<TableUpdate> updates,
+void SegmentContainer::update_table(std::string table, std::vector<TableUpdate> updates, SpaceNeed need,
                                     Done<std::vector<std::int64_t>> done) {
-    impl_->update_table(std::move(table), std::move(updates), std::move(done));
+    impl_->update_table(std::move(table), std::move(updates), need, std::move(done));
 }
 std::optional<TableEntry> SegmentContainer::table_get(std::string_view table, std::string_view key) const {
     return impl_->tables().get(table, key);

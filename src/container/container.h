@@ -25,7 +25,8 @@ struct ContainerOptions {
     std::uint32_t max_frames_in_flight = 4;
     std::uint64_t frame_bytes = 1ULL << 20;  // a frame is closed when it is that full
     std::uint64_t checkpoint_log_bytes = 256ULL << 20;
-    std::size_t max_read_bytes = 2ULL << 20;  // of one read reply
+    std::uint64_t index_bytes = 128ULL << 20;  // of memory for the places of bytes in the log; appends wait beyond it
+    std::size_t max_read_bytes = 2ULL << 20;   // of one read reply
 };
 
 struct ContainerStats {
@@ -93,7 +94,9 @@ class SegmentContainer {
 
     // ---- internal tables: made by the first update, sorted by key ----
     // All updates or none. kBadVersion, kNoKey. The result has the new version of each updated entry (0 for removals).
-    void update_table(std::string table, std::vector<TableUpdate> updates, Done<std::vector<std::int64_t>> done);
+    // kNoSpace: it is ordinary and the log is full.
+    void update_table(std::string table, std::vector<TableUpdate> updates, SpaceNeed need,
+                      Done<std::vector<std::int64_t>> done);
     std::optional<TableEntry> table_get(std::string_view table, std::string_view key) const;  // durable state, at once
     // Entries with key > `after` that begin with `prefix`, in order, at most `limit`.
     std::vector<TableEntry> table_scan(std::string_view table, std::string_view prefix, std::string_view after,

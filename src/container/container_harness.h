@@ -93,7 +93,7 @@ class Harness {
     }
     Result<std::vector<std::int64_t>> table(const std::string& name, std::vector<TableUpdate> updates) {
         std::optional<Result<std::vector<std::int64_t>>> result;
-        container->update_table(name, std::move(updates),
+        container->update_table(name, std::move(updates), SpaceNeed::kOrdinary,
                                 [&](Result<std::vector<std::int64_t>> r) { result = std::move(r); });
         return wait(result);
     }

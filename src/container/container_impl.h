@@ -24,11 +24,11 @@ class SegmentContainer::Impl final : public FramePublisher, private RecordVisito
     Impl(ContainerId id, runtime::Executor& executor, ContainerOptions options);
     ~Impl() override;
 
-    // A control operation: runs in the order of arrival with appends. `frees_space` ones also run while the log is
+    // A control operation: runs in the order of arrival with appends, but for those that free space while the log is
     // full.
     struct Control {
         std::move_only_function<void(const Error*)> run;  // with an error: refuse
-        bool frees_space = false;
+        SpaceNeed need = SpaceNeed::kOrdinary;
     };
     using Work = std::variant<AppendBatch, Control>;
 
@@ -36,7 +36,7 @@ class SegmentContainer::Impl final : public FramePublisher, private RecordVisito
     void start(std::unique_ptr<wal::DurableLog> log, runtime::Callback<Error> on_failure);
     void stop(runtime::Task stopped);
     void enqueue_append(AppendBatch batch);
-    void control(bool frees_space, std::move_only_function<void(const Error*)> run);
+    void control(SpaceNeed need, std::move_only_function<void(const Error*)> run);
     void setup_append(AppendSession& session, Done<std::int64_t> done);
     void close_append(AppendSession& session, runtime::Task forgotten);
     ContainerStats stats() const;
@@ -51,7 +51,8 @@ class SegmentContainer::Impl final : public FramePublisher, private RecordVisito
     void merge_batch(const std::string& target, const std::vector<std::string>& sources,
                      Done<std::vector<std::int64_t>> done);
     void update_attributes(const std::string& name, std::vector<AttributeUpdate> updates, Done<> done);
-    void update_table(std::string table, std::vector<TableUpdate> updates, Done<std::vector<std::int64_t>> done);
+    void update_table(std::string table, std::vector<TableUpdate> updates, SpaceNeed need,
+                      Done<std::vector<std::int64_t>> done);
     Result<SegmentInfo> info(std::string_view name) const;
     Result<std::int64_t> attribute(std::string_view name, const Uuid& id) const;
     std::vector<std::string> transient_segments() const;
@@ -74,17 +75,24 @@ class SegmentContainer::Impl final : public FramePublisher, private RecordVisito
     bool process_batch(AppendBatch& batch);  // false: the pipeline is full, or the log
     void take_append(AppendRequest& request);
     void put_append(AppendRequest& request, Segment& segment);
+    bool extend_append(AppendRequest& request, Segment& segment);  // joined to the record before it, if that can be
     void refuse(AppendRequest& request, AppendStatus status);
     Segment* find_pending(std::string_view name) const;  // null when it does not exist once everything pending is done
     const Segment* find_durable(std::string_view name) const;
     Error missing(std::string_view name) const;  // kMerged for a segment merged not long ago, else kNotFound
     void release_session(AppendSession& session);
     void maybe_stopped();
+    void give_up_waiting();
+    void fail_everything();
+    bool appends_wait() const { return log_full_ || index_full(); }
+    bool index_full() const { return index_entries_ * sizeof(Extent) > options_.index_bytes; }
+    const char* why_appends_wait() const;
     void after_commit(CommitTask task) { pipeline_.task(std::move(task)); }
 
     // ---- container_publish.cc
     void on_durable(PendingFrame& frame, const wal::Appended* where) override;
     void on_place_free() override;
+    void on_log_refused() override;
     void on_log_failed(const Error& error) override;
     void publish_append(FrameEvent& event, const PendingFrame& frame, const wal::Appended& where);
     void give(const AppendOutcome& outcome, std::uint64_t dropped_bytes);
@@ -102,6 +110,7 @@ class SegmentContainer::Impl final : public FramePublisher, private RecordVisito
     void publish_seal(Segment& segment);
     void publish_gone(Segment* segment, bool merged);
     void publish_truncate(Segment& segment, std::uint64_t start);
+    void index_grew(const Extent& extent);
     void drop_bytes(const Extent& extent);
 
     // ---- container_read.cc
@@ -147,6 +156,17 @@ class SegmentContainer::Impl final : public FramePublisher, private RecordVisito
     std::size_t batch_progress_ = 0;  // requests of the front batch that are done
     bool processing_ = false;
     bool log_full_ = false;
+    std::uint64_t index_entries_ = 0;  // of all segments
+    bool index_warned_ = false;
+
+    // The append put last, while nothing came behind it in its frame.
+    struct LastAppend {
+        std::uint64_t mark = 0;  // the pipeline's after it was put; 0: none
+        std::uint8_t* head = nullptr;
+        AppendSession* session = nullptr;
+        AppendRecord record;
+    };
+    LastAppend last_append_;
 
     std::vector<AppendOutcome> collected_;
     std::uint64_t collected_dropped_ = 0;
@@ -160,6 +180,7 @@ class SegmentContainer::Impl final : public FramePublisher, private RecordVisito
     LogSequence checkpoint_;  // frame of the newest durable checkpoint's begin; 0: none
     bool checkpoint_running_ = false;
     std::uint64_t log_bytes_since_checkpoint_ = 0;
+    std::uint64_t checkpoint_bytes_ = 0;  // what the last one took, and what was logged beside it
     std::uint64_t log_bytes_ = 0;
     LogSequence wanted_;  // what the log asked to be free
     struct Carry {

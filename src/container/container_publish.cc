@@ -44,7 +44,7 @@ void SegmentContainer::Impl::publish_append(FrameEvent& event, const PendingFram
         std::size_t in_payload = event.slab_offset - (frame.begin + wal::kHeaderRoom);
         Extent extent{event.offset, event.size, event.slab_offset, frame.slab_id, where.payload.plus(in_payload)};
         segment.index.add(extent);
-        usage_.add(extent.address.file, extent.size);
+        index_grew(extent);
         segment.durable.length = event.offset + event.size;
         if (!segment.touched && !segment.waiting.empty()) {
             segment.touched = true;
@@ -55,7 +55,7 @@ void SegmentContainer::Impl::publish_append(FrameEvent& event, const PendingFram
     event.writer->durable = event.outcome.event_number;
     std::int64_t& count = segment.event_count->durable;
     count = count == kNullAttribute ? event.event_count : count + event.event_count;
-    ++counters_.appends;
+    counters_.appends += event.outcome.requests;
     counters_.events += static_cast<std::uint64_t>(event.event_count);
     counters_.append_bytes += event.size;
 
@@ -81,10 +81,20 @@ void SegmentContainer::Impl::give_collected() {
 
 void SegmentContainer::Impl::on_place_free() { process(); }
 
+void SegmentContainer::Impl::on_log_refused() {
+    log::warn("container {}: even the log's reserve is used up; raise its limit", id.value());
+    if (stopping_) give_up_waiting();
+}
+
 void SegmentContainer::Impl::on_log_failed(const Error& error) {
     if (failed_) return;
-    failed_ = true;
     log::error("container {} stops: its log failed: {}", id.value(), error.to_string());
+    fail_everything();
+    if (on_failure_) on_failure_(error);
+}
+
+void SegmentContainer::Impl::fail_everything() {
+    failed_ = true;
     Error closed(Errc::kClosed, "the container has failed");
     pipeline_.fail_all(closed);
     for (auto& work : queue_) {
@@ -92,7 +102,6 @@ void SegmentContainer::Impl::on_log_failed(const Error& error) {
     }
     queue_.clear();
     for (auto& [segment_id, segment] : segments_) fail_waiting(*segment, closed);
-    if (on_failure_) on_failure_(error);
 }
 
 void SegmentContainer::Impl::wake_readers() {

@@ -94,7 +94,7 @@ Result<> SegmentContainer::Impl::on(const AppendRecord& record) {
         Extent replaced;
         if (!segment.index.put(extent, &replaced)) return fail(Errc::kCorrupt, "appends overlap");
         drop_bytes(replaced);
-        usage_.add(extent.address.file, extent.size);
+        index_grew(extent);
     }
     segment.durable.length = std::max(segment.durable.length, record.offset + record.data_size);
     segment.last_modified_ms = replay_wall_ms_;
@@ -201,7 +201,7 @@ Result<> SegmentContainer::Impl::on(const RelocateRecord& record) {
     Extent replaced;
     if (!segment.index.put(extent, &replaced)) return fail(Errc::kCorrupt, "a relocation overlaps other bytes");
     drop_bytes(replaced);
-    usage_.add(extent.address.file, extent.size);
+    index_grew(extent);
     return {};
 }
 
@@ -210,7 +210,8 @@ Result<> SegmentContainer::Impl::on(const RelocateRecord& record) {
 void SegmentContainer::Impl::maybe_checkpoint() {
     if (checkpoint_running_ || failed_ || stopping_ || !started_) return;
     bool asked = wanted_ > checkpoint_ && wanted_.value() != 0;
-    if (!asked && log_bytes_since_checkpoint_ < options_.checkpoint_log_bytes) {
+    // A checkpoint is worth no more than what was logged since the last one.
+    if (!asked && log_bytes_since_checkpoint_ < std::max(options_.checkpoint_log_bytes, checkpoint_bytes_)) {
         if (wanted_.value() != 0) carry_forward(wanted_);
         return;
     }
@@ -235,13 +236,21 @@ void SegmentContainer::Impl::write_checkpoint() {
                                        segment->last_modified_ms,
                                        {}};
         AttributesRecord more{segment->id, {}};
+        bool first_part = true;
+        auto put_part = [&] {
+            if (std::exchange(first_part, false))
+                pipeline_.put(record);
+            else if (!more.values.empty())
+                pipeline_.put(more);
+            more.values.clear();
+        };
         for (const auto& [key, entry] : segment->attributes) {
             if (entry.pending == kNullAttribute) continue;
-            auto& values = record.attributes.size() < kCheckpointAttributes ? record.attributes : more.values;
+            auto& values = first_part ? record.attributes : more.values;
             values.emplace_back(key, entry.pending);
+            if (values.size() == kCheckpointAttributes) put_part();
         }
-        pipeline_.put(record);
-        if (!more.values.empty()) pipeline_.put(more);
+        put_part();
     }
     tables_.checkpoint(kCheckpointRecord, [this](const TableRecord& record) { pipeline_.put(record); });
     pipeline_.put(CheckpointEndRecord{});
@@ -249,6 +258,7 @@ void SegmentContainer::Impl::write_checkpoint() {
         if (error != nullptr) return;
         checkpoint_running_ = false;
         checkpoint_ = *first;
+        checkpoint_bytes_ = std::exchange(log_bytes_since_checkpoint_, 0);
         advance_truncation();
         if (wanted_.value() != 0) carry_forward(wanted_);
     });
@@ -344,7 +354,7 @@ void SegmentContainer::Impl::publish_relocated(const FrameEvent& event, const Pe
         return;
     }
     drop_bytes(replaced);
-    usage_.add(moved.address.file, moved.size);
+    index_grew(moved);
 }
 
 }  // namespace millrace::container

@@ -36,6 +36,30 @@ TEST(Recovery, CheckpointsLetTheLogBeTruncated) {
     EXPECT_EQ(h.setup(again), 5);
 }
 
+TEST(Recovery, ACheckpointHoldsAnyNumberOfAttributes) {
+    constexpr std::uint64_t kMany = 20'000;
+    ContainerOptions options;
+    options.checkpoint_log_bytes = 2000;
+    Harness h(options);
+    ASSERT_TRUE(h.create("a"));
+    for (std::uint64_t from = 0; from < kMany; from += 1000) {
+        std::vector<AttributeUpdate> updates;
+        for (std::uint64_t i = from; i < from + 1000; ++i) {
+            updates.push_back({Uuid{7, i}, AttributeUpdateType::kReplace, static_cast<std::int64_t>(i), 0});
+        }
+        ASSERT_TRUE(h.attributes("a", updates));
+    }
+    ASSERT_GT(h.disk->physically_truncated, 0u);
+    std::size_t largest = 0;
+    for (const auto& frame : h.disk->frames) largest = std::max(largest, frame.payload.size());
+    EXPECT_LT(largest, 2u << 20) << "in parts";
+    h.crash();
+    for (std::uint64_t i = 0; i < kMany; i += 99) {
+        ASSERT_EQ(h.container->attribute("a", Uuid{7, i}), static_cast<std::int64_t>(i));
+    }
+    EXPECT_EQ(h.container->attribute("a", kSegmentType), 0);
+}
+
 TEST(Recovery, LivingBytesAreCarriedForwardWhenTheLogAsks) {
     Harness h;
     ASSERT_TRUE(h.create("old"));

@@ -50,43 +50,45 @@ void SegmentContainer::Impl::create(std::string name, CreateOptions options, Don
         return executor.post(
             [done = std::move(done)]() mutable { done(fail(Errc::kInvalidArgument, "segment name")); });
     }
-    control(false, [this, name = std::move(name), options, done = std::move(done)](const Error* closed) mutable {
-        if (closed != nullptr) return done(fail(*closed));
-        if (auto found = by_name_.find(name); found != by_name_.end()) {
-            Segment* segment = found->second;
-            if (segment->pending.gone) {  // its deletion is under way: again when it is done
-                segment->when_gone.emplace_back([this, name, options, done = std::move(done)]() mutable {
-                    create(std::move(name), options, std::move(done));
-                });
-                return;
-            }
-            after_commit(
-                [name, done = std::move(done)](const Error*) mutable { done(fail(Errc::kExists, std::move(name))); });
-            return;
-        }
-        SegmentId segment_id(next_segment_++);
-        auto owned = std::make_unique<Segment>(segment_id, name);
-        Segment* segment = owned.get();
-        segments_.emplace(segment_id, std::move(owned));
-        by_name_.emplace(name, segment);
-        segment->transient = options.transient;
+    control(SpaceNeed::kOrdinary,
+            [this, name = std::move(name), options, done = std::move(done)](const Error* closed) mutable {
+                if (closed != nullptr) return done(fail(*closed));
+                if (auto found = by_name_.find(name); found != by_name_.end()) {
+                    Segment* segment = found->second;
+                    if (segment->pending.gone) {  // its deletion is under way: again when it is done
+                        segment->when_gone.emplace_back([this, name, options, done = std::move(done)]() mutable {
+                            create(std::move(name), options, std::move(done));
+                        });
+                        return;
+                    }
+                    after_commit([name, done = std::move(done)](const Error*) mutable {
+                        done(fail(Errc::kExists, std::move(name)));
+                    });
+                    return;
+                }
+                SegmentId segment_id(next_segment_++);
+                auto owned = std::make_unique<Segment>(segment_id, name);
+                Segment* segment = owned.get();
+                segments_.emplace(segment_id, std::move(owned));
+                by_name_.emplace(name, segment);
+                segment->transient = options.transient;
 
-        CreateRecord record{segment_id, executor.clock().wall_millis(), name, options.transient, {}};
-        record.attributes = {{kCreationTime, record.created_ms},
-                             {kScalePolicyType, options.scale_type},
-                             {kScalePolicyRate, options.target_rate},
-                             {kRolloverSize, std::max<std::int64_t>(options.rollover_bytes, 0)},
-                             {kSegmentType, options.transient ? 0x80 : 0}};
-        for (const auto& [key, value] : record.attributes) segment->attribute(key).pending = value;
-        pipeline_.put(record);
-        after_commit([segment, record = std::move(record), done = std::move(done)](const Error* error) mutable {
-            if (error != nullptr) return done(fail(*error));
-            segment->exists = true;
-            segment->last_modified_ms = record.created_ms;
-            publish_attributes(*segment, record.attributes);
-            done({});
-        });
-    });
+                CreateRecord record{segment_id, executor.clock().wall_millis(), name, options.transient, {}};
+                record.attributes = {{kCreationTime, record.created_ms},
+                                     {kScalePolicyType, options.scale_type},
+                                     {kScalePolicyRate, options.target_rate},
+                                     {kRolloverSize, std::max<std::int64_t>(options.rollover_bytes, 0)},
+                                     {kSegmentType, options.transient ? 0x80 : 0}};
+                for (const auto& [key, value] : record.attributes) segment->attribute(key).pending = value;
+                pipeline_.put(record);
+                after_commit([segment, record = std::move(record), done = std::move(done)](const Error* error) mutable {
+                    if (error != nullptr) return done(fail(*error));
+                    segment->exists = true;
+                    segment->last_modified_ms = record.created_ms;
+                    publish_attributes(*segment, record.attributes);
+                    done({});
+                });
+            });
 }
 
 // ---- seal, truncate, delete ----
@@ -107,7 +109,7 @@ void SegmentContainer::Impl::publish_seal(Segment& segment) {
 }
 
 void SegmentContainer::Impl::seal(const std::string& name, Done<std::int64_t> done) {
-    control(true, [this, name, done = std::move(done)](const Error* closed) mutable {
+    control(SpaceNeed::kFrees, [this, name, done = std::move(done)](const Error* closed) mutable {
         if (closed != nullptr) return done(fail(*closed));
         Segment* segment = find_pending(name);
         if (segment == nullptr || segment->pending.sealed) {
@@ -123,7 +125,7 @@ void SegmentContainer::Impl::seal(const std::string& name, Done<std::int64_t> do
 }
 
 void SegmentContainer::Impl::truncate(const std::string& name, std::int64_t offset, Done<> done) {
-    control(true, [this, name, offset, done = std::move(done)](const Error* closed) mutable {
+    control(SpaceNeed::kFrees, [this, name, offset, done = std::move(done)](const Error* closed) mutable {
         if (closed != nullptr) return done(fail(*closed));
         Segment* segment = find_pending(name);
         if (segment == nullptr) {
@@ -169,10 +171,19 @@ void SegmentContainer::Impl::publish_truncate(Segment& segment, std::uint64_t st
     }
 }
 
-void SegmentContainer::Impl::drop_bytes(const Extent& extent) { usage_.remove(extent.address.file, extent.size); }
+void SegmentContainer::Impl::index_grew(const Extent& extent) {
+    usage_.add(extent.address.file, extent.size);
+    ++index_entries_;
+}
+
+void SegmentContainer::Impl::drop_bytes(const Extent& extent) {
+    if (extent.size == 0) return;
+    usage_.remove(extent.address.file, extent.size);
+    --index_entries_;
+}
 
 void SegmentContainer::Impl::remove(const std::string& name, Done<> done) {
-    control(true, [this, name, done = std::move(done)](const Error* closed) mutable {
+    control(SpaceNeed::kFrees, [this, name, done = std::move(done)](const Error* closed) mutable {
         if (closed != nullptr) return done(fail(*closed));
         Segment* segment = find_pending(name);
         if (segment == nullptr) {
@@ -251,7 +262,7 @@ Result<std::int64_t> SegmentContainer::Impl::start_merge(const std::string& targ
 
 void SegmentContainer::Impl::merge(const std::string& target, const std::string& source,
                                    std::vector<AttributeUpdate> updates, Done<std::int64_t> done) {
-    control(false,
+    control(SpaceNeed::kOrdinary,
             [this, target, source, updates = std::move(updates), done = std::move(done)](const Error* closed) mutable {
                 if (closed != nullptr) return done(fail(*closed));
                 auto end = start_merge(target, source, updates);
@@ -264,7 +275,7 @@ void SegmentContainer::Impl::merge(const std::string& target, const std::string&
 
 void SegmentContainer::Impl::merge_batch(const std::string& target, const std::vector<std::string>& sources,
                                          Done<std::vector<std::int64_t>> done) {
-    control(false, [this, target, sources, done = std::move(done)](const Error* closed) mutable {
+    control(SpaceNeed::kOrdinary, [this, target, sources, done = std::move(done)](const Error* closed) mutable {
         if (closed != nullptr) return done(fail(*closed));
         Result<std::vector<std::int64_t>> ends;
         Segment* into = find_pending(target);
@@ -313,30 +324,31 @@ void SegmentContainer::Impl::publish_attributes(Segment& segment, const Attribut
 
 void SegmentContainer::Impl::update_attributes(const std::string& name, std::vector<AttributeUpdate> updates,
                                                Done<> done) {
-    control(false, [this, name, updates = std::move(updates), done = std::move(done)](const Error* closed) mutable {
-        if (closed != nullptr) return done(fail(*closed));
-        Segment* segment = find_pending(name);
-        Result<AttributeValues> values;
-        if (segment == nullptr)
-            values = fail(missing(name));
-        else if (segment->pending.sealed)
-            values = fail(Errc::kSealed, name);
-        else
-            values = prepare_attributes(*segment, updates);
-        if (!values) {
-            after_commit([error = values.error(), done = std::move(done)](const Error*) mutable {
-                done(fail(std::move(error)));
+    control(SpaceNeed::kOrdinary,
+            [this, name, updates = std::move(updates), done = std::move(done)](const Error* closed) mutable {
+                if (closed != nullptr) return done(fail(*closed));
+                Segment* segment = find_pending(name);
+                Result<AttributeValues> values;
+                if (segment == nullptr)
+                    values = fail(missing(name));
+                else if (segment->pending.sealed)
+                    values = fail(Errc::kSealed, name);
+                else
+                    values = prepare_attributes(*segment, updates);
+                if (!values) {
+                    after_commit([error = values.error(), done = std::move(done)](const Error*) mutable {
+                        done(fail(std::move(error)));
+                    });
+                    return;
+                }
+                AttributesRecord record{segment->id, std::move(*values)};
+                pipeline_.put(record);
+                after_commit([segment, record = std::move(record), done = std::move(done)](const Error* error) mutable {
+                    if (error != nullptr) return done(fail(*error));
+                    publish_attributes(*segment, record.values);
+                    done({});
+                });
             });
-            return;
-        }
-        AttributesRecord record{segment->id, std::move(*values)};
-        pipeline_.put(record);
-        after_commit([segment, record = std::move(record), done = std::move(done)](const Error* error) mutable {
-            if (error != nullptr) return done(fail(*error));
-            publish_attributes(*segment, record.values);
-            done({});
-        });
-    });
 }
 
 Result<std::int64_t> SegmentContainer::Impl::attribute(std::string_view name, const Uuid& key) const {
@@ -363,9 +375,9 @@ std::vector<std::string> SegmentContainer::Impl::transient_segments() const {
 
 // ---- tables ----
 
-void SegmentContainer::Impl::update_table(std::string table, std::vector<TableUpdate> updates,
+void SegmentContainer::Impl::update_table(std::string table, std::vector<TableUpdate> updates, SpaceNeed need,
                                           Done<std::vector<std::int64_t>> done) {
-    control(true, [this, table = std::move(table), updates = std::move(updates),
+    control(need, [this, table = std::move(table), updates = std::move(updates),
                    done = std::move(done)](const Error* closed) mutable {
         if (closed != nullptr) return done(fail(*closed));
         auto record = tables_.prepare(std::move(table), std::move(updates));

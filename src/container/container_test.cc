@@ -17,11 +17,12 @@ TEST(Container, AppendsAreDurableBeforeTheyAreAcknowledgedOrSeen) {
     EXPECT_EQ(h.container->info("s/x/0")->length, 0);
     EXPECT_EQ(h.log->under_way(), 1u) << "both in one frame";
     h.log->acknowledge(1);
-    ASSERT_EQ(h.sink.all.size(), 2u);
+    ASSERT_EQ(h.sink.all.size(), 1u) << "both in one outcome";
     EXPECT_EQ(h.sink.calls, 1);
+    EXPECT_EQ(h.sink.all[0].requests, 2u);
+    EXPECT_EQ(h.sink.all[0].event_number, 2);
     EXPECT_EQ(h.sink.all[0].previous_event_number, kNullAttribute);
-    EXPECT_EQ(h.sink.all[1].previous_event_number, 1);
-    EXPECT_EQ(h.sink.all[1].end_offset, 11);
+    EXPECT_EQ(h.sink.all[0].end_offset, 11);
     EXPECT_EQ(h.text("s/x/0"), "hello world");
     EXPECT_EQ(h.container->attribute("s/x/0", kEventCount), 2);
     EXPECT_EQ(h.container->attribute("s/x/0", w.writer_id), 2);
@@ -249,24 +250,40 @@ TEST(Container, ReadsComeFromTheLogWhenMemoryIsGone) {
     EXPECT_EQ(h.text("a", 777), (all + big).substr(777));
 }
 
-TEST(Container, AFullLogHoldsWritersBackAndLetsSpaceBeFreed) {
+TEST(Container, NeighboursOfOneWriterBecomeOneRecord) {
     Harness h;
     ASSERT_TRUE(h.create("a"));
-    AppendSession& w = h.session("a", 1);
-    ASSERT_TRUE(h.setup(w));
-    h.append(w, 1, "abc");
+    ASSERT_TRUE(h.create("b"));
+    AppendSession& one = h.session("a", 1);
+    AppendSession& two = h.session("b", 2);
+    ASSERT_TRUE(h.setup(one));
+    ASSERT_TRUE(h.setup(two));
+    std::string a;
+    for (int i = 1; i <= 10; ++i) {
+        h.append(one, i, std::string(static_cast<std::size_t>(i), static_cast<char>('a' + i)));
+        a += std::string(static_cast<std::size_t>(i), static_cast<char>('a' + i));
+    }
+    h.append(two, 1, "other");
+    h.append(one, 11, "later");
+    h.append(one, 12, "conditional", static_cast<std::int64_t>(a.size()) + 5, true);
+    h.append(one, 13, "last");
+    a += "laterconditionallast";
     h.executor.run_until_idle();
-    h.log->set_full(true);
-    h.append(w, 2, "def");
-    h.executor.run_until_idle();
-    EXPECT_EQ(h.sink.all.size(), 1u) << "held back, not refused";
-    EXPECT_EQ(h.create("b").error(), Errc::kNoSpace);
-    EXPECT_TRUE(h.truncate("a", 3));
-    EXPECT_EQ(h.text("a", 3), "");
-    h.log->set_full(false);
-    h.executor.run_until_idle();
-    EXPECT_EQ(h.sink.all.size(), 2u);
-    EXPECT_EQ(h.text("a", 3), "def");
+    // Ten joined; one, for another stands between; a conditional one is answered by itself, and so is what follows it.
+    ASSERT_EQ(h.sink.all.size(), 5u);
+    EXPECT_EQ(h.sink.all[0].requests, 10u);
+    EXPECT_EQ(h.sink.all[0].event_number, 10);
+    EXPECT_EQ(h.sink.all[0].request_id, 100);
+    EXPECT_EQ(h.sink.all[0].end_offset, 55);
+    EXPECT_EQ(h.sink.all[0].bytes, 55u);
+    EXPECT_EQ(h.sink.all[3].previous_event_number, 11);
+    EXPECT_EQ(h.container->stats().index_entries, 5u);
+    EXPECT_EQ(h.container->stats().appends, 14u);
+    EXPECT_EQ(h.text("a"), a);
+    h.crash();
+    EXPECT_EQ(h.text("a"), a);
+    EXPECT_EQ(h.container->attribute("a", kEventCount), 13);
+    EXPECT_EQ(h.container->attribute("a", Uuid{1, 1}), 13);
 }
 
 TEST(Container, ALogErrorStopsIt) {

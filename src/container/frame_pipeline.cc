@@ -41,7 +41,7 @@ void FramePipeline::open(std::size_t record_bytes) {
 
 bool FramePipeline::has_room(std::size_t record_bytes) {
     if (fits(record_bytes)) return true;
-    if (in_flight_.size() >= options_.max_frames_in_flight) return false;
+    if (refused() || in_flight_.size() >= options_.max_frames_in_flight) return false;
     submit();
     return true;
 }
@@ -52,9 +52,18 @@ std::uint8_t* FramePipeline::put(std::size_t record_bytes, std::size_t* slab_off
     std::size_t at = current_->begin + wal::kHeaderRoom + current_->payload_size;
     current_->payload_size += record_bytes;
     ++current_->records;
+    ++mark_;
     slab_used_ = at + record_bytes;
     schedule_flush();
     if (slab_offset != nullptr) *slab_offset = at;
+    return current_->slab->data() + at;
+}
+
+std::uint8_t* FramePipeline::extend(std::size_t bytes) {
+    std::size_t at = current_->begin + wal::kHeaderRoom + current_->payload_size;
+    if (at + bytes > current_->slab->capacity()) return nullptr;
+    current_->payload_size += bytes;
+    slab_used_ = at + bytes;
     return current_->slab->data() + at;
 }
 
@@ -94,22 +103,33 @@ void FramePipeline::flush() {
         recycle(std::move(current_));
         return;
     }
-    if (in_flight_.size() < options_.max_frames_in_flight) submit();
+    if (!refused() && in_flight_.size() < options_.max_frames_in_flight) submit();
 }
 
 void FramePipeline::submit() {
     std::unique_ptr<PendingFrame> frame = std::move(current_);
+    ++mark_;
     frame->wall_ms = executor_.clock().wall_millis();
     encode_payload_header({frame->records, frame->wall_ms}, frame->slab->data() + frame->begin + wal::kHeaderRoom);
-    wal::Frame out{frame->slab, frame->begin, frame->payload_size};
     slab_used_ = frame->begin + wal::kHeaderRoom + frame->payload_size;
     in_flight_.push_back(std::move(frame));
+    send(*in_flight_.back());
+}
+
+void FramePipeline::send(PendingFrame& frame) {
     // Admission was decided when the operations were taken, so the frame itself may use the reserve.
+    wal::Frame out{frame.slab, frame.begin, frame.payload_size};
     log_->append(std::move(out), true, [this](Result<wal::Appended> result) { completed(std::move(result)); });
 }
 
 void FramePipeline::completed(Result<wal::Appended> result) {
     if (failed_) return;
+    if (!result && result.error() == Errc::kNoSpace) {
+        // Nothing was written, and the frames behind it are refused with it: all are sent again, in order, so they get
+        // the sequences that they had.
+        if (++refused_ == in_flight_.size()) publisher_.on_log_refused();
+        return;
+    }
     if (!result) {
         publisher_.on_log_failed(result.error());
         return;
@@ -120,6 +140,12 @@ void FramePipeline::completed(Result<wal::Appended> result) {
     recycle(std::move(frame));
     publisher_.on_place_free();
     if (!flush_scheduled_) flush();
+}
+
+void FramePipeline::retry() {
+    if (failed_ || refused_ == 0 || refused_ < in_flight_.size()) return;
+    refused_ = 0;
+    for (auto& frame : in_flight_) send(*frame);
 }
 
 void FramePipeline::recycle(std::unique_ptr<PendingFrame> frame) {

@@ -57,6 +57,7 @@ class FramePublisher {
     virtual void on_durable(PendingFrame& frame,
                             const wal::Appended* where) = 0;  // `where` is null for a frame without records
     virtual void on_place_free() = 0;                         // after each completion
+    virtual void on_log_refused() = 0;  // even the log's reserve is used up: what is under way waits for space
     virtual void on_log_failed(const Error& error) = 0;
 };
 
@@ -83,15 +84,25 @@ class FramePipeline {
         std::memcpy(put(scratch_.size(), nullptr), scratch_.data(), scratch_.size());
     }
 
+    // `bytes` more behind the record put last, or null when the frame has no room for them. Only while mark() is what
+    // it was after that record and its event.
+    std::uint8_t* extend(std::size_t bytes);
+
     // Events belong to the frame of the record put last.
     FrameEvent& event() {
         schedule_flush();
+        ++mark_;
         return frame().events.emplace_back();
     }
+    FrameEvent& last_event() { return current_->events.back(); }
+    std::uint64_t mark() const { return mark_; }  // changes with every record, event and frame
     void task(CommitTask task);
 
     LogSequence current_sequence() const;  // of the frame that is being filled
     bool idle() const { return in_flight_.empty() && (current_ == nullptr || current_->events.empty()); }
+    // The log refused what is under way for want of space: it is kept and sent again by retry().
+    bool refused() const { return refused_ > 0; }
+    void retry();
     void fail_all(const Error& error);
 
   private:
@@ -101,6 +112,7 @@ class FramePipeline {
     void schedule_flush();
     void flush();
     void submit();
+    void send(PendingFrame& frame);
     void completed(Result<wal::Appended> result);
     void recycle(std::unique_ptr<PendingFrame> frame);
 
@@ -116,6 +128,8 @@ class FramePipeline {
     bytes::SlabRef slab_;  // the one that frames are cut from
     std::uint64_t slab_id_ = 0;
     std::size_t slab_used_ = 0;
+    std::size_t refused_ = 0;  // of in_flight_, from the front; nothing is sent until all are back
+    std::uint64_t mark_ = 1;
     bool flush_scheduled_ = false;
     bool failed_ = false;
     std::vector<std::uint8_t> scratch_;

@@ -72,6 +72,13 @@ class MemoryLog final : public wal::DurableLog {
                 entry.done(fail(Errc::kIo, "planted"));
                 return;
             }
+            if (refuse) {  // with all that came behind it
+                disk_->next = entry.stored.where.sequence.value();
+                auto behind = std::exchange(waiting_, {});
+                entry.done(fail(Errc::kNoSpace, "planted"));
+                for (auto& later : behind) later.done(fail(Errc::kNoSpace, "planted"));
+                return;
+            }
             wal::Appended where = entry.stored.where;
             disk_->frames.push_back(std::move(entry.stored));
             entry.done(where);
@@ -95,6 +102,7 @@ class MemoryLog final : public wal::DurableLog {
     bool hold = false;
     bool full = false;
     bool fail_next = false;
+    bool refuse = false;  // even reserved frames: nothing is written
     std::uint64_t reads = 0;
     std::vector<LogSequence> truncations;
 

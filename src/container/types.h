@@ -84,7 +84,6 @@ struct AppendSession {
     AttributeEntry* writer = nullptr;
     std::int64_t last_stored = kNullAttribute;  // event number that the next append is compared with
     std::int64_t last_acked = kNullAttribute;
-    std::uint32_t in_flight = 0;
     bool failed = false;  // an error was reported; appends are dropped until the next setup
 };
 
@@ -126,6 +125,7 @@ struct AppendOutcome {
     std::int64_t request_id = 0;
     std::int64_t end_offset = 0;  // segment offset after this append's data
     std::uint32_t bytes = 0;      // of the request, for the store's credits
+    std::uint32_t requests = 1;   // that it answers: neighbours of one session become one record
 };
 
 // Receives outcomes in order, on the container's core, in batches: all of one sink that became durable with one frame.
@@ -148,6 +148,15 @@ struct ReadResult {
 // (negative offset, or beyond the end of a sealed segment), kMerged, kClosed (container stops).
 using ReadCallback = std::move_only_function<void(Result<ReadResult>)>;
 using ReadId = NamedInt<struct ReadIdTag, std::uint64_t>;  // names a waiting read, for cancel_read; 0: not waiting
+
+// ---- a full log ----
+
+// What an operation means for a log that is full.
+enum class SpaceNeed : std::uint8_t {
+    kOrdinary,  // refused with kNoSpace
+    kFrees,     // taken at once, before the appends that wait: truncate, delete, seal, what ends a workflow
+    kNone,      // writes nothing: taken when it is its turn
+};
 
 // ---- internal tables (the controller's metadata) ----
 

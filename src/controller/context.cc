@@ -31,6 +31,7 @@ Async<> Context::commit_intent(PendingEntry entry, Batch batch) {
 
 Async<bool> Context::commit_new_intent(PendingEntry entry, Batch batch) {
     batch.put(entry.key(), marker_value());
+    batch.adds();
     auto committed = co_await commit_in_scope(entry.scope, std::move(batch), Joining::kNew);
     if (!committed) retry_later(std::move(entry), committed.error());
     co_return committed;

@@ -127,7 +127,7 @@ class FakeSegmentApi final : public store::SegmentApi {
         });
     }
     void update_table(ContainerId container, std::string table, std::vector<container::TableUpdate> updates,
-                      runtime::Executor& on, Done<std::vector<std::int64_t>> done) override {
+                      container::SpaceNeed, runtime::Executor& on, Done<std::vector<std::int64_t>> done) override {
         auto apply = [this, container, table, updates = std::move(updates)]() -> Result<std::vector<std::int64_t>> {
             return update(tables[{container.value(), table}], updates);
         };

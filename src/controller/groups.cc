@@ -128,6 +128,7 @@ Async<UpdateReaderGroupResult> Groups::update(std::string scope, std::string gro
     stored.record.next = std::move(config);
     Group updated(scope, group, std::move(stored));
     Batch batch;
+    batch.adds();
     batch.put(GroupRecord::key(scope, group), updated.stored.record.encode(), updated.stored.version);
     auto begun = co_await context_.commit_intent(updated.pending(), std::move(batch));
     if (!begun) co_return fail(begun.error());
@@ -311,6 +312,7 @@ Async<UpdateSubscriberStatus> Groups::report(SubscriberCut report) {
     if (!*acceptable) co_return UpdateSubscriberStatus::kStreamCutNotValid;
     stored.record.cut = std::move(report.cut);
     Batch batch;
+    batch.adds();
     batch.put(std::move(key), stored.record.encode(), stored.version);
     auto committed = co_await context_.metadata.commit(report.stream.scope, std::move(batch));
     if (!committed) co_return fail(committed.error());

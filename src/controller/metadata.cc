@@ -43,9 +43,11 @@ Async<std::vector<container::TableEntry>> Metadata::scan(std::string scope, std:
 
 Async<> Metadata::commit(std::string scope, Batch batch) {
     using Reply = Result<std::vector<std::int64_t>>;
+    container::SpaceNeed need = batch.need();
     auto updates = batch.take();
     auto update = [&](runtime::Callback<Reply> done) {
-        segments_.update_table(home_of(scope), std::string(kTable), std::move(updates), executor_, std::move(done));
+        segments_.update_table(home_of(scope), std::string(kTable), std::move(updates), need, executor_,
+                               std::move(done));
     };
     Reply reply = co_await runtime::await<Reply>(update);
     if (reply) co_return Result<>();

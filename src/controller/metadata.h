@@ -34,11 +34,18 @@ class Batch {
     void remove(std::string key, std::int64_t expected_version = container::kAnyVersion) {
         updates_.push_back({std::move(key), std::nullopt, expected_version});
     }
+    // Adds something, rather than going on with what was begun or freeing space: refused while the log is full.
+    Batch& adds() {
+        need_ = container::SpaceNeed::kOrdinary;
+        return *this;
+    }
     bool empty() const { return updates_.empty(); }
+    container::SpaceNeed need() const { return need_; }
     std::vector<container::TableUpdate> take() { return std::move(updates_); }
 
   private:
     std::vector<container::TableUpdate> updates_;
+    container::SpaceNeed need_ = container::SpaceNeed::kFrees;
 };
 
 class Metadata {
@@ -61,7 +68,7 @@ class Metadata {
                                                    std::size_t limit = kScanItems);
     Async<std::vector<container::TableEntry>> scan_container(ContainerId container, std::string prefix,
                                                              std::string after, std::size_t limit = kScanItems);
-    // kConflict: an entry is not as the batch expects. kLimit: larger than an entry can be.
+    // kConflict: an entry is not as the batch expects. kLimit: larger than an entry can be. kNoSpace: the log is full.
     Async<> commit(std::string scope, Batch batch);
 
     std::uint32_t containers() const { return segments_.container_count(); }

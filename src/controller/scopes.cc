@@ -27,6 +27,7 @@ Async<CreateScopeStatus> Scopes::create(std::string scope) {
     record.creation_ms = context_.now_ms();
     Batch batch;
     batch.put(ScopeRecord::key(scope), record.encode(), container::kNotExists);
+    batch.adds();
     auto committed = co_await context_.metadata.commit(scope, std::move(batch));
     if (!committed) co_return fail(committed.error());
     co_return CreateScopeStatus::kSuccess;

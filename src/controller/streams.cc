@@ -131,6 +131,7 @@ Async<UpdateStreamStatus> Streams::update(StreamName name, StreamConfig config) 
     stream.record.state = StreamState::kUpdating;
     stream.record.intent = std::move(intent);
     Batch batch;
+    batch.adds();
     batch.put(StreamRecord::key(name), stream.record.encode(), stream.version);
     auto begun = co_await context_.commit_intent(pending(name), std::move(batch));
     if (!begun) co_return fail(begun.error());

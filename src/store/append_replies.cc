@@ -17,10 +17,9 @@ AppendReplies::Verdict AppendReplies::encode(std::span<const AppendOutcome> outc
         Session& session = static_cast<Session&>(*outcome.session);
         verdict.bytes += outcome.bytes;
         // After a refusal its count was given back as a whole.
-        if (session.outstanding > 0) {
-            --session.outstanding;
-            ++verdict.appends;
-        }
+        auto answered = std::min<std::uint64_t>(session.outstanding, outcome.requests);
+        session.outstanding -= answered;
+        verdict.appends += answered;
         if (session.state == Session::State::kFailed || session.state == Session::State::kSetUpFailed) continue;
         if (outcome.status != AppendStatus::kAppended) {
             refuse(session, outcome, out, verdict);

@@ -32,7 +32,8 @@ class SegmentApi {
 
     // Internal tables live in the container that is named. A table is made by its first update.
     virtual void update_table(ContainerId container, std::string table, std::vector<container::TableUpdate> updates,
-                              runtime::Executor& on, Done<std::vector<std::int64_t>> done) = 0;
+                              container::SpaceNeed need, runtime::Executor& on,
+                              Done<std::vector<std::int64_t>> done) = 0;
     virtual void table_get(ContainerId container, std::string table, std::string key, runtime::Executor& on,
                            Done<std::optional<container::TableEntry>> done) = 0;
     virtual void table_scan(ContainerId container, std::string table, std::string prefix, std::string after,

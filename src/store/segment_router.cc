@@ -94,12 +94,13 @@ void SegmentRouter::update_policy(std::string segment, std::uint8_t scale_type, 
 }
 
 void SegmentRouter::update_table(ContainerId container, std::string table, std::vector<container::TableUpdate> updates,
-                                 runtime::Executor& on, Done<std::vector<std::int64_t>> done) {
+                                 container::SpaceNeed need, runtime::Executor& on,
+                                 Done<std::vector<std::int64_t>> done) {
     using Versions = std::vector<std::int64_t>;
     run<Versions>(
         container, on, std::move(done),
-        [table = std::move(table), updates = std::move(updates)](SegmentContainer& c, Done<Versions> d) mutable {
-            c.update_table(std::move(table), std::move(updates), std::move(d));
+        [table = std::move(table), updates = std::move(updates), need](SegmentContainer& c, Done<Versions> d) mutable {
+            c.update_table(std::move(table), std::move(updates), need, std::move(d));
         });
 }
 

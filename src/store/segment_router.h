@@ -35,7 +35,7 @@ class SegmentRouter final : public SegmentApi {
                        Done<> done) override;
 
     void update_table(ContainerId container, std::string table, std::vector<container::TableUpdate> updates,
-                      runtime::Executor& on, Done<std::vector<std::int64_t>> done) override;
+                      container::SpaceNeed need, runtime::Executor& on, Done<std::vector<std::int64_t>> done) override;
     void table_get(ContainerId container, std::string table, std::string key, runtime::Executor& on,
                    Done<std::optional<container::TableEntry>> done) override;
     void table_scan(ContainerId container, std::string table, std::string prefix, std::string after, std::size_t limit,

@@ -234,11 +234,13 @@ TEST_F(ServiceTest, OtherRoomsKeepTablesInAContainer) {
         ContainerId id(i);
         std::vector<container::TableUpdate> updates{{"a/1", "one", container::kNotExists},
                                                     {"a/2", "two", container::kAnyVersion}};
-        auto versions = ask<std::vector<std::int64_t>>(
-            [&](auto& on, auto done) { api.update_table(id, "t", updates, on, std::move(done)); });
+        auto versions = ask<std::vector<std::int64_t>>([&](auto& on, auto done) {
+            api.update_table(id, "t", updates, container::SpaceNeed::kOrdinary, on, std::move(done));
+        });
         ASSERT_TRUE(versions);
-        auto refused = ask<std::vector<std::int64_t>>(
-            [&](auto& on, auto done) { api.update_table(id, "t", updates, on, std::move(done)); });
+        auto refused = ask<std::vector<std::int64_t>>([&](auto& on, auto done) {
+            api.update_table(id, "t", updates, container::SpaceNeed::kOrdinary, on, std::move(done));
+        });
         EXPECT_EQ(refused.error(), Errc::kBadVersion);
         auto entry = ask<std::optional<container::TableEntry>>(
             [&](auto& on, auto done) { api.table_get(id, "t", "a/1", on, std::move(done)); });
