@@ -291,7 +291,7 @@ class Full:
         return client
 
     def healthy(self):
-        expect(self.server.alive(), f"the server ended: {self.server.log()[-800:]}")
+        expect(self.server.alive(), f"the server ended, status {self.server.process.returncode}: {self.server.log()[-600:]}")
         expect(self.server.get("/v1/health")[0] == 200, "the server is ill")
 
     def length(self):
@@ -306,6 +306,18 @@ class Full:
             for at in range(0, self.acknowledged << 20, 16 << 20):
                 data = client.read(self.segment, at, 1 << 20)
                 expect(data and BLOCK.startswith(data), f"other data at {at}")
+
+    def acknowledged_by(self, client, last):
+        """The event numbers that a writer which waited is acknowledged, up to `last`."""
+        got = []
+        try:
+            while not got or got[-1] < last:
+                got.append(client.acknowledged())
+        except Closed:
+            self.server.wait(2)  # say what happened, if it is that
+            self.healthy()
+            raise
+        return got
 
     def make_room(self):
         with Wire(self.server.store, timeout=30) as client:
@@ -350,9 +362,7 @@ def blocked_writers_leave():
     full.check()
     full.make_room()
     for client, _ in full.blocked[8:]:
-        got = [client.acknowledged()]
-        while got[-1] < 3:
-            got.append(client.acknowledged())
+        got = full.acknowledged_by(client, 3)
         expect(got == sorted(got) and got[-1] == 3, f"a writer that waited is acknowledged {got}")
     full.healthy()
     full.goes_on()
