@@ -40,11 +40,18 @@ test-e2e: build ## end-to-end tests only (some: make test-e2e ONLY="lifecycle ba
 	@scripts/install-deps --java --python
 	tests/e2e/run-all $(or $(ONLY),e2e)
 
-.PHONY: test-sanitizers test-asan test-tsan
-test-sanitizers: test-asan test-tsan ## unit tests under address, undefined-behaviour and thread sanitizers
-test-asan test-tsan: test-%:
+.PHONY: test-sanitizers
+test-sanitizers: test-asan test-tsan ## both of these two
+
+.PHONY: test-asan
+test-asan: ## unit tests under address and undefined-behaviour sanitizers
 	@scripts/install-deps --build
-	scripts/test-preset $* $(SANITIZED)
+	scripts/test-preset asan $(SANITIZED)
+
+.PHONY: test-tsan
+test-tsan: ## unit tests under the thread sanitizer
+	@scripts/install-deps --build
+	scripts/test-preset tsan $(SANITIZED)
 
 .PHONY: test-gcc
 test-gcc: ## unit tests compiled by g++ 12
@@ -63,11 +70,12 @@ bench: build ## load generator scenarios, and the main job several times (ROUNDS
 	scripts/bench
 
 .PHONY: check-lite
-check-lite: ## format and layering
+check-lite: ## format, layering, reasons of the deviations
 	@scripts/install-deps --build --python
 	scripts/check-format
 	scripts/check-layering --self-test
 	scripts/check-layering
+	scripts/check-deviations
 
 .PHONY: check
 check: check-lite ## format, layering, coroutine rules; clang-tidy on what changed

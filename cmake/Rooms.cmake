@@ -4,7 +4,8 @@
 #   room(wal SOURCES a.cc b.cc USES base io LINKS PkgConfig::URING)
 #   room_test(wal journal_test SOURCES journal_test.cc)          one test program, run by ctest; ONE_THREAD: the thread
 #                                                                sanitizer would find nothing in it
-#   room_fuzz(wire frame_fuzz SOURCES frame_fuzz.cc CORPUS dir)  only in the fuzz preset
+#   room_fuzz(wire frame_fuzz SOURCES frame_fuzz.cc CORPUS dir)  only in the fuzz preset; CORPUS: seeds, in this folder. What
+#                                                                it finds goes into the build folder, the seeds stay as they are
 
 # Two precompiled headers, one for rooms and one for tests. The definitions must be those of the targets that use them.
 if(MILLRACE_PCH)
@@ -58,6 +59,9 @@ function(room_fuzz name fuzz)
     cmake_parse_arguments(arg "" "CORPUS" "SOURCES" ${ARGN})
     add_executable(${fuzz} ${arg_SOURCES})
     target_link_libraries(${fuzz} PRIVATE millrace_${name} -fsanitize=fuzzer)
-    add_test(NAME ${fuzz} COMMAND ${fuzz} -max_total_time=20 -timeout=10 -rss_limit_mb=2048 ${arg_CORPUS})
+    set(found ${CMAKE_CURRENT_BINARY_DIR}/${fuzz}_corpus)
+    file(MAKE_DIRECTORY ${found})
+    list(TRANSFORM arg_CORPUS PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/)
+    add_test(NAME ${fuzz} COMMAND ${fuzz} -max_total_time=20 -timeout=10 -rss_limit_mb=2048 ${found} ${arg_CORPUS})
     set_tests_properties(${fuzz} PROPERTIES LABELS "fuzz;${name}")
 endfunction()

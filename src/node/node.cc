@@ -109,6 +109,7 @@ class Node::Impl {
     std::unique_ptr<io::FileSystem> files_;
     std::optional<wal::local::DataDirectory> directory_;
     std::unique_ptr<wal::local::LocalJournal> journal_;
+    wal::RecoveryReport recovered_;
     std::vector<std::unique_ptr<SegmentContainer>> containers_;
     std::unique_ptr<store::StoreService> store_;
     std::unique_ptr<controller::Controller> controller_;
@@ -170,6 +171,8 @@ Result<> Node::Impl::recover() {
     Replay replay(containers_);
     auto report = journal_->recover(replay);
     if (!report) return fail(report.error());
+    recovered_ = *report;
+    log::info("journal: {} frames recovered, {} torn tails repaired", recovered_.frames, recovered_.torn_tails);
     if (auto bound = directory_->bind_journal(journal_->id()); !bound) return bound;
     for (auto& each_container : containers_) {
         if (auto done = each_container->finish_recovery(); !done) return done;
@@ -314,6 +317,7 @@ Health Node::Impl::health() const {
                      {"appends", fmt::to_string(traffic.appends)},
                      {"containers", fmt::to_string(containers_.size())}};
     Health journal{"journal", status, {{"files", files_->description()}}, {}};
+    journal.details.emplace_back("tornTails", fmt::to_string(recovered_.torn_tails));  // repaired by this start
     Health root{"", status, {}, {}};
     root.details = {{"stalls", fmt::to_string(stalls_.stalls())},
                     {"longestStallMs", fmt::to_string(stalls_.longest_stall().count())}};

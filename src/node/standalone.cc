@@ -132,11 +132,13 @@ int run_standalone(NodeOptions options) {
 
     int number = signals.wait();
     log::info("SIG{}: ending", sigabbrev_np(number));
+    begun = std::chrono::steady_clock::now();
     if (!node.stop(kStopWithin)) {
         log::warn("not everything ended within {} ms: leaving it", kStopWithin.count());
         exit_now(kExitEnded);
     }
-    log::info("ended");
+    took = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begun);
+    log::info("ended after {} ms", took.count());
     return kExitEnded;
 }
 

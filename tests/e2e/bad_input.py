@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Whatever comes from outside ends in a clear error; the process lives, other clients notice nothing, nothing acknowledged is lost.
+"""Whatever clients send ends in a clear error; the process lives, other clients notice nothing, nothing acknowledged is lost.
 
 Arguments: words; only cases whose name contains one of them. KEEP=1 keeps the data and logs.
 """
@@ -9,7 +9,6 @@ import resource
 import shutil
 import socket
 import struct
-import subprocess
 import sys
 import tempfile
 import time
@@ -18,209 +17,16 @@ import uuid
 import cases
 import wire
 from cases import Skip, expect, note
-from server import NotReady, Server
+from server import Server
 from wire import Closed, Wire, event, events_of, frame, text
 
 SCRATCH = tempfile.mkdtemp(prefix="millrace-bad-input-")
 RANDOM = random.Random(20130101)
-REFUSE_SECONDS = 10
+CONNECTIONS = 5000
 
 
 def scratch(name):
     return os.path.join(SCRATCH, name)
-
-
-def refused(server, *words):
-    """Starts a server that must refuse soon, with a non-zero exit status and a message that holds all of `words`."""
-    begun = time.monotonic()
-    try:
-        server.start(REFUSE_SECONDS)
-    except NotReady as error:
-        expect(error.status is not None, f"neither ready nor ended after {REFUSE_SECONDS} s: {error.said}")
-        expect(error.status > 0, f"ended by signal {-error.status}: {error.said[-600:]}")
-        for word in words:
-            expect(word in error.said, f"the message does not say {word!r}: {error.said[-600:]}")
-        note(f"refused after {(time.monotonic() - begun) * 1000:.0f} ms: {error.said.strip().splitlines()[-1][:220]}")
-        return
-    server.stop()
-    raise cases.Failure("it started")
-
-
-# ---- what a start refuses ------------------------------------------------------------------------
-
-def port_taken():
-    server = Server(scratch("ports"))
-    for offset in range(3):
-        with socket.socket() as holder:
-            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            holder.bind(("127.0.0.1", server.base + offset))
-            holder.listen(1)
-            refused(server, str(server.base + offset))
-    server.start()
-    server.stop()
-
-
-def directory_in_use():
-    first = Server(scratch("in-use"))
-    first.start()
-    second = Server(scratch("in-use-2"))
-    second.data = first.data
-    refused(second, first.data)
-    expect(first.get("/v1/scopes")[0] == 200, "the first server is ill")
-    first.kill()
-    second.start()  # a lock does not outlive its process
-    second.stop()
-
-
-def directory_is_file():
-    server = Server(scratch("is-file"))
-    with open(server.data, "w") as file:
-        file.write("something else")
-    refused(server, server.data)
-    with open(server.data) as file:
-        expect(file.read() == "something else", "the file was touched")
-
-
-def directory_not_writable():
-    server = Server(scratch("read-only"))
-    os.mkdir(server.data)
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "ro,size=1m", "tmpfs", server.data], capture_output=True, check=False)
-    if mounted.returncode != 0:
-        raise Skip("mount is not allowed here")
-    try:
-        refused(server, server.data)
-    finally:
-        subprocess.run(["umount", server.data], check=False)
-
-
-def newer_version():
-    server = Server(scratch("newer"))
-    server.start()
-    server.stop()
-    path = os.path.join(server.data, "VERSION")
-    with open(path) as file:
-        now = file.read()
-    expect(now.startswith("millrace-data 1"), f"VERSION holds {now!r}")
-    newer = now.replace("millrace-data 1", "millrace-data 999", 1)
-    for other, word in ((newer, "999"), ("", "VERSION"), ("something else\n", "VERSION")):
-        with open(path, "w") as file:
-            file.write(other)
-        refused(server, word)
-    with open(path, "w") as file:
-        file.write(now)
-    server.start()
-    server.stop()
-
-
-# ---- damage on disk ------------------------------------------------------------------------------
-
-def write_marked(server, events, size=3000):
-    """Writes events one by one, each acknowledged; returns the segment's bytes and the events' marks."""
-    writer, segment = uuid.uuid4(), "bad/disk/0.#epoch.0"
-    marks = []
-    with Wire(server.store) as client:
-        client.create(segment)
-        client.setup(segment, writer)
-        for number in range(1, events + 1):
-            marks.append(uuid.uuid4().bytes)
-            client.append(writer, event(marks[-1] + RANDOM.randbytes(size)), number)
-        return segment, client.read_all(segment), marks
-
-
-def place_of(directory, mark):
-    """(path, offset) of a mark in the newest file that holds it."""
-    found = []
-    for folder, _, names in os.walk(directory):
-        for name in names:
-            path = os.path.join(folder, name)
-            with open(path, "rb") as file:
-                at = file.read().find(mark)
-            if at >= 0:
-                found.append((path, at))
-    expect(found, "an acknowledged event is in no file")
-    return found[0]
-
-
-def flip(path, offset):
-    with open(path, "r+b") as file:
-        file.seek(offset)
-        byte = file.read(1)[0]
-        file.seek(offset)
-        file.write(bytes([byte ^ 0x10]))
-
-
-def flipped_bit():
-    server = Server(scratch("flipped"))
-    server.start()
-    segment, before, marks = write_marked(server, 300)
-    server.stop()
-    # In the middle, and in the very last frame: the journal was closed in order, so no place of it may be taken for a torn end.
-    for mark in (marks[len(marks) // 2], marks[-1]):
-        path, offset = place_of(server.data, mark)
-        flip(path, offset + 100)
-        refused(server, path, "offset")
-        refused(server, path, "offset")  # a refusal changes nothing
-        flip(path, offset + 100)
-    server.start()
-    with Wire(server.store) as client:
-        expect(client.read_all(segment) == before, "other data than before")
-    server.stop()
-
-
-def torn_tail():
-    server = Server(scratch("torn"))
-    server.start()
-    segment, before, marks = write_marked(server, 50)
-    server.kill()
-    path, offset = place_of(server.data, marks[-1])
-    flip(path, offset + 100)
-    server.start()
-    with Wire(server.store) as client:
-        after = client.read_all(segment)
-    expect(before.startswith(after) and len(list(events_of(after))) >= len(marks) - 1,
-           f"{len(list(events_of(after)))} of {len(marks)} events after a torn tail")
-    said = [line for line in server.log().splitlines() if path in line and "offset" in line]
-    expect(said, f"the log does not name the torn tail's place: {server.log()[-600:]}")
-    note(said[-1][:240])
-    server.stop()
-
-
-# ---- too little room -----------------------------------------------------------------------------
-
-def full_journal():
-    """Writers wait when the journal is full; what is there can be read, now and after a crash; truncation makes room again."""
-    server = Server(scratch("full"), options=["--journal-file", "48MiB", "--journal-limit", "192MiB"])
-    server.start()
-    writer, segment = uuid.uuid4(), "bad/full/0.#epoch.0"
-    block = RANDOM.randbytes(1 << 20)
-    acknowledged = 0
-    with Wire(server.store, timeout=5) as client:
-        client.create(segment)
-        client.setup(segment, writer)
-        try:
-            while acknowledged < 400:
-                client.append(writer, block, acknowledged + 1)
-                acknowledged += 1
-        except (Closed, socket.timeout):
-            pass
-    expect(50 <= acknowledged < 400, f"{acknowledged} MiB fit into a journal of 192 MiB")
-    for again in (False, True):
-        if again:
-            server.kill()
-            note(f"full after {acknowledged} MiB; ready after {server.start() * 1000:.0f} ms")
-        expect(server.alive() and server.get("/v1/health")[0] == 200, "the server is ill")
-        with Wire(server.store) as client:
-            length = client.info(segment)[1]
-            expect(length >= acknowledged << 20, f"{length} bytes, acknowledged were {acknowledged} MiB")
-            for at in range(0, acknowledged << 20, 16 << 20):
-                data = client.read(segment, at, 1 << 20)
-                expect(data and block.startswith(data), f"other data at {at}")
-    with Wire(server.store, timeout=30) as client:
-        client.truncate(segment, length)
-        last = client.setup(segment, writer)
-        client.append(writer, block, last + 1)
-        expect(client.read(segment, length, 1 << 20), "nothing behind the truncation")
-    server.stop()
 
 
 # ---- misbehaving clients -------------------------------------------------------------------------
@@ -332,39 +138,55 @@ def http2(kind, flags, stream, payload):
 
 
 def call(address, method, body):
-    """Sends one gRPC call with any bytes as its body; True if a header frame came back, False if the connection ended."""
+    """Sends one gRPC call with any bytes as its body. Returns the bytes of its answer's data frames (none: an error, or a reset), or
+    None if the connection ended before the call did."""
     path = b"/io.pravega.controller.stream.api.grpc.v1.ControllerService/" + method
     head = header_block([(b":method", b"POST"), (b":scheme", b"http"), (b":path", path), (b":authority", b"x"),
                          (b"te", b"trailers"), (b"content-type", b"application/grpc")])
+    data, reset, end_stream = 0, 3, 1
     with socket.create_connection(address, timeout=10) as connection:
         connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + http2(4, 0, 0, b"") + http2(1, 4, 1, head))
         try:
             # Within the window that every server grants at first.
             for at in range(0, min(len(body), 60_000), 16_000):
                 connection.sendall(http2(0, 0, 1, body[at:at + 16_000]))
-            connection.sendall(http2(0, 1, 1, b""))
-            got = b""
+            connection.sendall(http2(0, end_stream, 1, b""))
+            got, answer = b"", b""
             while True:
                 while len(got) >= 9:
-                    size = int.from_bytes(got[:3], "big")
+                    size, kind, flags = int.from_bytes(got[:3], "big"), got[3], got[4]
                     if len(got) < 9 + size:
                         break
-                    if got[3] in (1, 3):  # headers, or the stream was reset
-                        return True
+                    if kind == data:
+                        answer += got[9:9 + size]
+                    if kind == reset or (kind in (0, 1) and flags & end_stream):
+                        return answer
                     got = got[9 + size:]
                 more = connection.recv(65536)
                 if not more:
-                    return False
+                    return None
                 got += more
         except ConnectionError:
-            return False
+            return None
+
+
+def message(data, size=None, compressed=0):
+    """A gRPC message: compressed or not, length, bytes."""
+    return bytes([compressed]) + struct.pack(">I", len(data) if size is None else size) + data
+
+
+def field(number, value):
+    """A protobuf field of bytes, or of a message."""
+    size, length = len(value), b""
+    while True:
+        length += bytes([size & 0x7f | (0x80 if size > 0x7f else 0)])
+        size >>= 7
+        if not size:
+            return bytes([number << 3 | 2]) + length + value
 
 
 def bad_calls(on):
     """gRPC: bodies that are no messages, lengths that lie, methods that are not there. Each gets an answer, or the end."""
-    def message(data, size=None, compressed=0):
-        return bytes([compressed]) + struct.pack(">I", len(data) if size is None else size) + data
-
     bodies = {
         "empty": b"", "cut length": b"\0\0", "cut message": message(b"\x0a\xff\xff\xff\x7fabc"), "random": message(RANDOM.randbytes(50_000)),
         "4 GiB claimed": message(b"abc", 0xffffffff), "compressed": message(b"abc", compressed=1), "flag 7": message(b"abc", compressed=7),
@@ -518,38 +340,118 @@ def names(on):
             expect(client.info(name) is not None, f"segment name {name!r} is gone")
 
 
-def thousands(on):
-    """5,000 connections at a time; a client that was there before works on, and so does a new one."""
-    wanted = 5000
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = wanted + 200 if hard == resource.RLIM_INFINITY else min(hard, wanted + 200)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
-    count = min(wanted, most - 200)
-    with open(f"/proc/{on.server.pid}/limits") as limits:
-        of_server = next(line.split()[3] for line in limits if line.startswith("Max open files"))
-    clients = []
-    begun = time.monotonic()
-    answered = 0
-    try:
-        for _ in range(count):
-            client = Wire(on.server.store, timeout=10, hello=False)
-            clients.append(client)
-            client.send(frame(wire.HELLO, struct.pack(">ii", 16, 5)))
-        on.write()
-        for client in clients:
-            try:
-                answered += client.receive()[0] == wire.HELLO
-            except (Closed, socket.timeout):
-                pass
-        took = time.monotonic() - begun
-        on.healthy()
-        note(f"{answered:,} of {count:,} connections answered in {took:.1f} s, {on.server.rss_bytes() / 1e6:.0f} MB resident, "
-             f"server's limit of open files {of_server}")
-        expect(answered == count or int(of_server) < count + 200, f"only {answered:,} of {count:,} connections were answered")
-    finally:
-        for client in clients:
-            client.close()
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+def rpc_names(on):
+    """Such names by gRPC: refused with the status that says so, or with an error, and nothing is made. (A leading underscore is
+    for clients' own scopes and streams, so it is good here.)"""
+    scope_exists, invalid_scope, invalid_stream = b"\x08\x02", b"\x08\x03", b"\x08\x04"
+    controller = on.server.controller
+    before = on.server.get("/v1/scopes")
+    raw = [b"", b" ", b"a/b", b"../up", b"a b", b"x" * 300, "naïve".encode(), b"a\0b", b"\xff\xfe", b"x" * 50_000]
+    for name in raw:
+        answer = call(controller, b"createScope", message(field(1, name)))
+        expect(answer is not None, f"scope name {name[:40]!r}: the connection ended")
+        expect(answer in (b"", message(invalid_scope)), f"scope name {name[:40]!r} is answered with {answer!r}")
+    expect(on.server.get("/v1/scopes") == before, "a refused scope was made")
+    expect(call(controller, b"createScope", message(field(1, b"rpc.name-1"))) == message(b""), "a proper scope name is refused")
+    expect(call(controller, b"createScope", message(field(1, b"rpc.name-1"))) == message(scope_exists), "a scope was made twice")
+    policy = field(2, b"\x20\x01")  # one segment
+    for name in raw:
+        config = field(1, field(1, b"rpc.name-1") + field(2, name)) + policy
+        answer = call(controller, b"createStream", message(config))
+        expect(answer is not None, f"stream name {name[:40]!r}: the connection ended")
+        expect(answer in (b"", message(invalid_stream)), f"stream name {name[:40]!r} is answered with {answer!r}")
+    config = field(1, field(1, b"rpc.name-1") + field(2, b"a")) + policy
+    expect(call(controller, b"createStream", message(config)) == message(b""), "a proper stream name is refused")
+    status, streams = on.server.get("/v1/scopes/rpc.name-1/streams")
+    expect(status == 200 and [s["streamName"] for s in streams["streams"]] == ["a"], f"the scope now has {streams}")
+
+
+def raise_limit(pid, wanted):
+    """Of open files of a process; Skip where that is not allowed."""
+    soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        hard = hard if hard == resource.RLIM_INFINITY else max(hard, wanted)
+        try:
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (wanted, hard))
+        except (ValueError, PermissionError):
+            raise Skip(f"the limit of open files is {soft}, and {wanted} are needed") from None
+
+
+def thousands(port, hello, answers):
+    """5,000 connections to one port at a time; a client that was there before works on, and so does a new one.
+
+    `hello` is what each sends; `answers` takes what came back first and names it. Each must get an answer.
+    """
+    def run(on):
+        for pid in (0, on.server.pid):
+            raise_limit(pid, CONNECTIONS + 500)
+        before = on.server.rss_bytes()
+        clients, counts = [], {}
+        begun = time.monotonic()
+        try:
+            for _ in range(CONNECTIONS):
+                clients.append(socket.create_connection(getattr(on.server, port), timeout=20))
+                try:
+                    clients[-1].sendall(hello)
+                except ConnectionError:
+                    pass  # refused by now; its answer may be there all the same
+            on.write()
+            for client in clients:
+                try:
+                    name = answers(client.recv(4096))
+                except ConnectionError:
+                    name = "refused"
+                except socket.timeout:
+                    name = "silent"
+                counts[name] = counts.get(name, 0) + 1
+            took = time.monotonic() - begun
+            on.write()
+            with Wire(on.server.store) as another:
+                expect(another.info(on.segment) is not None, "a new client does not see the segment")
+            said = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+            note(f"{said} in {took:.1f} s; {(on.server.rss_bytes() - before) / 1e6:.0f} MB more resident")
+            expect(set(counts) <= {"answered", "refused"} and counts.get("answered", 0) >= 1000, f"of 5,000 connections: {said}")
+            expect(port == "rest" or counts == {"answered": CONNECTIONS}, f"of 5,000 connections: {said}")
+        finally:
+            for client in clients:
+                client.close()
+    return run
+
+
+def store_answer(data):
+    return "answered" if data[:4] == struct.pack(">i", wire.HELLO) else f"answered with {data[:20]!r}"
+
+
+def rest_answer(data):  # the REST server serves 1,000 connections; the others get a 503, or just the end
+    return {b"HTTP/1.1 200": "answered", b"HTTP/1.1 503": "refused", b"": "refused"}.get(data[:12], f"answered with {data[:20]!r}")
+
+
+def controller_answer(data):
+    return "answered" if data[3:4] == b"\x04" else f"answered with {data[:20]!r}"
+
+
+def few_files(on):
+    """More connections than the process may have files: some wait or end, the process lives, and all is well when they have gone."""
+    server = Server(scratch("few-files"))
+    server.start()
+    with Wire(server.store) as old:
+        old.create("bad/few/0.#epoch.0")
+        open_now = len(os.listdir(f"/proc/{server.pid}/fd"))
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (open_now + 20, open_now + 20))
+        for address in (server.store, server.rest, server.controller):
+            clients = [socket.create_connection(address, timeout=5) for _ in range(100)]
+            time.sleep(0.3)
+            expect(server.alive(), f"the server ended: {server.log()[-600:]}")
+            expect(old.info("bad/few/0.#epoch.0") is not None, "a client that was there before is not served")
+            for client in clients:
+                client.close()
+        with Wire(server.store, timeout=20) as new:
+            expect(new.info("bad/few/0.#epoch.0") is not None, "a new client is not served, though the others have gone")
+        expect(server.get("/v1/health")[0] == 200, "REST does not answer, though the others have gone")
+    lines = server.log().count("\n")
+    note(f"{lines} lines in the log")
+    expect(lines < 300, f"{lines} lines in the log of a server without free files")
+    server.stop()
 
 
 def nothing_lost():
@@ -562,14 +464,16 @@ def nothing_lost():
 if __name__ == "__main__":
     try:
         sys.exit(cases.run([
-            ("a port is taken", port_taken), ("the data directory is in use", directory_in_use),
-            ("the data directory is a file", directory_is_file), ("the data directory is read-only", directory_not_writable),
-            ("data of another version", newer_version), ("a flipped bit in the journal", flipped_bit),
-            ("a torn tail", torn_tail), ("a full journal", full_journal),
             ("garbage on each port", abuse(garbage)), ("bad JSON", abuse(bad_json)), ("bad calls", abuse(bad_calls)),
             ("half-open clients", abuse(half_open)), ("lying lengths", abuse(lying_lengths)),
             ("too large an event", abuse(too_large_event)), ("event numbers that go back", abuse(backwards)),
-            ("names", abuse(names)), ("5,000 connections", abuse(thousands)), ("nothing acknowledged is lost", nothing_lost),
+            ("names", abuse(names)), ("names by gRPC", abuse(rpc_names)),
+            ("5,000 connections to the segment store",
+             abuse(thousands("store", frame(wire.HELLO, struct.pack(">ii", 16, 5)), store_answer))),
+            ("5,000 connections to REST", abuse(thousands("rest", b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n", rest_answer))),
+            ("5,000 connections to the controller",
+             abuse(thousands("controller", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + http2(4, 0, 0, b""), controller_answer))),
+            ("more connections than files", abuse(few_files)), ("nothing acknowledged is lost", nothing_lost),
         ], sys.argv[1:]))
     finally:
         if ABUSE is not None and ABUSE.server.alive():

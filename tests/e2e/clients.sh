@@ -18,7 +18,7 @@ if csv=$("$ROOT/scripts/fetch-flights" 2>"$SCRATCH/fetch.err"); then
         status=1
     fi
 else
-    echo "skipped main job: the data set is not to be had: $(tail -1 "$SCRATCH/fetch.err")"
+    unavailable "main job" "the data set is not to be had: $(tail -1 "$SCRATCH/fetch.err")" || status=1
 fi
 stop_server
 exit $status

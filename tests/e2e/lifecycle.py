@@ -4,16 +4,18 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import uuid
 
 import cases
 from cases import expect, note
 from server import Server, clean_environment, free_ports, program
-from wire import Wire, event
+from wire import Closed, Wire, event, events_of
 
 SCRATCH = tempfile.mkdtemp(prefix="millrace-lifecycle-")
 
@@ -60,10 +62,8 @@ def ready_and_end():
         pass
     time.sleep(1)
     note(f"ready after {ready * 1000:.0f} ms; idle {server.rss_bytes() / 1e6:.0f} MB resident")
-    took, status = server.stop()
-    note(f"ended {took * 1000:.0f} ms after SIGTERM")
-    expect(status == 0, f"exit status after SIGTERM is {status}")
-    expect(ready < 10 and took < 10, f"{ready:.1f} s to start, {took:.1f} s to end")
+    note(f"ended {server.stop_in_order()} ms after SIGTERM")
+    expect(ready < 10, f"{ready:.1f} s to start")
 
     begun = server.start()
     note(f"ready again on its data after {begun * 1000:.0f} ms")
@@ -91,25 +91,115 @@ def keeps_data():
     server.stop()
 
 
-def ends_with_clients():
-    """SIGTERM while a client waits for data at the tail, and another one writes: what was acknowledged stays."""
-    server = Server(scratch("drain"))
+class Deaf:
+    """A client that writes as fast as it can, and reads no reply."""
+
+    def __init__(self, server, segment):
+        self.segment, self.writer = segment, uuid.uuid4()
+        self.wire = Wire(server.store, timeout=30)
+        self.wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self.wire.create(segment)
+        self.wire.setup(segment, self.writer)
+        self.sent = 0
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        try:
+            while True:
+                # Counted before it goes out: what the server has is never more than this.
+                self.sent += 1
+                self.wire.send(self.wire.append_frame(self.writer, event(b"%d" % self.sent), self.sent))
+        except (Closed, socket.timeout):
+            pass
+
+
+def waits_at_tail(server, segment):
+    client = Wire(server.store)
+    client.ask_for(segment, 1 << 20, 100)
+    return client
+
+
+def half_frame(server, segment):
+    client = Wire(server.store)
+    client.setup(segment, uuid.uuid4())
+    client.send(client.append_frame(uuid.uuid4(), bytes(100_000), 2)[:5000])
+    return client
+
+
+def idle_http(server, _):
+    client = socket.create_connection(server.rest, timeout=10)
+    client.sendall(b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")
+    expect(client.recv(100).startswith(b"HTTP/1.1 200"), "GET /ping is not answered")
+    return client
+
+
+def half_http(server, _):
+    client = socket.create_connection(server.rest, timeout=10)
+    client.sendall(b"POST /v1/scopes HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+    return client
+
+
+def idle_call(server, _):
+    client = socket.create_connection(server.controller, timeout=10)
+    client.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04\x00" + bytes(4))
+    expect(client.recv(100)[3:4] == b"\x04", "the controller does not greet")
+    return client
+
+
+def deaf_reader(server, segment):
+    """Asks for much more than the socket's buffers hold, and takes nothing."""
+    client = Wire(server.store, timeout=2)
+    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    for _ in range(50):
+        client.ask_for(segment, 0, 1 << 20)
+    return client
+
+
+def ends_with(make):
+    """SIGTERM with such clients: the end comes within 2 s, in order, and what was acknowledged stays."""
+    def run():
+        server = Server(scratch("end-" + make.__name__))
+        server.start()
+        writer, segment = uuid.uuid4(), "lifecycle/end/0.#epoch.0"
+        with Wire(server.store) as writing:
+            writing.create(segment)
+            writing.setup(segment, writer)
+            writing.append(writer, event(bytes(1 << 20)), 1)
+            clients = [make(server, segment) for _ in range(3)]
+            writing.append(writer, event(b"two"), 2)
+            note(f"ended {server.stop_in_order()} ms after SIGTERM, by its own log")
+        for client in clients:
+            client.close()
+        server.start()
+        with Wire(server.store) as wire:
+            expect(wire.read_all(segment) == event(bytes(1 << 20)) + event(b"two"), "an acknowledged event is gone")
+        server.stop_in_order()
+    return run
+
+
+def ends_with_deaf_writers():
+    """SIGTERM while clients write as fast as they can and read no reply."""
+    server = Server(scratch("end-deaf"))
     server.start()
-    writer, segment = uuid.uuid4(), "lifecycle/drain/0.#epoch.0"
-    writing = Wire(server.store)
-    writing.create(segment)
-    writing.setup(segment, writer)
-    writing.append(writer, event(b"one"), 1)
-    waiting = Wire(server.store)
-    waiting.ask_for(segment, 1 << 20, 100)
-    took, status = server.stop()
-    expect(took < 10 and status == 0, f"ended after {took:.1f} s with status {status}")
-    writing.close(), waiting.close()
-    note(f"ended {took * 1000:.0f} ms after SIGTERM, with open clients")
+    deaf = [Deaf(server, f"lifecycle/deaf/{i}.#epoch.0") for i in range(2)]
+    end = time.monotonic() + 20
+    while any(client.sent < 5000 for client in deaf) and time.monotonic() < end:
+        time.sleep(0.05)
+    took = server.stop_in_order()
+    note(f"ended {took} ms after SIGTERM, by its own log; {' and '.join(f'{client.sent:,}' for client in deaf)} events sent")
+    for client in deaf:
+        client.thread.join(30)
+        expect(not client.thread.is_alive(), "a client hangs though the server has ended")
+        client.wire.close()
     server.start()
-    with Wire(server.store) as wire:
-        expect(wire.read_all(segment) == event(b"one"), "the acknowledged event is gone")
-    server.stop()
+    with Wire(server.store, timeout=30) as wire:
+        for client in deaf:
+            stored = list(events_of(wire.read_all(client.segment)))
+            expect(len(stored) <= client.sent, f"{len(stored)} events stored, {client.sent} were sent")
+            expect(stored == [b"%d" % n for n in range(1, len(stored) + 1)], "events are lost or doubled in the middle")
+            expect(wire.setup(client.segment, client.writer) == len(stored) or not stored, "another last event than the last one stored")
+    server.stop_in_order()
 
 
 def unknown_option():
@@ -204,7 +294,12 @@ if __name__ == "__main__":
     try:
         sys.exit(cases.run([
             ("version", version), ("help", help_texts), ("ready and end", ready_and_end), ("data is kept", keeps_data),
-            ("end with open clients", ends_with_clients), ("unknown option", unknown_option), ("configuration file", config_file),
+            ("the end: clients that wait at the tail", ends_with(waits_at_tail)),
+            ("the end: clients that sent half a frame", ends_with(half_frame)),
+            ("the end: clients that read nothing", ends_with(deaf_reader)),
+            ("the end: clients that write and read nothing", ends_with_deaf_writers),
+            ("the end: idle HTTP clients", ends_with(idle_http)), ("the end: half an HTTP request", ends_with(half_http)),
+            ("the end: idle gRPC clients", ends_with(idle_call)), ("unknown option", unknown_option), ("configuration file", config_file),
             ("wrong configuration", unknown_config_key), ("environment variables", environment_variables),
             ("JSON log", json_logs), ("log levels", log_levels), ("many starts", many_starts)], sys.argv[1:]))
     finally:

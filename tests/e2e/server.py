@@ -13,6 +13,7 @@ import http.client
 import json
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -22,6 +23,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 READY_SECONDS = float(os.environ.get("MILLRACE_READY_SECONDS", 30))
 STOP_SECONDS = 30
+STOP_PROMISED_MS = 2000
 
 
 def program():
@@ -68,6 +70,8 @@ class Server:
         self.environment = clean_environment(environment)
         self.pid = None
         self.outlives_us = False
+        self.binary = program()
+        self.user = None  # id to run as; None: ours
         os.makedirs(self.state, exist_ok=True)
 
     @property
@@ -87,7 +91,7 @@ class Server:
         return os.path.join(self.state, "server.log")
 
     def command(self):
-        return [program(), "standalone", "--data-dir", self.data, "--controller-port", str(self.base), "--rest-port",
+        return [self.binary, "standalone", "--data-dir", self.data, "--controller-port", str(self.base), "--rest-port",
                 str(self.base + 1), "--store-port", str(self.base + 2)] + self.options
 
     def start(self, seconds=READY_SECONDS):
@@ -99,8 +103,9 @@ class Server:
         log_begin = os.path.getsize(self.log_path) if os.path.exists(self.log_path) else 0
         with open(out_path, "wb") as out, open(self.log_path, "ab") as log:
             # A session of its own: a signal to the test is none to the server, and no zombie keeps its id while we wait.
+            other = {} if self.user is None else {"user": self.user, "group": self.user, "extra_groups": []}
             self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=out, stderr=log,
-                                            env=self.environment, start_new_session=True)
+                                            env=self.environment, start_new_session=True, **other)
         self.pid = self.process.pid
         while True:
             with open(out_path, "rb") as out:
@@ -174,6 +179,22 @@ class Server:
         took = time.monotonic() - begun
         self.pid = None
         return took, getattr(getattr(self, "process", None), "returncode", None)
+
+    def stop_in_order(self):
+        """SIGTERM; returns the milliseconds that the end took, by the server's own log.
+
+        Raises unless everything ended in order, with status 0, below the 2 s that are promised. The server's clock is taken, not ours:
+        on a busy machine the signal and the news of the end may be late.
+        """
+        begin = os.path.getsize(self.log_path)
+        _, status = self.stop()
+        with open(self.log_path, "rb") as log:
+            log.seek(begin)
+            said = log.read().decode(errors="replace")
+        took = re.search(r"ended after (\d+) ms", said)
+        if status != 0 or took is None or int(took[1]) >= STOP_PROMISED_MS:
+            raise AssertionError(f"no end in order: status {status}, load {os.getloadavg()[0]:.0f}, log: {said[-600:]}")
+        return int(took[1])
 
     def rss_bytes(self):
         with open(f"/proc/{self.pid}/status") as status:

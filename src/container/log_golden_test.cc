@@ -1,0 +1,175 @@
+// The golden file of the container log's payload: version 1 stays readable, and what is written is what is documented.
+#include <fstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include "container/operation.h"
+
+namespace millrace::container {
+namespace {
+
+using Bytes = std::vector<std::uint8_t>;
+
+struct Piece {
+    Bytes bytes;
+    std::string meaning;
+};
+
+Bytes from_hex(const std::string& text) {
+    Bytes bytes;
+    for (std::size_t i = 0; i + 1 < text.size(); i += 2) {
+        bytes.push_back(static_cast<std::uint8_t>(std::stoul(text.substr(i, 2), nullptr, 16)));
+    }
+    return bytes;
+}
+
+// The payload's header and its records, in order, each with what it means.
+std::vector<Piece> golden() {
+    std::ifstream in(CONTAINER_TESTDATA "/payload-v1.txt");
+    std::vector<Piece> pieces(1);
+    for (std::string line; std::getline(in, line);) {
+        if (line.starts_with("#")) continue;
+        if (line.starts_with("= ")) {
+            pieces.back().meaning = line.substr(2);
+            pieces.emplace_back();
+            continue;
+        }
+        Bytes bytes = from_hex(line);
+        pieces.back().bytes.insert(pieces.back().bytes.end(), bytes.begin(), bytes.end());
+    }
+    pieces.pop_back();
+    return pieces;
+}
+
+Bytes joined(const std::vector<Piece>& pieces) {
+    Bytes all;
+    for (const Piece& piece : pieces) all.insert(all.end(), piece.bytes.begin(), piece.bytes.end());
+    return all;
+}
+
+std::string text(const Uuid& id) { return fmt::format("{:016x}-{:016x}", id.high, id.low); }
+
+std::string text(const AttributeValues& values) {
+    std::string all;
+    for (const auto& [id, value] : values) all += fmt::format("{}{}={}", all.empty() ? "" : ", ", text(id), value);
+    return "{" + all + "}";
+}
+
+// Says each record in words, and writes it again.
+class Describer final : public RecordVisitor {
+  public:
+    explicit Describer(bytes::ByteSpan payload) : payload_(payload) {}
+
+    Result<> on(const CreateRecord& r) override {
+        return note(r, fmt::format("create {} at {} '{}' {}{}", r.id.value(), r.created_ms, r.name, text(r.attributes),
+                                   r.transient ? " transient" : ""));
+    }
+    Result<> on(const AppendRecord& r) override {
+        std::string writer =
+            r.has_writer ? fmt::format(" writer {} number {}", text(r.writer), r.event_number) : std::string();
+        std::string_view data = data_of(r.data_position, r.data_size);
+        Bytes head(kRecordHeader + kAppendFixedWriter);
+        head.resize(encode_append_head(r, head.data()));
+        return note_with_data(
+            std::move(head), data,
+            fmt::format("append {} at {} '{}' events {}{}", r.id.value(), r.offset, data, r.event_count, writer));
+    }
+    Result<> on(const AttributesRecord& r) override {
+        return note(r, fmt::format("attributes {} {}", r.id.value(), text(r.values)));
+    }
+    Result<> on(const SealRecord& r) override { return note(r, fmt::format("seal {}", r.id.value())); }
+    Result<> on(const TruncateRecord& r) override {
+        return note(r, fmt::format("truncate {} to {}", r.id.value(), r.start));
+    }
+    Result<> on(const MergeRecord& r) override {
+        return note(r, fmt::format("merge {} into {} at {} bytes {} {}", r.source.value(), r.target.value(),
+                                   r.target_offset, r.source_size, text(r.attributes)));
+    }
+    Result<> on(const DeleteRecord& r) override { return note(r, fmt::format("delete {}", r.id.value())); }
+    Result<> on(const TableRecord& r) override {
+        std::string entries;
+        for (const TableRecord::Entry& entry : r.entries) {
+            entries += fmt::format("{} '{}'{} version {}", entries.empty() ? "" : ",", entry.key,
+                                   entry.value ? "='" + *entry.value + "'" : " removed", entry.version);
+        }
+        return note(r, fmt::format("table '{}'{}", r.table, entries));
+    }
+    Result<> on(const CheckpointBeginRecord& r) override {
+        return note(r,
+                    fmt::format("checkpoint begin, next segment {}, next version {}", r.next_segment, r.next_version));
+    }
+    Result<> on(const CheckpointSegmentRecord& r) override {
+        return note(r, fmt::format("checkpoint segment {} '{}' length {} start {} modified {} {}{}{}", r.id.value(),
+                                   r.name, r.length, r.start, r.last_modified_ms, text(r.attributes),
+                                   r.transient ? " transient" : "", r.sealed ? " sealed" : ""));
+    }
+    Result<> on(const CheckpointEndRecord& r) override { return note(r, "checkpoint end"); }
+    Result<> on(const RelocateRecord& r) override {
+        std::string_view data = data_of(r.data_position, r.data_size);
+        Bytes head(kRecordHeader + kRelocateFixed);
+        head.resize(encode_relocate_head(r, head.data()));
+        return note_with_data(std::move(head), data,
+                              fmt::format("relocate {} at {} '{}'", r.id.value(), r.offset, data));
+    }
+
+    std::vector<Piece> pieces;
+
+  private:
+    std::string_view data_of(std::size_t position, std::size_t size) const {
+        return bytes::as_text(payload_.subspan(position, size));
+    }
+    template <typename Record>
+    Result<> note(const Record& record, std::string meaning) {
+        Bytes again;
+        bytes::Writer writer(again);
+        encode(record, writer);
+        pieces.push_back({std::move(again), std::move(meaning)});
+        return {};
+    }
+    Result<> note_with_data(Bytes head, std::string_view data, std::string meaning) {
+        head.insert(head.end(), data.begin(), data.end());
+        pieces.push_back({std::move(head), std::move(meaning)});
+        return {};
+    }
+
+    bytes::ByteSpan payload_;
+};
+
+TEST(LogGolden, IsReadAndWrittenAgainTheSame) {
+    std::vector<Piece> expected = golden();
+    ASSERT_GT(expected.size(), 12u) << "every kind of record, and the header";
+    Bytes payload = joined(expected);
+    Describer describer(payload);
+    auto header = decode_payload(payload, describer);
+    ASSERT_TRUE(header) << header.error().to_string();
+    EXPECT_EQ(fmt::format("header: {} records at {}", header->records, header->wall_ms), expected[0].meaning);
+    Bytes header_again(kPayloadHeader);
+    encode_payload_header(*header, header_again.data());
+    EXPECT_EQ(header_again, expected[0].bytes);
+    ASSERT_EQ(describer.pieces.size() + 1, expected.size());
+    for (std::size_t i = 1; i < expected.size(); ++i) {
+        EXPECT_EQ(describer.pieces[i - 1].meaning, expected[i].meaning);
+        EXPECT_TRUE(describer.pieces[i - 1].bytes == expected[i].bytes)
+            << expected[i].meaning << ": the format changed; give it a new version, and keep the old golden file";
+    }
+}
+
+// A payload cut off anywhere, or of a version that is not known, is damage and not a shorter log.
+TEST(LogGolden, CutOffOrOfAnotherVersionItIsDamage) {
+    Bytes payload = joined(golden());
+    for (std::size_t size = 0; size < payload.size(); ++size) {
+        bytes::ByteSpan cut(payload.data(), size);
+        Describer describer(cut);
+        EXPECT_FALSE(decode_payload(cut, describer)) << size << " of " << payload.size() << " bytes are accepted";
+    }
+    payload[0] = kPayloadVersion + 1;
+    Describer describer(payload);
+    EXPECT_FALSE(decode_payload(payload, describer));
+}
+
+}  // namespace
+}  // namespace millrace::container
