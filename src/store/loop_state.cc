@@ -33,8 +33,14 @@ void ReasonLog::write(std::string_view peer, std::string_view reason) {
 }
 
 LoopState::LoopState(runtime::Executor& loop, const SegmentRouter& segments, const StoreOptions& store_options,
-                     CreditPool& pool)
-    : executor(loop), router(segments), options(store_options), credits(pool), reasons(loop.clock()) {}
+                     Budgets& budgets)
+    : executor(loop),
+      router(segments),
+      options(store_options),
+      credits(budgets.credits),
+      reads(budgets.reads),
+      standing(budgets.standing),
+      reasons(loop.clock()) {}
 
 LoopState::~LoopState() = default;
 
