@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include "base/log.h"
+#include "base/text.h"
 #include "store/store_harness.h"
 
 namespace millrace::store {
@@ -123,6 +125,26 @@ TEST_P(ConnectionTest, NothingBehindABadFrameIsServedAndEverythingBeforeItIs) {
     client.replies();
     EXPECT_TRUE(client.closed());
     EXPECT_EQ(connect().call<wire::StreamSegmentInfo>(info(kSegment)).write_offset, 3);
+}
+
+TEST_P(ConnectionTest, TheReasonForACloseIsReadableWhateverTheClientSent) {
+    testing::internal::CaptureStderr();
+    std::string lone = "\xED\xA0\x80";  // half a surrogate pair: Java sends such, and a name may have it
+    for (const std::string& name : {lone, "x" + std::string(200, '\n'), lone + lone}) {
+        TestClient& client = connect();
+        client.send(truncate(name, -1));
+        EXPECT_TRUE(client.replies().empty());
+        EXPECT_TRUE(client.closed());
+    }
+    std::string umlauts;  // cut somewhere
+    for (int i = 0; i < 300; ++i) umlauts += "\u00fc";
+    for (const char* shift : {"", "x"}) connect().send(truncate(shift + umlauts, -1));
+    h().run();
+    log::flush();
+    std::string lines = testing::internal::GetCapturedStderr();
+    std::ranges::replace(lines, '\n', ' ');
+    EXPECT_EQ(printable(lines, lines.size()), lines) << "no UTF-8, or a line within a line";
+    EXPECT_NE(lines.find("TRUNCATE_SEGMENT of \uFFFD\uFFFD\uFFFD: negative offset -1"), std::string::npos) << lines;
 }
 
 TEST_P(ConnectionTest, StallingWithinAFrameIsEnded) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "store/connection.h"
 
 namespace millrace::store {
@@ -25,11 +26,7 @@ void ReasonLog::write(std::string_view peer, std::string_view reason) {
     ++lines_;
     // A reason may quote what the peer sent.
     constexpr std::size_t kLongest = 300;
-    std::string text(reason.substr(0, kLongest));
-    for (char& c : text) {
-        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
-    }
-    log::warn("connection {} closed: {}", peer, text);
+    log::warn("connection {} closed: {}", peer, printable(reason, kLongest));
 }
 
 LoopState::LoopState(runtime::Executor& loop, const SegmentRouter& segments, const StoreOptions& store_options,
