@@ -204,12 +204,21 @@ def full_journal():
         except (Closed, socket.timeout):
             pass
     expect(50 <= acknowledged < 400, f"{acknowledged} MiB fit into a journal of 192 MiB")
+    expect(server.log().count("warning journal in ") == 1, "the log does not say once that the journal is full")
     for again in (False, True):
         if again:
             server.kill()
             note(f"full after {acknowledged} MiB; ready after {server.start() * 1000:.0f} ms")
-        expect(server.alive() and server.get("/v1/health")[0] == 200, "the server is ill")
+        expect(server.alive() and server.get("/v1/health/readiness") == (200, True), "the server is ill")
+        details = server.get("/v1/health/details/journal")[1]
+        expect(details["space"] == "log full" and int(details["usedBytes"]) > 100 << 20 and
+               int(details["limitBytes"]) == 192 << 20, f"health says {details}")
+        expect("log full" in server.get("/v1/health/details")[1].get("warning", ""), "health does not warn")
         with Wire(server.store) as client:
+            client.send(frame(wire.CREATE_SEGMENT, struct.pack(">q", 77) + text("bad/full/1.#epoch.0") +
+                              struct.pack(">ib", 0, 0) + text("") + struct.pack(">q", 0)))
+            code, fields = client.receive()
+            expect((code, fields.take("q")) == (61, 77), f"CREATE_SEGMENT into a full journal is answered with {code}")
             length = client.info(segment)[1]
             expect(length >= acknowledged << 20, f"{length} bytes, acknowledged were {acknowledged} MiB")
             for at in range(0, acknowledged << 20, 16 << 20):
@@ -220,6 +229,7 @@ def full_journal():
         last = client.setup(segment, writer)
         client.append(writer, block, last + 1)
         expect(client.read(segment, length, 1 << 20), "nothing behind the truncation")
+    expect(server.get("/v1/health/details/journal")[1]["space"] == "free", "health still says that the log is full")
     server.stop()
 
 
@@ -513,7 +523,7 @@ def names(on):
                           struct.pack(">q", 0)))
         expect(client.ends(), "an empty segment name is taken")
     with Wire(on.server.store) as client:
-        for name in ("../../../../tmp/escape", "/etc/passwd", "a\u0000b", "é" * 100):
+        for name in ("../../../../tmp/escape", "/etc/passwd", "a\u0000b", "é" * 100, "x" * 5000, "y" * 65535):
             expect(client.create(name), f"segment name {name!r}")
             expect(client.info(name) is not None, f"segment name {name!r} is gone")
 
