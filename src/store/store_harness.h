@@ -307,4 +307,33 @@ inline std::vector<std::uint8_t> unhex(std::string_view hex) {
     return out;
 }
 
+// ---- the fixture ----
+
+// For tests with the containers on the same core (false) and on another one (true).
+struct StoreFixture : testing::TestWithParam<bool> {
+    Harness& with(StoreOptions options) {
+        harness_.reset();
+        harness_ = std::make_unique<Harness>(GetParam(), std::move(options));
+        return *harness_;
+    }
+    Harness& h() {
+        if (harness_ == nullptr) harness_ = std::make_unique<Harness>(GetParam());
+        return *harness_;
+    }
+    TestClient& connect() { return h().connect(); }
+    TestClient& connect_with_segment(const std::string& segment = kSegment) {
+        TestClient& client = connect();
+        client.call<wire::SegmentCreated>(create(segment));
+        return client;
+    }
+    TestClient& connect_with_writer() {
+        TestClient& client = connect_with_segment();
+        EXPECT_EQ(client.call<wire::AppendSetup>(setup(kSegment)).last_event_number, kNullAttribute);
+        return client;
+    }
+
+  private:
+    std::unique_ptr<Harness> harness_;
+};
+
 }  // namespace millrace::store
