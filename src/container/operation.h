@@ -17,7 +17,7 @@ namespace millrace::container {
 inline constexpr std::uint8_t kPayloadVersion = 1;
 inline constexpr std::size_t kPayloadHeader = 16;
 inline constexpr std::size_t kRecordHeader = 8;
-inline constexpr std::size_t kMaxName = 4096;
+inline constexpr std::size_t kMaxName = 65'535;  // as long as the wire's longest string
 inline constexpr std::size_t kMaxTableString = 1 << 20;
 inline constexpr std::size_t kMaxRecord = std::size_t{33} << 20;
 

@@ -169,6 +169,51 @@ TEST(SendQueue, KeepsOrderAcrossKindsAndPartialWrites) {
     }
 }
 
+TEST(SendQueue, GivesSlabsBackThatItNeedsLittleOf) {
+    SendQueue queue;
+    std::size_t before = bytes::Slab::live_bytes();
+    auto fill = [](std::size_t size, std::uint8_t seed) {
+        bytes::SlabRef slab = bytes::Slab::allocate(size);
+        for (std::size_t i = 0; i < slab->capacity(); ++i) slab->data()[i] = static_cast<std::uint8_t>(i * 7 + seed);
+        return slab;
+    };
+    std::vector<std::uint8_t> expected;
+    auto share = [&](const bytes::SlabRef& slab, std::size_t offset, std::size_t size) {
+        Slice slice(slab, offset, size);
+        expected.insert(expected.end(), slice.data(), slice.data() + size);
+        queue.share(slice);
+    };
+    std::array<std::uint8_t, 40> header{};
+    for (std::uint8_t i = 0; i < 20; ++i) {
+        queue.copy(header);
+        expected.insert(expected.end(), header.begin(), header.end());
+        share(fill(kMiB, i), i * 1000u, 4096);
+    }
+    bytes::SlabRef dense = fill(kMiB, 99);  // read on through: three quarters of it
+    for (std::size_t i = 0; i < 192; ++i) share(dense, i * 4096, 4096);
+    dense = {};
+    EXPECT_EQ(bytes::Slab::live_bytes() - before, 21 * kMiB);
+    queue.release_slabs();
+    EXPECT_EQ(bytes::Slab::live_bytes() - before, kMiB) << "only the one that is mostly needed";
+    share(fill(kMiB, 7), 5, 600);
+    queue.release_slabs();
+    EXPECT_EQ(bytes::Slab::live_bytes() - before, kMiB);
+    std::vector<std::uint8_t> written;
+    while (!queue.empty()) {
+        std::array<iovec, 8> pieces;
+        std::size_t total = 0;
+        std::size_t count = queue.gather(pieces, 3000, total);
+        for (std::size_t i = 0; i < count; ++i) {
+            auto* start = static_cast<const std::uint8_t*>(pieces[i].iov_base);
+            written.insert(written.end(), start, start + pieces[i].iov_len);
+        }
+        queue.sent(total);
+        queue.release_slabs();
+    }
+    EXPECT_EQ(written, expected);
+    EXPECT_EQ(bytes::Slab::live_bytes(), before);
+}
+
 TEST(SendQueue, SmallPiecesShareOneVector) {
     SendQueue queue;
     std::array<std::uint8_t, 60> reply{};

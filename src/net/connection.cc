@@ -225,6 +225,8 @@ void Connection::schedule_flush() {
 void Connection::flush() {
     if (state_ == State::kClosed || state_ == State::kLingering) return;
     if (!waiting_writable_ && !queue_.empty()) write_once();
+    if (waiting_writable_) queue_.release_slabs();
+    report_sent();
     report_watermarks();
     if (state_ == State::kFlushing && queue_.empty()) return end_own_half();
     if (!waiting_writable_ && !queue_.empty()) schedule_flush();
@@ -261,6 +263,12 @@ void Connection::wait_writable() {
                                    runtime::CoreLoop::Held held(self->loop_);
                                    self->flush();
                                });
+}
+
+void Connection::report_sent() {
+    if (state_ == State::kClosed || handler_ == nullptr || bytes_sent_ == reported_sent_) return;
+    reported_sent_ = bytes_sent_;
+    handler_->on_sent();
 }
 
 void Connection::report_watermarks() {

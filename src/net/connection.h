@@ -89,6 +89,7 @@ class Connection final : public Transport, public std::enable_shared_from_this<C
     void flush();
     void write_once();
     void wait_writable();
+    void report_sent();
     void report_watermarks();
 
     void end_own_half();
@@ -123,6 +124,7 @@ class Connection final : public Transport, public std::enable_shared_from_this<C
     std::chrono::steady_clock::time_point last_activity_;
     std::uint64_t bytes_received_ = 0;
     std::uint64_t bytes_sent_ = 0;
+    std::uint64_t reported_sent_ = 0;
 };
 
 }  // namespace millrace::net

@@ -33,6 +33,8 @@ struct Probe : Handler {
     std::atomic<int> closed{0};
     std::atomic<int> highs{0};
     std::atomic<int> lows{0};
+    std::atomic<std::size_t> unsent{0};  // when something had been sent
+    std::atomic<int> sents{0};
     std::atomic<CloseReason> reason{CloseReason::kRequested};
     bool inside = false;
 
@@ -53,6 +55,10 @@ struct Probe : Handler {
         EXPECT_FALSE(inside);
         reason = why;
         ++closed;
+    }
+    void on_sent() override {
+        unsent = transport->unsent_bytes();
+        ++sents;
     }
     void on_send_high() override { ++highs; }
     void on_send_low() override { ++lows; }
@@ -277,6 +283,37 @@ TEST_F(ConnectionTest, WatermarksTellTheProducer) {
     EXPECT_TRUE(eventually([&] { return server.lows == 1; }));
     EXPECT_EQ(server.highs, 1);
     EXPECT_EQ(on_loop([&] { return server.transport->unsent_bytes(); }), 0u);
+}
+
+TEST_F(ConnectionTest, TellsWhenThePeerTakesSomething) {
+    TestClient client = connect();
+    Probe& server = probe();
+    EXPECT_EQ(server.sents, 0);
+    constexpr std::size_t kTotal = 40 * kMiB;
+    for (std::size_t sent = 0; sent < kTotal; sent += kMiB) {
+        on_loop([&] { server.transport->send(std::vector<std::uint8_t>(kMiB)); });
+    }
+    int before = server.sents;
+    EXPECT_GT(before, 0) << "the kernel takes something";
+    EXPECT_GT(server.unsent, 0u) << "and not everything";
+    client.receive(kTotal);
+    EXPECT_TRUE(eventually([&] { return server.unsent == 0; }));
+    EXPECT_GT(server.sents, before);
+}
+
+// Memory that a peer which does not read makes us keep: the bytes that it will get, not what lies around them.
+TEST_F(ConnectionTest, AStuckPeerKeepsNoSlabs) {
+    TestClient client = connect();
+    Probe& server = probe();
+    for (int i = 0; i < 16; ++i) on_loop([&] { server.transport->send(std::vector<std::uint8_t>(kMiB)); });
+    std::size_t before = bytes::Slab::live_bytes();
+    for (int i = 0; i < 50; ++i) {
+        on_loop([&] {
+            bytes::SlabRef slab = bytes::Slab::allocate(kMiB);
+            server.transport->send(bytes::Chain(Slice(slab, 0, 2000)));
+        });
+    }
+    EXPECT_TRUE(eventually([&] { return bytes::Slab::live_bytes() <= before; }));
 }
 
 TEST_F(ConnectionTest, ASlowReaderIsCutOff) {

@@ -56,13 +56,38 @@ void SendQueue::sent(std::size_t count) {
         front_sent_ -= front.span().size();
         if (front.open && front.owned.capacity() <= kSpareMax) spare_ = std::move(front.owned);
         pieces_.pop_front();
+        if (released_ > 0) --released_;
+    }
+}
+
+// Neighbours of one slab count together: a reply that reads on through a slab is left as it is.
+void SendQueue::release_slabs() {
+    while (released_ < pieces_.size()) {
+        const std::uint8_t* memory = pieces_[released_].shared.empty() ? nullptr : pieces_[released_].slab_memory();
+        std::size_t end = released_;
+        std::size_t kept = 0;
+        while (end < pieces_.size() && !pieces_[end].shared.empty() && pieces_[end].slab_memory() == memory) {
+            kept += pieces_[end++].shared.size();
+        }
+        if (end == released_) {  // it owns its bytes
+            ++released_;
+            continue;
+        }
+        bool wasteful = kept < pieces_[released_].shared.slab()->capacity() / 2;
+        for (; released_ < end; ++released_) {
+            Piece& piece = pieces_[released_];
+            if (!wasteful) continue;
+            bytes::ByteSpan data = piece.shared.span();
+            piece.owned.assign(data.begin(), data.end());
+            piece.shared = {};
+        }
     }
 }
 
 void SendQueue::clear() {
     pieces_.clear();
     spare_ = {};
-    front_sent_ = bytes_ = 0;
+    released_ = front_sent_ = bytes_ = 0;
 }
 
 }  // namespace millrace::net

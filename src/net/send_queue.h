@@ -1,5 +1,6 @@
 // SendQueue: bytes that wait for the socket, in order. Small pieces are copied together into one buffer that is reused,
 // so a turn's acknowledgements cost one iovec and no allocation; large ones are kept as they came, shared or owned.
+// What a slow peer leaves here for long must not keep more memory alive than it has bytes: see release_slabs().
 #pragma once
 
 #include <cstddef>
@@ -29,6 +30,10 @@ class SendQueue {
     void sent(std::size_t count);  // the first `count` bytes are done with
     void clear();
 
+    // The socket takes no more for now. Shared pieces that keep much larger slabs alive are copied out of them: after
+    // this at most twice as much memory is held as there are bytes. Cost: each piece is looked at once.
+    void release_slabs();
+
   private:
     static constexpr std::size_t kCopyMax = 512;         // shorter pieces are copied rather than kept
     static constexpr std::size_t kOpenMax = 64 * kKiB;   // a buffer of copies takes no more than this
@@ -38,10 +43,12 @@ class SendQueue {
         std::vector<std::uint8_t> owned;
         bytes::Slice shared;
         bool open = false;  // `owned` takes more copies
+        const std::uint8_t* slab_memory() const { return shared.slab()->data(); }
         bytes::ByteSpan span() const { return shared.empty() ? bytes::ByteSpan(owned) : shared.span(); }
     };
 
     std::deque<Piece> pieces_;
+    std::size_t released_ = 0;    // pieces from the front that release_slabs() has looked at
     std::size_t front_sent_ = 0;  // of the first piece
     std::size_t bytes_ = 0;
     std::vector<std::uint8_t> spare_;

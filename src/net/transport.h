@@ -45,6 +45,9 @@ class Handler {
     // The last call, exactly once. `detail` is for a log line.
     virtual void on_closed(CloseReason reason, std::string_view detail) = 0;
 
+    // The peer's side took some of the queued bytes: Transport::unsent_bytes() has fallen. Once a turn at most.
+    virtual void on_sent() {}
+
     // The queue of unsent bytes has grown above the high watermark: stop producing. Then: it has fallen below the low
     // one.
     virtual void on_send_high() {}

@@ -16,6 +16,7 @@
 #include "controller/controller.h"
 #include "net/listener.h"
 #include "node/countdown.h"
+#include "node/journal_health.h"
 #include "runtime/core_loop.h"
 #include "runtime/stall_detector.h"
 #include "store/service.h"
@@ -315,15 +316,19 @@ Health Node::Impl::health() const {
     Health store{"segmentstore", status, {}, {}};
     store.details = {{"connections", fmt::to_string(traffic.connections)},
                      {"appends", fmt::to_string(traffic.appends)},
+                     {"outstandingBytes", fmt::to_string(traffic.outstanding_bytes)},
+                     {"readReplyBytes", fmt::to_string(traffic.read_reply_bytes)},
+                     {"standingBytes", fmt::to_string(traffic.standing_bytes)},
                      {"containers", fmt::to_string(containers_.size())}};
-    Health journal{"journal", status, {{"files", files_->description()}}, {}};
-    journal.details.emplace_back("tornTails", fmt::to_string(recovered_.torn_tails));  // repaired by this start
+    wal::LogSpace space = journal_->space();
     Health root{"", status, {}, {}};
     root.details = {{"stalls", fmt::to_string(stalls_.stalls())},
                     {"longestStallMs", fmt::to_string(stalls_.longest_stall().count())}};
+    if (space.full)
+        root.details.emplace_back("warning", "log full: appends wait until streams are truncated or deleted");
     root.children.push_back(Health{"controller", status, {}, {}});
     root.children.push_back(std::move(store));
-    root.children.push_back(std::move(journal));
+    root.children.push_back(journal_health(status, files_->description(), space, recovered_.torn_tails));
     return root;
 }
 

@@ -201,6 +201,9 @@ TEST_F(StandaloneTest, ServesEndsAndServesAgain) {
         EXPECT_EQ(http(rest, "GET", "/v1/health/liveness/controller"), "200 true");
         EXPECT_THAT(http(rest, "GET", "/v1/health"),
                     HasSubstr(R"("segmentstore":{"name":"segmentstore","status":"UP")"));
+        EXPECT_THAT(
+            http(rest, "GET", "/v1/health/details/journal"),
+            testing::AllOf(HasSubstr(R"("space":"free","usedBytes":")"), HasSubstr(R"("limitBytes":"68719476736")")));
         EXPECT_THAT(http(rest, "GET", "/v1/scopes"), HasSubstr(R"({"scopeName":"_system"})"));
         EXPECT_EQ(http(rest, "GET", "/v1/scopes/kept"),
                   round == 0 ? R"(404 {"error":"no such scope"})" : R"(200 {"scopeName":"kept"})");

@@ -24,12 +24,12 @@ struct Session : container::AppendSession {
     enum class State : std::uint8_t {
         kSettingUp,  // appends are queued behind the set-up
         kReady,
-        kSetUpFailed,  // and this was said: an append is a violation
+        kSetUpFailed,  // and this was said: what was sent with it is dropped, then the session goes
         kFailed,       // an append was refused, and this was said: appends are dropped until the writer sets up again
     };
     Lane* lane = nullptr;
     State state = State::kSettingUp;
-    bool superseded = false;        // the writer has set up again: nobody waits for plain acknowledgements
+    bool superseded = false;        // the writer has set up again, or ended: nobody waits for plain acknowledgements
     std::uint32_t outstanding = 0;  // appends handed to the container whose outcome has not come
     std::size_t position = 0;       // in the connection's list
 

@@ -17,6 +17,8 @@ StoreConnection::StoreConnection(LoopState& loop, net::Transport& transport)
 // Everything came back, or the loops were stopped for good.
 StoreConnection::~StoreConnection() {
     if (outstanding_bytes_ > 0) loop_.credits.give_back(outstanding_bytes_);
+    if (read_bytes_ > 0) loop_.reads.give_back(read_bytes_);
+    loop_.standing.give_back(standing_bytes_);
 }
 
 // ---- receiving ----
@@ -25,6 +27,7 @@ std::size_t StoreConnection::on_data(const bytes::Slice& window) {
     wire::FrameParser frames(window.span());
     bool complete = false;
     while (open_ && !reading_paused_) {
+        if (holds_append_back(window.span().subspan(frames.consumed()))) break;
         auto frame = frames.next();
         if (!frame) {
             break_off(frame.error().message());
@@ -51,6 +54,22 @@ std::size_t StoreConnection::on_data(const bytes::Slice& window) {
     if (!open_) return window.size();
     if (within_frame_) transport_->need(window.size() - frames.consumed() + frames.missing());
     return frames.consumed();
+}
+
+// While all credits are out, by the first bytes of the frame: an append that could not be taken need not be received.
+bool StoreConnection::holds_append_back(bytes::ByteSpan rest) {
+    if (!loop_.credits.full() || rest.size() < sizeof(std::int32_t)) return false;
+    switch (static_cast<CommandType>(bytes::load_be<std::int32_t>(rest.data()))) {
+        case CommandType::kAppendBlock:
+        case CommandType::kAppendBlockEnd:
+        case CommandType::kConditionalAppend:
+        case CommandType::kConditionalBlockEnd:
+            append_held_ = true;
+            pause();
+            return true;
+        default:
+            return false;
+    }
 }
 
 void StoreConnection::take_frame(const wire::Frame& frame, const bytes::Slice& window) {
@@ -167,6 +186,11 @@ void StoreConnection::check_send_queue() {
     });
 }
 
+void StoreConnection::on_sent() {
+    settle_sent();
+    reconsider();
+}
+
 void StoreConnection::on_send_low() {
     send_blocked_ = false;
     reconsider();
@@ -186,20 +210,55 @@ void StoreConnection::give_credit(std::uint64_t bytes) {
     reconsider();
 }
 
+bool StoreConnection::take_standing(std::string_view command, std::string_view name) {
+    std::uint64_t bytes = name.size() + kStandingOverhead;
+    if (!loop_.standing.take(standing_bytes_, bytes)) {
+        break_off(
+            fmt::format("{}: writers, waiting reads and transient segments hold {} bytes on this connection, {} "
+                        "on all of them",
+                        command, standing_bytes_, loop_.standing.total()));
+        return false;
+    }
+    standing_bytes_ += bytes;
+    return true;
+}
+
+void StoreConnection::give_standing(std::string_view name) {
+    std::uint64_t bytes = name.size() + kStandingOverhead;
+    MILLRACE_ASSERT(bytes <= standing_bytes_);
+    standing_bytes_ -= bytes;
+    loop_.standing.give_back(bytes);
+}
+
 bool StoreConnection::must_wait() const {
     return send_blocked_ || loading_read_bytes_ > loop_.options.loading_read_bytes_max ||
-           !loop_.credits.may_read(outstanding_bytes_);
+           !loop_.credits.may_read(outstanding_bytes_) || (append_held_ && loop_.credits.full()) ||
+           !loop_.reads.may_start(read_bytes_);
 }
 
 void StoreConnection::reconsider() {
-    if (!open_ || must_wait() == reading_paused_) return;
-    reading_paused_ = !reading_paused_;
-    if (!reading_paused_) {
-        loop_.starved.erase(this);
-        return transport_->resume_reading();
+    if (!open_) return;
+    bool wait = must_wait();
+    if (!wait && !postponed_reads_.empty() && !std::exchange(resume_posted_, true)) {
+        ++pending_;
+        loop_.executor.post([this] {
+            resume_reads();
+            operation_done();
+        });
     }
+    if (wait == reading_paused_) return;
+    if (wait) return pause();
+    reading_paused_ = append_held_ = false;
+    loop_.starved.erase(this);
+    transport_->resume_reading();
+}
+
+void StoreConnection::pause() {
+    reading_paused_ = true;
     transport_->pause_reading();
-    if (!loop_.credits.may_read(outstanding_bytes_)) loop_.counters.pauses.add(1);
+    if (append_held_ || !loop_.credits.may_read(outstanding_bytes_) || !loop_.reads.may_start(read_bytes_)) {
+        loop_.counters.pauses.add(1);
+    }
     loop_.starved.insert(this);
 }
 
@@ -224,6 +283,7 @@ void StoreConnection::shut() {
     flush_replies();
     open_ = false;
     loop_.starved.erase(this);
+    postponed_reads_.clear();
     if (transport_ != nullptr) transport_->close_after_flush();
     // Not here: this may be a call from within a container.
     ++pending_;
@@ -233,6 +293,10 @@ void StoreConnection::shut() {
     });
 }
 
+void StoreConnection::cut() {
+    if (transport_ != nullptr) transport_->close();
+}
+
 void StoreConnection::on_closed(net::CloseReason reason, std::string_view detail) {
     if (open_ && reason != net::CloseReason::kPeerReset && reason != net::CloseReason::kPeerClosed) {
         loop_.counters.broken.add(1);
@@ -240,20 +304,24 @@ void StoreConnection::on_closed(net::CloseReason reason, std::string_view detail
     }
     transport_ = nullptr;
     out_.clear();
+    settle_sent();
     shut();
     maybe_retire();
 }
 
 // Takes back what containers hold: waiting reads, sessions, and the transient segments that were made here.
 void StoreConnection::drain() {
-    for (const std::string& name : transient_segments_) remove_transient(name);
+    for (const std::string& name : transient_segments_) {
+        give_standing(name);
+        remove_transient(name);
+    }
     transient_segments_.clear();
     for (const auto& owned : lanes_) {
         if (owned == nullptr) continue;
         Lane& lane = *owned;
         std::vector<Session*> closing;
         for (const auto& session : sessions_) {
-            if (session->lane == &lane && !session->superseded) closing.push_back(session.get());
+            if (session->lane == &lane && !std::exchange(session->superseded, true)) closing.push_back(session.get());
         }
         pending_ += closing.size() + 1;
         lane.on_container([this, &lane, closing = std::move(closing)](container::SegmentContainer& container) {

@@ -11,6 +11,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
@@ -61,6 +62,8 @@ class StoreConnection final : public net::Handler {
     // A request's own bytes are not all that it costs to keep it.
     static constexpr std::uint64_t kAppendOverhead = 128;
     static constexpr std::uint64_t kRequestOverhead = 512;
+    // Beside its name, of a writer, a read or a transient segment.
+    static constexpr std::uint64_t kStandingOverhead = 512;
 
     StoreConnection(LoopState& loop, net::Transport& transport);
     ~StoreConnection() override;
@@ -68,9 +71,11 @@ class StoreConnection final : public net::Handler {
     std::size_t on_data(const bytes::Slice& window) override;
     void on_eof() override { shut(); }
     void on_closed(net::CloseReason reason, std::string_view detail) override;
+    void on_sent() override;
     void on_send_low() override;
 
     void shut();        // sends what is queued, then closes; nothing more is started
+    void cut();         // closes now
     void reconsider();  // whether the socket is to be read
     void sweep(std::chrono::steady_clock::time_point now);  // has it stalled within a frame?
     runtime::Executor& executor() { return loop_.executor; }
@@ -80,7 +85,14 @@ class StoreConnection final : public net::Handler {
     void operation_done();
 
   private:
-    struct Read;
+    struct Read {
+        std::string segment;
+        std::int64_t offset = 0;
+        std::size_t length = 0;
+        std::int64_t request_id = 0;
+        std::uint64_t token = 0;
+        std::size_t granted = 0;  // of the length
+    };
     class ReadTicket;
 
     // ---- connection.cc
@@ -94,7 +106,11 @@ class StoreConnection final : public net::Handler {
     void flush_replies();
     void take_credit(std::uint64_t bytes);
     void give_credit(std::uint64_t bytes);
+    bool take_standing(std::string_view command, std::string_view name);  // false: the connection was broken off
+    void give_standing(std::string_view name);
     bool must_wait() const;
+    void pause();
+    bool holds_append_back(bytes::ByteSpan rest);
     void check_send_queue();
     template <wire::Command C>
     void reply(const C& command);
@@ -112,14 +128,20 @@ class StoreConnection final : public net::Handler {
     void take_append(Result<wire::AssembledAppend> append, const bytes::Slice& window);
     void setup_append(wire::SetupAppend request);
     void setup_done(Session& session, std::int64_t request_id, Result<std::int64_t> last);
-    void supersede(Session& session);
+    void close_session(Session& session);
     void forget(Session& session);
 
     // ---- connection_reads.cc
     void handle(wire::ReadSegment& request);
+    void begin_read(std::unique_ptr<Read> read);
     void start_read(container::SegmentContainer& container, Lane& lane, std::unique_ptr<Read> read);
-    void finish_read(const Read& read, bool waited, Result<container::ReadResult> result);
+    void finish_read(std::unique_ptr<Read> read, bool waited, Result<container::ReadResult> result);
+    bool must_postpone(const container::ReadResult& result) const;
+    void resume_reads();
     void send_read(const Read& read, const container::ReadResult& result);
+    void take_read_bytes(std::uint64_t bytes);
+    void give_read_bytes(std::uint64_t bytes);
+    void settle_sent();
 
     // ---- connection_requests.cc
     void dispatch(wire::Request& request);
@@ -138,6 +160,7 @@ class StoreConnection final : public net::Handler {
     template <wire::Command C>
     void handle(C& request);  // what is not offered
     void remove_transient(const std::string& name);
+    void forget_transient(const std::string& name);
 
     LoopState& loop_;
     net::Transport* transport_;  // until on_closed()
@@ -162,9 +185,15 @@ class StoreConnection final : public net::Handler {
 
     std::uint64_t outstanding_bytes_ = 0;  // credits held
     bool reading_paused_ = false;
+    bool append_held_ = false;  // it stays in the socket while all credits are out
     bool send_blocked_ = false;
+    std::uint64_t standing_bytes_ = 0;  // taken from the pool: sessions_, reads, transient_segments_
     std::size_t loading_read_bytes_ = 0;
+    std::uint64_t queued_read_bytes_ = 0;  // sent, and not taken by the client
+    std::uint64_t read_bytes_ = 0;         // taken from the pool: loading and queued
     std::size_t waiting_reads_ = 0;
+    std::deque<std::unique_ptr<Read>> postponed_reads_;  // have waited and were woken, while no read bytes were free
+    bool resume_posted_ = false;
     std::uint64_t last_read_ = 0;
     bool within_frame_ = false;
 

@@ -22,10 +22,6 @@ void StoreConnection::take_append(Result<wire::AssembledAppend> append, const by
         loop_.counters.dropped_appends.add(1);
         return;
     }
-    if (session.state == Session::State::kSetUpFailed) {
-        return break_off(fmt::format("an append to {} behind a SETUP_APPEND that failed", session.segment_name));
-    }
-
     Lane& lane = *session.lane;
     if (!lane.window_held) {
         lane.window_held = true;
@@ -65,6 +61,7 @@ void StoreConnection::take_outcomes(std::span<const container::AppendOutcome> ou
 // ---- set-up ----
 
 void StoreConnection::setup_append(wire::SetupAppend request) {
+    if (!take_standing("SETUP_APPEND", request.segment)) return;
     Lane& lane = lane_of(request.segment);
     auto made = std::make_unique<Session>();
     Session& session = *made;
@@ -75,11 +72,13 @@ void StoreConnection::setup_append(wire::SetupAppend request) {
 
     auto replaced = assembler_.target_of(request.writer_id);
     if (auto legal = assembler_.on_setup_append(request, tag_of(&session)); !legal) {
+        give_standing(session.segment_name);
         return break_off(legal.error().message());
     }
     session.position = sessions_.size();
     sessions_.push_back(std::move(made));
-    if (replaced) supersede(session_of(*replaced));
+    // Appends that the writer sent before are carried out before the new set-up, which acknowledges them all.
+    if (replaced) close_session(session_of(*replaced));
     ask<std::int64_t>(
         lane, [&session](container::SegmentContainer& c, auto done) { c.setup_append(session, std::move(done)); },
         [this, &session, id = request.request_id](Result<std::int64_t> last) {
@@ -96,11 +95,13 @@ void StoreConnection::setup_done(Session& session, std::int64_t request_id, Resu
     session.state = Session::State::kSetUpFailed;
     give_credit(std::exchange(session.outstanding, 0) * kAppendOverhead);
     reply_error({wire::CommandType::kSetupAppend, request_id, session.segment_name, -1}, last.error());
+    // Nothing of it stays: what the client sends for this writer from now on is an append without a set-up.
+    if (session.superseded) return;
+    assembler_.forget(session.writer_id);
+    close_session(session);
 }
 
-// The writer has set up again. Appends that it sent before are carried out before the new set-up, which acknowledges
-// them all.
-void StoreConnection::supersede(Session& session) {
+void StoreConnection::close_session(Session& session) {
     session.superseded = true;
     Lane& lane = *session.lane;
     flush_lane(lane);
@@ -113,6 +114,7 @@ void StoreConnection::supersede(Session& session) {
 
 void StoreConnection::forget(Session& session) {
     give_credit(session.outstanding * kAppendOverhead);
+    give_standing(session.segment_name);
     std::size_t position = session.position;
     std::swap(sessions_[position], sessions_.back());
     sessions_[position]->position = position;

@@ -17,14 +17,6 @@ constexpr std::size_t kCopiedBytesMax = 4 * 1024;  // less is sent together with
 
 }  // namespace
 
-struct StoreConnection::Read {
-    std::string segment;
-    std::int64_t offset = 0;
-    std::size_t length = 0;
-    std::int64_t request_id = 0;
-    std::uint64_t token = 0;
-};
-
 // Goes with a read's callback. A callback that dies without having been called (the read was cancelled) reports back
 // all the same.
 class StoreConnection::ReadTicket {
@@ -43,15 +35,22 @@ class StoreConnection::ReadTicket {
 };
 
 void StoreConnection::handle(wire::ReadSegment& request) {
-    if (waiting_reads_ >= loop_.options.waiting_reads_max) {
-        return break_off(fmt::format("READ_SEGMENT of {}: {} reads wait already", request.segment, waiting_reads_));
+    std::size_t waiting = waiting_reads_ + postponed_reads_.size();
+    if (waiting >= loop_.options.waiting_reads_max) {
+        return break_off(fmt::format("READ_SEGMENT of {}: {} reads wait already", request.segment, waiting));
     }
-    Lane& lane = lane_of(request.segment);
-    flush_lane(lane);
+    if (!take_standing("READ_SEGMENT", request.segment)) return;
     auto length = static_cast<std::size_t>(std::clamp(request.suggested_length, kReadBytesMin, kReadBytesMax));
-    auto read =
-        std::make_unique<Read>(std::move(request.segment), request.offset, length, request.request_id, ++last_read_);
-    loading_read_bytes_ += length;
+    begin_read(std::make_unique<Read>(std::move(request.segment), request.offset, length, request.request_id));
+}
+
+void StoreConnection::begin_read(std::unique_ptr<Read> read) {
+    Lane& lane = lane_of(read->segment);
+    flush_lane(lane);
+    read->token = ++last_read_;
+    read->granted = loop_.reads.share(read->length);
+    loading_read_bytes_ += read->granted;
+    take_read_bytes(read->granted);
     ++pending_;
     lane.on_container([this, &lane, read = std::move(read)](container::SegmentContainer& container) mutable {
         start_read(container, lane, std::move(read));
@@ -62,13 +61,13 @@ void StoreConnection::handle(wire::ReadSegment& request) {
 void StoreConnection::start_read(container::SegmentContainer& container, Lane& lane, std::unique_ptr<Read> read) {
     const Read& asked = *read;
     std::uint64_t token = asked.token;
-    std::size_t length = asked.length;
+    std::size_t length = asked.granted;
     auto done = [this, &lane, read = std::move(read),
                  ticket = ReadTicket(*this)](Result<container::ReadResult> result) mutable {
         ticket.use();
         bool waited = lane.waiting_reads.erase(read->token) > 0;
         lane.on_connection([this, waited, read = std::move(read), result = std::move(result)]() mutable {
-            finish_read(*read, waited, std::move(result));
+            finish_read(std::move(read), waited, std::move(result));
         });
     };
     container::ReadId id = container.read(asked.segment, asked.offset, length, std::move(done));
@@ -77,25 +76,52 @@ void StoreConnection::start_read(container::SegmentContainer& container, Lane& l
     lane.on_connection([this, length] {
         ++waiting_reads_;
         loading_read_bytes_ -= length;
+        give_read_bytes(length);
         reconsider();
     });
 }
 
-void StoreConnection::finish_read(const Read& read, bool waited, Result<container::ReadResult> result) {
-    if (waited)
-        --waiting_reads_;
-    else
-        loading_read_bytes_ -= read.length;
+void StoreConnection::finish_read(std::unique_ptr<Read> read, bool waited, Result<container::ReadResult> result) {
+    if (waited) --waiting_reads_;
+    std::size_t loaded = waited ? 0 : read->granted;
+    loading_read_bytes_ -= loaded;
+    if (open_ && waited && result && must_postpone(*result)) {
+        postponed_reads_.push_back(std::move(read));
+        result = {};
+        reconsider();
+        return operation_done();
+    }
     if (open_) {
         if (result)
-            send_read(read, *result);
+            send_read(*read, *result);
         else
-            reply_error({wire::CommandType::kReadSegment, read.request_id, read.segment, read.offset}, result.error());
+            reply_error({wire::CommandType::kReadSegment, read->request_id, read->segment, read->offset},
+                        result.error());
         flush_replies();
-        check_send_queue();
-        reconsider();
     }
+    give_read_bytes(loaded);
+    give_standing(read->segment);
+    check_send_queue();
+    reconsider();
     operation_done();
+}
+
+// What wakes a waiting read may wake thousands, of clients that do not read their replies. They are read again when
+// there is room; nothing is lost by it but the moment.
+bool StoreConnection::must_postpone(const container::ReadResult& result) const {
+    if (result.data.empty()) return false;
+    if (send_blocked_) return true;
+    return loop_.reads.full() && (read_bytes_ > 0 || result.data.size() > loop_.reads.share(result.data.size()));
+}
+
+void StoreConnection::resume_reads() {
+    resume_posted_ = false;
+    while (open_ && !postponed_reads_.empty() && !must_wait()) {
+        std::unique_ptr<Read> read = std::move(postponed_reads_.front());
+        postponed_reads_.pop_front();
+        begin_read(std::move(read));
+    }
+    reconsider();
 }
 
 void StoreConnection::send_read(const Read& read, const container::ReadResult& result) {
@@ -109,6 +135,30 @@ void StoreConnection::send_read(const Read& read, const container::ReadResult& r
         transport_->send(result.data);
     }
     wire::encode_segment_read_trailer(writer_, read.request_id);
+    flush_replies();
+    queued_read_bytes_ += size;
+    take_read_bytes(size);
+    settle_sent();
+}
+
+// ---- read bytes ----
+
+void StoreConnection::take_read_bytes(std::uint64_t bytes) {
+    read_bytes_ += bytes;
+    loop_.reads.take(bytes);
+}
+
+void StoreConnection::give_read_bytes(std::uint64_t bytes) {
+    MILLRACE_ASSERT(bytes <= read_bytes_);
+    read_bytes_ -= bytes;
+    if (loop_.reads.give_back(bytes) && loop_.on_total_fell) loop_.on_total_fell();
+}
+
+// Replies leave in order; what else is unsent counts as theirs.
+void StoreConnection::settle_sent() {
+    std::uint64_t unsent = transport_ == nullptr ? 0 : transport_->unsent_bytes();
+    if (queued_read_bytes_ <= unsent) return;
+    give_read_bytes(std::exchange(queued_read_bytes_, unsent) - unsent);
 }
 
 }  // namespace millrace::store

@@ -8,6 +8,7 @@
 
 #include "base/uuid.h"
 #include "store/connection.h"
+#include "wire/modified_utf8.h"
 
 namespace millrace::store {
 
@@ -29,6 +30,15 @@ bool may_be_changed(const Uuid& attribute) {
 
 Error unchangeable(const Uuid& attribute) {
     return {Errc::kInvalidArgument, fmt::format("attribute {} cannot be changed", to_string(attribute))};
+}
+
+// A reply must be able to say the name as it is.
+bool can_be_named(const std::string& name) {
+    return wire::measure_modified_utf8(name, wire::kMaxSegmentNameBytes).source_bytes == name.size();
+}
+
+Error too_long_a_name() {
+    return {Errc::kLimit, fmt::format("the segment's name has more than {} bytes", wire::kMaxSegmentNameBytes)};
 }
 
 }  // namespace
@@ -55,6 +65,9 @@ void StoreConnection::handle(wire::GetStreamSegmentInfo& request) {
 void StoreConnection::handle(wire::CreateSegment& request) {
     std::int64_t id = request.request_id;
     if (request.segment.empty()) return break_off("CREATE_SEGMENT: the name is empty");
+    if (!can_be_named(request.segment)) {
+        return reply_error({CommandType::kCreateSegment, id, request.segment, -1}, too_long_a_name());
+    }
     container::CreateOptions options{static_cast<std::uint8_t>(request.scale_type), request.target_rate,
                                      std::max<std::int64_t>(request.rollover_size_bytes, 0), false};
     serve<void>(
@@ -70,9 +83,10 @@ void StoreConnection::handle(wire::CreateTransientSegment& request) {
     std::int64_t id = request.request_id;
     std::string name = fmt::format("{}#transient.{}.{}", request.parent_segment, to_hex(request.writer_id),
                                    to_hex(loop_.executor.random().uuid()));
-    if (name.size() > wire::kMaxSegmentNameBytes) {
-        return break_off("CREATE_TRANSIENT_SEGMENT: the parent's name is too long");
+    if (!can_be_named(name)) {
+        return reply_error({CommandType::kCreateTransientSegment, id, request.parent_segment, -1}, too_long_a_name());
     }
+    if (!take_standing("CREATE_TRANSIENT_SEGMENT", name)) return;
     Lane& lane = lane_of(name);
     ask<void>(
         lane,
@@ -82,6 +96,7 @@ void StoreConnection::handle(wire::CreateTransientSegment& request) {
             c.create(std::move(name), options, std::move(done));
         },
         [this, id, name](Result<> result) mutable {
+            if (!result || !open_) give_standing(name);
             if (!result) return reply_error({CommandType::kCreateTransientSegment, id, name, -1}, result.error());
             if (!open_) return remove_transient(name);
             transient_segments_.insert(name);
@@ -94,6 +109,10 @@ void StoreConnection::remove_transient(const std::string& name) {
     ask<void>(
         lane_of(name), [name](SegmentContainer& c, auto done) mutable { c.remove(std::move(name), std::move(done)); },
         [](const Result<>&) {});
+}
+
+void StoreConnection::forget_transient(const std::string& name) {
+    if (transient_segments_.erase(name) > 0) give_standing(name);
 }
 
 void StoreConnection::handle(wire::SealSegment& request) {
@@ -114,7 +133,7 @@ void StoreConnection::handle(wire::DeleteSegment& request) {
             c.remove(std::move(segment), std::move(done));
         },
         [this, id](std::string segment) {
-            transient_segments_.erase(segment);
+            forget_transient(segment);
             reply(wire::SegmentDeleted{id, std::move(segment)});
         });
 }
@@ -196,7 +215,7 @@ void StoreConnection::handle(wire::MergeSegments& request) {
         },
         [this, id, target = request.target, source = request.source](Result<std::int64_t> end) mutable {
             if (!end) return reply_error({CommandType::kMergeSegments, id, source, -1}, end.error());
-            transient_segments_.erase(source);
+            forget_transient(source);
             reply(wire::SegmentsMerged{id, std::move(target), std::move(source), *end});
         });
 }
@@ -222,7 +241,7 @@ void StoreConnection::handle(wire::MergeSegmentsBatch& request) {
             MILLRACE_ASSERT(ends.size() == merged.sources.size());
             for (std::size_t i = 0; i < ends.size(); ++i) {
                 merged.sources[i].new_target_write_offset = ends[i];
-                transient_segments_.erase(merged.sources[i].source);
+                forget_transient(merged.sources[i].source);
             }
             reply(merged);
         });

@@ -1,39 +1,17 @@
-// What a connection answers, step by step: framing, appends, closing, flow. Each with containers on its own core and on
+// What a connection answers, step by step: framing, appends, closing. Each with containers on its own core and on
 // another one.
 #include "store/connection.h"
 
 #include <gtest/gtest.h>
 
+#include "base/log.h"
+#include "base/text.h"
 #include "store/store_harness.h"
 
 namespace millrace::store {
 namespace {
 
-struct ConnectionTest : testing::TestWithParam<bool> {
-    Harness& with(StoreOptions options) {
-        harness_.reset();
-        harness_ = std::make_unique<Harness>(GetParam(), std::move(options));
-        return *harness_;
-    }
-    Harness& h() {
-        if (harness_ == nullptr) harness_ = std::make_unique<Harness>(GetParam());
-        return *harness_;
-    }
-    TestClient& connect() { return h().connect(); }
-    TestClient& connect_with_segment(const std::string& segment = kSegment) {
-        TestClient& client = connect();
-        client.call<wire::SegmentCreated>(create(segment));
-        return client;
-    }
-    TestClient& connect_with_writer() {
-        TestClient& client = connect_with_segment();
-        EXPECT_EQ(client.call<wire::AppendSetup>(setup(kSegment)).last_event_number, kNullAttribute);
-        return client;
-    }
-
-  private:
-    std::unique_ptr<Harness> harness_;
-};
+struct ConnectionTest : StoreFixture {};
 
 INSTANTIATE_TEST_SUITE_P(Containers, ConnectionTest, testing::Bool(),
                          [](const auto& param) { return param.param ? "OnAnotherCore" : "OnTheSameCore"; });
@@ -123,6 +101,26 @@ TEST_P(ConnectionTest, NothingBehindABadFrameIsServedAndEverythingBeforeItIs) {
     client.replies();
     EXPECT_TRUE(client.closed());
     EXPECT_EQ(connect().call<wire::StreamSegmentInfo>(info(kSegment)).write_offset, 3);
+}
+
+TEST_P(ConnectionTest, TheReasonForACloseIsReadableWhateverTheClientSent) {
+    testing::internal::CaptureStderr();
+    std::string lone = "\xED\xA0\x80";  // half a surrogate pair: Java sends such, and a name may have it
+    for (const std::string& name : {lone, "x" + std::string(200, '\n'), lone + lone}) {
+        TestClient& client = connect();
+        client.send(truncate(name, -1));
+        EXPECT_TRUE(client.replies().empty());
+        EXPECT_TRUE(client.closed());
+    }
+    std::string umlauts;  // cut somewhere
+    for (int i = 0; i < 300; ++i) umlauts += "\u00fc";
+    for (const char* shift : {"", "x"}) connect().send(truncate(shift + umlauts, -1));
+    h().run();
+    log::flush();
+    std::string lines = testing::internal::GetCapturedStderr();
+    std::ranges::replace(lines, '\n', ' ');
+    EXPECT_EQ(printable(lines, lines.size()), lines) << "no UTF-8, or a line within a line";
+    EXPECT_NE(lines.find("TRUNCATE_SEGMENT of \uFFFD\uFFFD\uFFFD: negative offset -1"), std::string::npos) << lines;
 }
 
 TEST_P(ConnectionTest, StallingWithinAFrameIsEnded) {
@@ -381,89 +379,36 @@ TEST_P(ConnectionTest, AVeryLargeAppend) {
     EXPECT_EQ(h().state->counters.append_bytes.get(), data.size());
 }
 
-// ---- flow ----
-
-TEST_P(ConnectionTest, CreditsHoldTheSocketBackAndNothingIsLost) {
-    StoreOptions options;
-    options.credits = {.total_bytes = 100'000, .always_bytes = 20'000, .shared_bytes = 60'000};
-    with(options);
-    TestClient& client = connect_with_writer();
-    TestClient& other = connect();
-    other.call<wire::AppendSetup>(setup(kSegment, Uuid{5, 5}));
-    h().hold_logs(true);
-    std::string data(9'000, 'x');
-    for (int i = 1; i <= 20; ++i) client.send(append(i, data));
-    h().run();
-    EXPECT_TRUE(client.transport.paused);
-    EXPECT_GT(client.transport.unread(), 100'000u);
-    EXPECT_GT(h().state->counters.pauses.get(), 0u);
-    other.send(append(1, data, Uuid{5, 5}));
-    h().run();
-    EXPECT_FALSE(other.transport.paused) << "a little is possible at any time";
-    h().hold_logs(false);
-    auto replies = client.replies();
-    ASSERT_FALSE(replies.empty());
-    EXPECT_EQ(replies.back().as<wire::DataAppended>()->event_number, 20);
-    EXPECT_FALSE(client.transport.paused);
-    EXPECT_EQ(other.replies().size(), 1u);
-}
-
-TEST_P(ConnectionTest, ConnectionsThatHoldNothingGoOnWhenOthersGiveBack) {
-    StoreOptions options;
-    options.credits = {.total_bytes = 5'000, .always_bytes = 20'000, .shared_bytes = 60'000};
-    with(options);
-    TestClient& client = connect_with_writer();
-    TestClient& other = connect();
-    h().hold_logs(true);
-    std::string data(6'000, 'x');
-    client.send(append(1, data));
-    h().run();
-    other.send(wire::KeepAlive{});  // looked at, then held back
-    other.send(wire::KeepAlive{});
-    h().run();
-    EXPECT_TRUE(other.transport.paused);
-    EXPECT_GT(other.transport.unread(), 0u);
-    h().hold_logs(false);
-    h().run();
-    EXPECT_FALSE(other.transport.paused);
-    EXPECT_EQ(other.replies().size(), 2u);
-}
-
-TEST_P(ConnectionTest, AFullLogHoldsAppendsBackAndKillsNobody) {
-    TestClient& client = connect_with_writer();
-    h().log_of(kSegment).set_full(true);
-    client.send(append(1, "abc"));
-    EXPECT_TRUE(client.replies().empty());
-    EXPECT_GT(h().credits->total(), 0u);
-    EXPECT_EQ(connect().call<wire::StreamSegmentInfo>(info(kSegment)).write_offset, 0);
-    h().log_of(kSegment).set_full(false);
-    auto replies = client.replies();
-    ASSERT_EQ(replies.size(), 1u);
-    EXPECT_EQ(replies[0].as<wire::DataAppended>()->event_number, 1);
-}
-
-TEST_P(ConnectionTest, NoRequestIsStartedWhileTheClientDoesNotRead) {
-    StoreOptions options;
-    options.send_queue_bytes_max = 100'000;
-    options.loading_read_bytes_max = 100'000;
-    with(options);
-    TestClient& client = connect_with_writer();
-    std::string data(50'000, 'x');
-    client.call<wire::DataAppended>(append(1, data));
-    client.transport.hold_sends = true;
-    for (int i = 0; i < 10; ++i) client.send(read(kSegment, 0, 50'000, i));
-    h().run();
-    EXPECT_TRUE(client.transport.paused);
-    EXPECT_GT(client.transport.unread(), 0u);
-    EXPECT_LE(client.transport.unsent_bytes(), 300'000u);
-    std::size_t answered = 0;
-    for (int round = 0; round < 10; ++round) {
-        client.transport.take_held();
-        client.transport.hold_sends = round < 9;
-        answered += client.replies().size();
+TEST_P(ConnectionTest, AFailedSetUpLeavesNothing) {
+    TestClient& client = connect();
+    for (int i = 0; i < 100; ++i) {
+        client.call<wire::NoSuchSegment>(setup(std::string(8'000, 'n'), Uuid{1, static_cast<std::uint64_t>(i)}));
     }
-    EXPECT_EQ(answered, 10u);
-    EXPECT_EQ(client.transport.unread(), 0u);
+    EXPECT_EQ(h().budgets->standing.total(), 0u);
+    // Not counted as a writer of the connection, either.
+    for (std::uint64_t i = 0; i <= wire::kMaxWritersPerConnection; ++i) {
+        client.send(setup("none", Uuid{2, i}));
+        if (i % 100 == 0) h().run();
+    }
+    EXPECT_EQ(client.replies().size(), wire::kMaxWritersPerConnection + 1);
+    EXPECT_FALSE(client.closed());
+    client.call<wire::SegmentCreated>(create(kSegment));
+    client.call<wire::AppendSetup>(setup(kSegment));
+    EXPECT_EQ(client.call<wire::DataAppended>(append(1, "abc")).event_number, 1);
+}
+
+TEST_P(ConnectionTest, AWriterThatFailsToMoveIsGone) {
+    TestClient& client = connect_with_writer();
+    client.call<wire::DataAppended>(append(1, "abc"));
+    client.call<wire::NoSuchSegment>(setup("none"));
+    EXPECT_EQ(h().budgets->standing.total(), 0u);
+    client.send(setup("none"), setup(kSegment));
+    auto replies = client.replies();
+    ASSERT_EQ(replies.size(), 2u);
+    for (const Received& reply : replies) {
+        if (const auto* ready = reply.as<wire::AppendSetup>()) EXPECT_EQ(ready->last_event_number, 1);
+    }
+    EXPECT_EQ(client.call<wire::DataAppended>(append(2, "def")).previous_event_number, 1);
 }
 
 // ---- the end ----

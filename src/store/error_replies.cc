@@ -36,8 +36,10 @@ ErrorReply usual_reply(Errc code) {
             return ErrorReply::kErrorMessage;
         case Errc::kLimit:
             return ErrorReply::kErrorMessage;
-        // The server's own trouble. Clients reconnect, and retry after a pause.
+        // Somebody has to free space, so it is said: retrying alone does not help.
         case Errc::kNoSpace:
+            return ErrorReply::kErrorMessageUnspecified;
+        // The server's own trouble. Clients reconnect, and retry after a pause.
         case Errc::kIo:
         case Errc::kCorrupt:
         case Errc::kNewerFormat:
@@ -112,6 +114,9 @@ bool encode_error(const RequestContext& context, const Error& error, bytes::Writ
             break;
         case ErrorReply::kErrorMessage:
             write(wire::ErrorMessage{id, segment, error.to_string(), wire::kErrorIllegalArgument}, out);
+            break;
+        case ErrorReply::kErrorMessageUnspecified:
+            write(wire::ErrorMessage{id, segment, error.to_string(), wire::kErrorUnspecified}, out);
             break;
     }
     return true;

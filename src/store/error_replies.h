@@ -28,7 +28,8 @@ enum class ErrorReply : std::uint8_t {
     kTableKeyBadVersion,
     kTableKeyDoesNotExist,
     kOperationUnsupported,
-    kErrorMessage,  // ERROR_MESSAGE, illegal argument
+    kErrorMessage,             // ERROR_MESSAGE, illegal argument: the request cannot succeed
+    kErrorMessageUnspecified,  // ERROR_MESSAGE, unspecified: nothing is wrong with the request
 };
 
 ErrorReply error_reply(wire::CommandType command, Errc code);

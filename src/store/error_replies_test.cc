@@ -59,6 +59,11 @@ TEST(ErrorReplies, CarryTheRequestsIdSegmentAndOffset) {
     auto illegal = std::get<wire::ErrorMessage>(*answer(update, Error(Errc::kInvalidArgument, "no")));
     EXPECT_EQ(illegal.error_code, wire::kErrorIllegalArgument);
     EXPECT_EQ(illegal.message, "invalid argument: no");
+    auto full = std::get<wire::ErrorMessage>(*answer(create, Error(Errc::kNoSpace, "the log is full")));
+    EXPECT_EQ(full.request_id, 8);
+    EXPECT_EQ(full.segment, "a/b/0");
+    EXPECT_EQ(full.error_code, wire::kErrorUnspecified) << "nothing is wrong with the request";
+    EXPECT_NE(full.message.find("the log is full"), std::string::npos);
     RequestContext table{CommandType::kReadTableEntriesDelta, 10, "a/b/0", -1};
     EXPECT_EQ(std::get<wire::OperationUnsupported>(*answer(table, Errc::kUnsupported)).operation_name,
               "readTableEntriesDelta");

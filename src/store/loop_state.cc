@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "store/connection.h"
 
 namespace millrace::store {
@@ -25,16 +26,18 @@ void ReasonLog::write(std::string_view peer, std::string_view reason) {
     ++lines_;
     // A reason may quote what the peer sent.
     constexpr std::size_t kLongest = 300;
-    std::string text(reason.substr(0, kLongest));
-    for (char& c : text) {
-        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
-    }
-    log::warn("connection {} closed: {}", peer, text);
+    log::warn("connection {} closed: {}", peer, printable(reason, kLongest));
 }
 
 LoopState::LoopState(runtime::Executor& loop, const SegmentRouter& segments, const StoreOptions& store_options,
-                     CreditPool& pool)
-    : executor(loop), router(segments), options(store_options), credits(pool), reasons(loop.clock()) {}
+                     Budgets& budgets)
+    : executor(loop),
+      router(segments),
+      options(store_options),
+      credits(budgets.credits),
+      reads(budgets.reads),
+      standing(budgets.standing),
+      reasons(loop.clock()) {}
 
 LoopState::~LoopState() = default;
 
@@ -51,7 +54,9 @@ void LoopState::retire(StoreConnection& connection) {
     starved.erase(&connection);
     executor.post([this, last = std::move(found->second)]() mutable {
         last.reset();
-        if (connections_.empty() && empty_) std::exchange(empty_, {})();
+        if (!connections_.empty() || !empty_) return;
+        executor.cancel(sweeper_);
+        std::exchange(empty_, {})();
     });
     connections_.erase(found);
 }
@@ -79,6 +84,12 @@ void LoopState::close_all(runtime::Task empty) {
     std::vector<StoreConnection*> all;
     for (const auto& [connection, owner] : connections_) all.push_back(connection);
     for (StoreConnection* connection : all) connection->shut();
+    // Who takes nothing, or does not end its half, does not hold up the end of the process.
+    sweeper_ = executor.call_after(options.end_patience, [this] {
+        std::vector<StoreConnection*> late;
+        for (const auto& [connection, owner] : connections_) late.push_back(connection);
+        for (StoreConnection* connection : late) connection->cut();
+    });
 }
 
 void LoopState::look_at_starved() {

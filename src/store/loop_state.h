@@ -1,5 +1,5 @@
 // What the store's connections of one core loop share. Made and owned by StoreService; used on its loop only, except
-// `counters`, which anybody may read, and `credits`, which all loops share.
+// `counters`, which anybody may read, and the accounts of credits.h, which all loops share.
 #pragma once
 
 #include <functional>
@@ -38,7 +38,7 @@ class ReasonLog {
 class LoopState {
   public:
     LoopState(runtime::Executor& loop, const SegmentRouter& segments, const StoreOptions& store_options,
-              CreditPool& pool);
+              Budgets& budgets);
     ~LoopState();
     LoopState(const LoopState&) = delete;
     LoopState& operator=(const LoopState&) = delete;
@@ -57,10 +57,12 @@ class LoopState {
     const SegmentRouter& router;
     const StoreOptions& options;
     CreditPool& credits;
+    ReadPool& reads;
+    StandingPool& standing;
     LoopCounters counters;
     ReasonLog reasons;
-    std::move_only_function<void()> on_total_fell;  // credits are to be had again: wakes all loops
-    absl::flat_hash_set<StoreConnection*> starved;  // not read for lack of credits
+    std::move_only_function<void()> on_total_fell;  // credits or read bytes are to be had again: wakes all loops
+    absl::flat_hash_set<StoreConnection*> starved;  // not read, or with reads that wait, for lack of them
 
   private:
     void sweep();

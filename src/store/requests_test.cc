@@ -81,12 +81,62 @@ TEST_P(RequestsTest, NamesOfAnyForm) {
     expect_close(create(""));
 }
 
+TEST_P(RequestsTest, NamesOfAnyLengthThatTheFieldHolds) {
+    for (std::size_t size : {4'097u, 5'000u, 8'193u, 65'535u}) {
+        std::string name(size, 'n');
+        EXPECT_EQ(client.call<wire::SegmentCreated>(create(name)).segment, name);
+        EXPECT_TRUE(client.call<wire::StreamSegmentInfo>(info(name)).exists);
+        EXPECT_EQ(client.call<wire::AppendSetup>(setup(name)).segment, name);
+        EXPECT_EQ(client.call<wire::SegmentDeleted>(remove(name)).segment, name);
+    }
+    // The name of a transient segment is longer than its parent's.
+    std::string parent(65'500, 'p');
+    auto refused = client.call<wire::ErrorMessage>(wire::CreateTransientSegment{9, kWriter, parent, ""});
+    EXPECT_EQ(refused.request_id, 9);
+    EXPECT_EQ(refused.error_code, wire::kErrorIllegalArgument);
+    // Java writes U+0000 as two bytes, and so do we: received as one byte each, these do not fit into the reply.
+    std::vector<std::uint8_t> frame;
+    bytes::Writer out(frame);
+    wire::encode(create(std::string(40'000, 'z')), out);
+    std::ranges::replace(frame, std::uint8_t{'z'}, std::uint8_t{0});
+    client.send_bytes(frame);
+    auto replies = client.replies();
+    ASSERT_EQ(replies.size(), 1u);
+    ASSERT_NE(replies[0].as<wire::ErrorMessage>(), nullptr);
+    EXPECT_EQ(replies[0].as<wire::ErrorMessage>()->error_code, wire::kErrorIllegalArgument);
+}
+
 TEST_P(RequestsTest, RequestsReachAContainerInOrder) {
     client.send(create(kSegment, 1), setup(kSegment), append(1, "abc"), seal(kSegment, 2), truncate(kSegment, 3, 3));
     auto replies = client.replies();
     ASSERT_EQ(replies.size(), 5u);
     for (const Received& reply : replies) EXPECT_EQ(reply.as<wire::NoSuchSegment>(), nullptr) << reply.reply.index();
     EXPECT_EQ(client.call<wire::StreamSegmentInfo>(info(kSegment)).start_offset, 3);
+}
+
+// Said, not shown by a closed connection: the client can tell its user.
+TEST_P(RequestsTest, WhatAFullLogRefusesIsAnswered) {
+    make(kSegment, kContent);
+    make(kTransaction, "source");
+    for (container::MemoryLog* log : h.logs) log->set_full(true);
+    auto expect_refused = [&](const auto& command) {
+        auto reply = client.call<wire::ErrorMessage>(command);
+        EXPECT_EQ(reply.request_id, 9);
+        EXPECT_EQ(reply.error_code, wire::kErrorUnspecified);
+        EXPECT_NE(reply.message.find("log is full"), std::string::npos) << reply.message;
+    };
+    expect_refused(create("another", 9));
+    expect_refused(wire::CreateTransientSegment{9, kWriter, kSegment, ""});
+    expect_refused(wire::MergeSegments{9, kSegment, kTransaction, "", {}});
+    expect_refused(wire::MergeSegmentsBatch{9, kSegment, {kTransaction}, ""});
+    expect_refused(wire::UpdateSegmentAttribute{9, kSegment, Uuid{5, 5}, 1, kNullAttribute, ""});
+    expect_refused(wire::UpdateSegmentPolicy{9, kSegment, 50, 1, ""});
+    EXPECT_FALSE(client.closed());
+    EXPECT_EQ(text(client.call<wire::SegmentRead>(read(kSegment, 0, 100)).data), kContent);
+    client.call<wire::SegmentTruncated>(truncate(kSegment, 4));
+    client.call<wire::SegmentDeleted>(remove(kTransaction));
+    for (container::MemoryLog* log : h.logs) log->set_full(false);
+    client.call<wire::SegmentCreated>(create("another", 9));
 }
 
 // ---- attributes ----

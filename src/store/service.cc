@@ -13,13 +13,10 @@ namespace millrace::store {
 
 StoreService::StoreService(StoreOptions options, std::vector<runtime::CoreLoop*> loops,
                            std::vector<ContainerHandle> containers)
-    : options_(std::move(options)),
-      loops_(std::move(loops)),
-      router_(std::move(containers)),
-      credits_(options_.credits) {
+    : options_(std::move(options)), loops_(std::move(loops)), router_(std::move(containers)), budgets_(options_) {
     MILLRACE_ASSERT(!loops_.empty());
     for (runtime::CoreLoop* loop : loops_) {
-        states_.push_back(std::make_unique<LoopState>(*loop, router_, options_, credits_));
+        states_.push_back(std::make_unique<LoopState>(*loop, router_, options_, budgets_));
         states_.back()->on_total_fell = [this] {
             for (auto& state : states_) state->executor.post([state = state.get()] { state->look_at_starved(); });
         };
@@ -93,7 +90,9 @@ std::size_t StoreService::connections() const {
 StoreStats StoreService::stats() const {
     StoreStats stats;
     for (const auto& state : states_) stats.add(state->counters);
-    stats.outstanding_bytes = credits_.total();
+    stats.outstanding_bytes = budgets_.credits.total();
+    stats.read_reply_bytes = budgets_.reads.total();
+    stats.standing_bytes = budgets_.standing.total();
     return stats;
 }
 

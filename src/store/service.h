@@ -42,7 +42,7 @@ class StoreService {
     const StoreOptions options_;
     const std::vector<runtime::CoreLoop*> loops_;
     SegmentRouter router_;
-    CreditPool credits_;
+    Budgets budgets_;
     std::vector<std::unique_ptr<LoopState>> states_;  // as loops_
     std::unique_ptr<net::Listener> listener_;
     std::size_t next_loop_ = 0;  // on the listener's loop

@@ -97,6 +97,8 @@ struct ServiceTest : testing::Test {
         EXPECT_EQ(stopped.get_future().wait_for(std::chrono::seconds(20)), std::future_status::ready);
         EXPECT_EQ(service->stats().connections, 0u);
         EXPECT_EQ(service->stats().outstanding_bytes, 0u);
+        EXPECT_EQ(service->stats().read_reply_bytes, 0u);
+        EXPECT_EQ(service->stats().standing_bytes, 0u);
         first.stop();
         second.stop();
     }

@@ -26,7 +26,7 @@ struct alignas(64) LoopCounters {
     Counter acknowledgements;  // frames sent; one may stand for many appends
     Counter requests;          // all but appends
     Counter read_bytes;        // sent
-    Counter pauses;            // times a socket was not read for lack of credits
+    Counter pauses;            // times a socket was not read for lack of credits or read bytes
 };
 
 struct StoreStats {
@@ -41,7 +41,9 @@ struct StoreStats {
     std::uint64_t requests = 0;
     std::uint64_t read_bytes = 0;
     std::uint64_t pauses = 0;
-    std::uint64_t outstanding_bytes = 0;  // now
+    std::uint64_t outstanding_bytes = 0;  // now: received, and not done
+    std::uint64_t read_reply_bytes = 0;   // now: being loaded, or not taken by the client
+    std::uint64_t standing_bytes = 0;     // now: for writers, waiting reads, transient segments
 
     void add(const LoopCounters& loop) {
         connections += loop.accepted.get() - loop.closed.get();

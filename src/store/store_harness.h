@@ -66,7 +66,10 @@ class FakeTransport final : public net::Transport {
     }
     void send(bytes::ByteSpan data) override {
         if (closing) return;
-        (hold_sends ? unsent_ : sent).insert((hold_sends ? unsent_ : sent).end(), data.begin(), data.end());
+        unsent_.insert(unsent_.end(), data.begin(), data.end());
+        if (hold_sends || flush_posted_) return;
+        flush_posted_ = true;
+        executor_.post([this] { flush(); });
     }
     void send(std::vector<std::uint8_t>&& owned) override { send(bytes::ByteSpan(owned)); }
     void send(const bytes::Chain& shared) override { send(bytes::ByteSpan(shared.to_vector())); }
@@ -91,9 +94,8 @@ class FakeTransport final : public net::Transport {
     }
     void hang_up() { finish(net::CloseReason::kPeerReset); }
     void take_held() {
-        sent.insert(sent.end(), unsent_.begin(), unsent_.end());
-        unsent_.clear();
         hold_sends = false;
+        flush();
         handler->on_send_low();
     }
     std::size_t unread() const { return waiting_.size(); }
@@ -106,6 +108,13 @@ class FakeTransport final : public net::Transport {
     bool hold_sends = false;
 
   private:
+    void flush() {
+        flush_posted_ = false;
+        if (unsent_.empty()) return;
+        sent.insert(sent.end(), unsent_.begin(), unsent_.end());
+        unsent_.clear();
+        if (handler != nullptr) handler->on_sent();
+    }
     void offer() {
         if (paused || closing || finished_ || waiting_.empty() || waiting_.size() < needed) return;
         needed = 0;
@@ -123,6 +132,7 @@ class FakeTransport final : public net::Transport {
     std::vector<std::uint8_t> waiting_;
     std::vector<std::uint8_t> unsent_;
     bool finished_ = false;
+    bool flush_posted_ = false;
     std::chrono::steady_clock::time_point activity_;
 };
 
@@ -185,8 +195,9 @@ class Harness {
             handles.push_back({containers.back().get(), &containers_on_});
         }
         router = std::make_unique<SegmentRouter>(std::move(handles));
-        credits = std::make_unique<CreditPool>(options.credits);
-        state = std::make_unique<LoopState>(loop, *router, options, *credits);
+        budgets = std::make_unique<Budgets>(options);
+        credits = &budgets->credits;
+        state = std::make_unique<LoopState>(loop, *router, options, *budgets);
         state->on_total_fell = [this] { loop.post([this] { state->look_at_starved(); }); };
         run();
     }
@@ -196,6 +207,8 @@ class Harness {
         run();
         EXPECT_EQ(state->counters.accepted.get(), state->counters.closed.get()) << "a connection was never done with";
         EXPECT_EQ(credits->total(), 0u) << "credits were lost";
+        EXPECT_EQ(budgets->reads.total(), 0u) << "read bytes were lost";
+        EXPECT_EQ(budgets->standing.total(), 0u) << "standing bytes were lost";
         for (auto& container : containers) EXPECT_EQ(container->stats().waiting_reads, 0u);
     }
 
@@ -228,7 +241,8 @@ class Harness {
     std::vector<container::MemoryLog*> logs;
     std::vector<std::unique_ptr<container::SegmentContainer>> containers;
     std::unique_ptr<SegmentRouter> router;
-    std::unique_ptr<CreditPool> credits;
+    std::unique_ptr<Budgets> budgets;
+    CreditPool* credits = nullptr;
     std::unique_ptr<LoopState> state;
     std::vector<std::unique_ptr<TestClient>> clients;
 
@@ -292,5 +306,34 @@ inline std::vector<std::uint8_t> unhex(std::string_view hex) {
     }
     return out;
 }
+
+// ---- the fixture ----
+
+// For tests with the containers on the same core (false) and on another one (true).
+struct StoreFixture : testing::TestWithParam<bool> {
+    Harness& with(StoreOptions options) {
+        harness_.reset();
+        harness_ = std::make_unique<Harness>(GetParam(), std::move(options));
+        return *harness_;
+    }
+    Harness& h() {
+        if (harness_ == nullptr) harness_ = std::make_unique<Harness>(GetParam());
+        return *harness_;
+    }
+    TestClient& connect() { return h().connect(); }
+    TestClient& connect_with_segment(const std::string& segment = kSegment) {
+        TestClient& client = connect();
+        client.call<wire::SegmentCreated>(create(segment));
+        return client;
+    }
+    TestClient& connect_with_writer() {
+        TestClient& client = connect_with_segment();
+        EXPECT_EQ(client.call<wire::AppendSetup>(setup(kSegment)).last_event_number, kNullAttribute);
+        return client;
+    }
+
+  private:
+    std::unique_ptr<Harness> harness_;
+};
 
 }  // namespace millrace::store

@@ -50,6 +50,11 @@ Result<> AppendAssembler::on_setup_append(const SetupAppend& setup, std::uint64_
     return {};
 }
 
+void AppendAssembler::forget(const Uuid& writer_id) {
+    cached_ = nullptr;
+    targets_.erase(writer_id);
+}
+
 Result<> AppendAssembler::on_append_block(const AppendBlock& block) {
     if (auto alone = expect_no_block(AppendBlock::kType); !alone) return alone;
     if (find(block.writer_id) == nullptr) return violation(AppendBlock::kType, "the writer was not set up");

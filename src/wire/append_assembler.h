@@ -58,6 +58,9 @@ class AppendAssembler {
     // target, and its event numbers start anew.
     Result<> on_setup_append(const SetupAppend& setup, std::uint64_t target);
 
+    // The set-up failed: the writer is not set up.
+    void forget(const Uuid& writer_id);
+
     Result<> on_append_block(const AppendBlock& block);
     Result<AssembledAppend> on_append_block_end(const AppendBlockEnd& end);
     Result<AssembledAppend> on_conditional_append(const ConditionalAppend& append);

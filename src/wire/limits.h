@@ -19,15 +19,14 @@ inline constexpr std::int32_t kMaxAppendBlockReceived =
 // Strings, in bytes of modified UTF-8.
 inline constexpr std::size_t kMaxStringBytes =
     65'535;  // what the length field can say; longer ones are cut when written
-inline constexpr std::size_t kMaxSegmentNameBytes =
-    8'192;                                             // segment names in requests; as long as the longest table key
-inline constexpr std::size_t kMaxTokenBytes = 65'535;  // delegation tokens
+inline constexpr std::size_t kMaxSegmentNameBytes = kMaxStringBytes;  // segment names: all that the field can say
+inline constexpr std::size_t kMaxTokenBytes = 65'535;                 // delegation tokens
 
 // Items of any list: keys, entries, sources, attribute updates, chunks. Bounds what a small frame of tiny items can
 // make us hold.
 inline constexpr std::size_t kMaxListItems = 262'144;
 
 // Writers that one connection may set up. The Java client changes its connection after 2,000.
-inline constexpr std::size_t kMaxWritersPerConnection = 65'536;
+inline constexpr std::size_t kMaxWritersPerConnection = 16'384;
 
 }  // namespace millrace::wire

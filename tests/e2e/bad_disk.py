@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -14,9 +15,10 @@ import time
 import uuid
 
 import cases
+import wire
 from cases import Skip, expect, note
 from server import NotReady, Server, program
-from wire import Closed, Wire, event, events_of
+from wire import Closed, Wire, event, events_of, frame, text
 
 SCRATCH = tempfile.mkdtemp(prefix="millrace-bad-disk-")
 RANDOM = random.Random(20130101)
@@ -294,6 +296,19 @@ class Full:
         expect(self.server.alive(), f"the server ended, status {self.server.process.returncode}: {self.server.log()[-600:]}")
         expect(self.server.get("/v1/health")[0] == 200, "the server is ill")
 
+    def told(self):
+        """That there is no space, in health and to a request that needs some."""
+        expect(self.server.get("/v1/health/readiness") == (200, True), "whoever makes room must reach the server")
+        details = self.server.get("/v1/health/details/journal")[1]
+        expect(details["space"] == "log full" and 0 < int(details["usedBytes"]) <= int(details["limitBytes"]),
+               f"health says {details}")
+        expect("log full" in self.server.get("/v1/health/details")[1].get("warning", ""), "health does not warn")
+        with Wire(self.server.store) as client:
+            client.send(frame(wire.CREATE_SEGMENT, struct.pack(">q", 77) + text("bad/full/1.#epoch.0") +
+                              struct.pack(">ib", 0, 0) + text("") + struct.pack(">q", 0)))
+            code, fields = client.receive()
+            expect((code, fields.take("q")) == (wire.ERROR_MESSAGE, 77), f"CREATE_SEGMENT is answered with {code}")
+
     def length(self):
         with Wire(self.server.store) as client:
             return client.info(self.segment)[1]
@@ -344,9 +359,13 @@ def full_journal():
             full.server.kill()
             note(f"full after {full.acknowledged} MiB; ready after {full.server.start() * 1000:.0f} ms")
         full.healthy()
+        full.told()
         full.check()
+    expect(full.server.log().count("warning journal in ") == 2, "each start says once that the journal is full")
     full.make_room()
     full.goes_on()
+    details = full.server.get("/v1/health/details/journal")[1]
+    expect(details["space"] == "free", f"health still says that the log is full: {details}")
     full.server.stop()
 
 

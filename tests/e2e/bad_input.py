@@ -335,7 +335,7 @@ def names(on):
                           struct.pack(">q", 0)))
         expect(client.ends(), "an empty segment name is taken")
     with Wire(on.server.store) as client:
-        for name in ("../../../../tmp/escape", "/etc/passwd", "a\u0000b", "é" * 100):
+        for name in ("../../../../tmp/escape", "/etc/passwd", "a\u0000b", "é" * 100, "x" * 5000, "y" * 65535):
             expect(client.create(name), f"segment name {name!r}")
             expect(client.info(name) is not None, f"segment name {name!r} is gone")
 

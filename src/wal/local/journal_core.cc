@@ -226,7 +226,7 @@ void JournalCore::update_space() {
     }
     if (full != full_.exchange(full)) {
         if (full)
-            log::warn("journal in {} is full: {} used of {}; appends are refused until space is freed",
+            log::warn("journal in {} is full: {} used of {}; appends wait until streams are truncated or deleted",
                       options_.directory, format_bytes(pool_->used_bytes()), format_bytes(options_.limit_bytes));
         else
             log::info("journal in {} has space again", options_.directory);

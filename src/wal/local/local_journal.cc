@@ -44,6 +44,11 @@ void LocalJournal::close(runtime::Callback<Result<>> done) {
     executor_.post([core = core_, done = std::move(done)]() mutable { core->close(std::move(done)); });
 }
 
+LogSpace LocalJournal::space() const {
+    MILLRACE_ASSERT(core_ != nullptr);
+    return core_->space();
+}
+
 Uuid LocalJournal::id() const {
     MILLRACE_ASSERT(core_ != nullptr);
     return core_->journal();

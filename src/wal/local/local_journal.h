@@ -33,6 +33,8 @@ class LocalJournal final : public DurableLogProvider {
     // one; whoever knows which journal should be there compares.
     Uuid id() const;
 
+    LogSpace space() const;  // after recover(), from any thread
+
   private:
     io::FileSystem& files_;
     runtime::Executor& executor_;
