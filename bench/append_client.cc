@@ -49,7 +49,10 @@ struct Writer {
 
 class Client {
   public:
-    explicit Client(const AppendLoad& load) : load_(load), acked_per_segment_(static_cast<std::size_t>(load.segments)) {
+    explicit Client(const AppendLoad& load)
+        : load_(load),
+          acked_per_segment_(static_cast<std::size_t>(load.segments)),
+          segment_end_(acked_per_segment_.size()) {
         event_.resize(static_cast<std::size_t>(load.event_bytes));
         for (std::size_t i = 0; i < event_.size(); ++i) event_[i] = static_cast<std::uint8_t>(i * 2654435761U >> 13);
         // The client's own framing: type 0 and length, inside the event's size.
@@ -162,6 +165,27 @@ class Client {
             writers_.push_back(std::move(writer));
         }
     }
+    // As if a second tier kept pace: what is acknowledged is cut off, so that the log's files are used again. On a
+    // connection of its own; the replies only have to come.
+    void truncate_segments() {
+        if (load_.truncate_bytes == 0 || acked_total_ < truncate_at_) return;
+        truncate_at_ = acked_total_ + load_.truncate_bytes / load_.event_bytes;
+        if (truncator_.fd < 0) {
+            truncator_.fd = connect_to(load_.host, load_.port);
+            ask(truncator_, wire::Hello{});
+        }
+        for (std::size_t s = 0; s < names_.size(); ++s) {
+            if (segment_end_[s] == 0) continue;
+            wire::TruncateSegment request;
+            request.request_id = static_cast<std::int64_t>(s);
+            request.segment = names_[s];
+            request.truncation_offset = segment_end_[s];
+            ask(truncator_, request);
+        }
+        flush_blocking(truncator_);
+        while (recv(truncator_.fd, truncator_.in.data(), truncator_.in.size(), MSG_DONTWAIT) > 0) {
+        }
+    }
     // The log's space comes free for the next run.
     void delete_segments() {
         Writer& writer = *writers_.front();
@@ -201,6 +225,7 @@ class Client {
             if (paced) sleep_until(due_time(scheduled_));
             int n = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), paced ? 0 : 100);
             for (int i = 0; i < n; ++i) receive(*writers_[events[static_cast<std::size_t>(i)].data.u64]);
+            truncate_segments();
         }
     }
     // Ends earlier when a socket has something.
@@ -320,6 +345,7 @@ class Client {
     void acknowledge(Writer& writer, const wire::DataAppended& ack, std::uint64_t now) {
         auto segment = static_cast<std::size_t>(ack.writer_id.low & 0xffffffff);
         Lane& lane = writer.lanes[segment];
+        segment_end_[segment] = std::max(segment_end_[segment], ack.current_segment_write_offset);
         bool counted = now >= measure_from_ && now < measure_to_;
         while (lane.acked < ack.event_number) {
             std::uint64_t due = lane.due.front();
@@ -383,6 +409,9 @@ class Client {
     std::int64_t known_events_ = 0;  // that the server knew at set-up
     std::uint64_t acked_ = 0;        // within the window
     std::vector<std::uint64_t> acked_per_segment_;
+    std::vector<std::int64_t> segment_end_;  // as acknowledged
+    Writer truncator_;
+    std::int64_t truncate_at_ = 0;  // acknowledged events
     Histogram latency_;
 };
 

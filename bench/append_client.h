@@ -16,11 +16,12 @@ struct AppendLoad {
     int event_bytes = 1024;
     double seconds = 5;
     double warmup_seconds = 1;
-    double rate = 0;               // events per second of all writers; 0: closed loop
-    int window = 1000;             // events under way per writer, closed loop
-    std::int64_t events = 0;       // > 0, closed loop: this many and no clock
-    bool delete_segments = false;  // at the end, so that their bytes in the log come free
-    std::string prefix;            // of the segments' names; made unique by default
+    double rate = 0;                  // events per second of all writers; 0: closed loop
+    int window = 1000;                // events under way per writer, closed loop
+    std::int64_t events = 0;          // > 0, closed loop: this many and no clock
+    std::int64_t truncate_bytes = 0;  // > 0: each time that so much is acknowledged, all of it is truncated
+    bool delete_segments = false;     // at the end, so that their bytes in the log come free
+    std::string prefix;               // of the segments' names; made unique by default
 };
 
 int run_append(const AppendLoad& load);  // exit status; 1 also when events stayed unanswered for 30 s

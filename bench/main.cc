@@ -15,7 +15,8 @@ namespace {
 constexpr const char* kUsage =
     "millrace-bench append [--host 127.0.0.1] [--port 6000] [--writers 10] [--segments 1] [--event-bytes 1024]\n"
     "                      [--seconds 5] [--warmup 1] [--rate 0 (closed loop)] [--window 1000]\n"
-    "                      [--events N (instead of --seconds)] [--prefix P] [--delete-segments 0|1]\n"
+    "                      [--events N (instead of --seconds)] [--prefix P] [--truncate-bytes N] [--delete-segments "
+    "0|1]\n"
     "millrace-bench verify --prefix P [--host] [--port] [--writers] [--segments]    events of that run that are known\n"
     "millrace-bench null-sink --file F [--host 127.0.0.1] [--port 6100]\n"
     "millrace-bench sync --file F [--seconds 1]\n";
@@ -65,6 +66,7 @@ millrace::bench::AppendLoad append_load(Options& options) {
     load.rate = options.number("--rate", load.rate);
     load.window = options.count("--window", load.window);
     load.events = static_cast<std::int64_t>(options.number("--events", 0));
+    load.truncate_bytes = static_cast<std::int64_t>(options.number("--truncate-bytes", 0));
     load.delete_segments = options.count("--delete-segments", 0) != 0;
     load.prefix = options.text("--prefix", "");
     if (load.writers < 1 || load.segments < 1 || load.window < 1 || load.event_bytes < 8) {
