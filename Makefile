@@ -64,10 +64,10 @@ fuzz: ## 20 seconds of each fuzzer
 	MILLRACE_LABEL=fuzz scripts/test-preset fuzz $(FUZZED)
 
 .PHONY: bench
-bench: build ## load generator scenarios, and the main job several times (ROUNDS=5)
+bench: build ## against the null sink and Pravega, and the main job (ROUNDS=5 QUICK=1 PARTS="append latency java start recovery")
 	@scripts/install-deps --java --python
-	[[ ! -x bench/run ]] || bench/run
-	scripts/bench
+	bench/run $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(QUICK),--quick) $(PARTS)
+	[[ -n "$(PARTS)" ]] || scripts/bench
 
 .PHONY: check-lite
 check-lite: ## format, layering, reasons of the deviations

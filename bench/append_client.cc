@@ -8,10 +8,12 @@
 #include <cstring>
 #include <deque>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -30,6 +32,7 @@ struct Lane {  // one writer on one segment
     std::int64_t sent = 0;
     std::int64_t acked = 0;
     std::deque<std::uint64_t> due;  // time of each event under way
+    bool listed = false;            // in Writer::refill
 };
 
 struct Writer {
@@ -40,13 +43,16 @@ struct Writer {
     std::size_t out_sent = 0;
     std::vector<Lane> lanes;
     std::int64_t under_way = 0;
-    std::size_t next_lane = 0;
-    std::uint64_t scheduled = 0;  // events of this writer handed out so far, fixed rate
+    std::vector<std::uint32_t> refill;  // lanes with room in their window, closed loop; no lane waits for another
+    std::size_t next_lane = 0;          // fixed rate
 };
 
 class Client {
   public:
-    explicit Client(const AppendLoad& load) : load_(load), acked_per_segment_(static_cast<std::size_t>(load.segments)) {
+    explicit Client(const AppendLoad& load)
+        : load_(load),
+          acked_per_segment_(static_cast<std::size_t>(load.segments)),
+          segment_end_(acked_per_segment_.size()) {
         event_.resize(static_cast<std::size_t>(load.event_bytes));
         for (std::size_t i = 0; i < event_.size(); ++i) event_[i] = static_cast<std::uint8_t>(i * 2654435761U >> 13);
         // The client's own framing: type 0 and length, inside the event's size.
@@ -55,13 +61,28 @@ class Client {
     }
 
     int run() {
-        prepare();
+        prctl(PR_SET_TIMERSLACK, 1000UL);  // ns; by default each sleep is 50 us too long
+        prepare(true);
         std::uint64_t begin = now_us();
         measure_from_ = begin + static_cast<std::uint64_t>(load_.warmup_seconds * 1e6);
         measure_to_ = measure_from_ + static_cast<std::uint64_t>(load_.seconds * 1e6);
+        if (load_.events > 0) {
+            measure_from_ = begin;
+            measure_to_ = UINT64_MAX;
+        }
         schedule_from_ = begin;
         loop();
-        return report();
+        int status = report();
+        if (load_.delete_segments) delete_segments();
+        return status;
+    }
+
+    // Sets up every writer again and adds up the event numbers that the server still knows.
+    int verify() {
+        prepare(false);
+        std::printf("verify segments=%d writers=%d events=%lld\n", load_.segments, load_.writers,
+                    static_cast<long long>(known_events_));
+        return 0;
     }
 
   private:
@@ -88,17 +109,24 @@ class Client {
             wire::FrameParser frames(bytes::ByteSpan(writer.in.data(), writer.used));
             for (auto frame = frames.next(); frame && *frame; frame = frames.next()) {
                 if ((*frame)->type == wire::CommandType::kHello) continue;
-                if ((*frame)->type != wire::CommandType::kSegmentCreated &&
-                    (*frame)->type != wire::CommandType::kAppendSetup) {
+                bool expected = (*frame)->type == wire::CommandType::kSegmentCreated ||
+                                (*frame)->type == wire::CommandType::kAppendSetup ||
+                                (*frame)->type == wire::CommandType::kSegmentDeleted;
+                if (!expected) {
                     std::fprintf(stderr, "bench: unexpected reply %d\n", static_cast<int>((*frame)->type));
                     std::exit(1);
+                }
+                if ((*frame)->type == wire::CommandType::kAppendSetup) {
+                    auto setup = wire::decode<wire::AppendSetup>((*frame)->payload);
+                    if (!setup) fail("malformed reply");
+                    known_events_ += std::max<std::int64_t>(0, setup->last_event_number);
                 }
                 --replies;
             }
             consume(writer, frames.consumed());
         }
     }
-    void prepare() {
+    void prepare(bool create_segments) {
         std::string prefix = load_.prefix.empty() ? "bench/" + std::to_string(now_us()) : load_.prefix;
         for (int s = 0; s < load_.segments; ++s) names_.push_back(prefix + "/" + std::to_string(s) + ".#epoch.0");
         epoll_ = epoll_create1(0);
@@ -107,9 +135,10 @@ class Client {
             writer->fd = connect_to(load_.host, load_.port);
             writer->lanes.resize(names_.size());
             writer->next_lane = static_cast<std::size_t>(w) * names_.size() / static_cast<std::size_t>(load_.writers);
+            for (std::size_t s = 0; s < names_.size(); ++s) list(*writer, (writer->next_lane + s) % names_.size());
             ask(*writer, wire::Hello{});
             flush_blocking(*writer);
-            if (w == 0) {
+            if (w == 0 && create_segments) {
                 for (std::size_t s = 0; s < names_.size(); ++s) {
                     wire::CreateSegment create;
                     create.request_id = static_cast<std::int64_t>(s);
@@ -136,6 +165,40 @@ class Client {
             writers_.push_back(std::move(writer));
         }
     }
+    // As if a second tier kept pace: what is acknowledged is cut off, so that the log's files are used again. On a
+    // connection of its own; the replies only have to come.
+    void truncate_segments() {
+        if (load_.truncate_bytes == 0 || acked_total_ < truncate_at_) return;
+        truncate_at_ = acked_total_ + load_.truncate_bytes / load_.event_bytes;
+        if (truncator_.fd < 0) {
+            truncator_.fd = connect_to(load_.host, load_.port);
+            ask(truncator_, wire::Hello{});
+        }
+        for (std::size_t s = 0; s < names_.size(); ++s) {
+            if (segment_end_[s] == 0) continue;
+            wire::TruncateSegment request;
+            request.request_id = static_cast<std::int64_t>(s);
+            request.segment = names_[s];
+            request.truncation_offset = segment_end_[s];
+            ask(truncator_, request);
+        }
+        flush_blocking(truncator_);
+        while (recv(truncator_.fd, truncator_.in.data(), truncator_.in.size(), MSG_DONTWAIT) > 0) {
+        }
+    }
+    // The log's space comes free for the next run.
+    void delete_segments() {
+        Writer& writer = *writers_.front();
+        set_blocking(writer.fd);
+        for (std::size_t s = 0; s < names_.size(); ++s) {
+            wire::DeleteSegment request;
+            request.request_id = static_cast<std::int64_t>(s);
+            request.segment = names_[s];
+            ask(writer, request);
+        }
+        flush_blocking(writer);
+        expect(writer, names_.size());
+    }
     static Uuid writer_id(std::size_t writer, std::size_t segment) {
         return {0x62656e6368, static_cast<std::uint64_t>(writer) << 32 | segment};
     }
@@ -143,57 +206,72 @@ class Client {
     // ---- the load ----
     void loop() {
         std::vector<epoll_event> events(64);
+        bool paced = load_.rate > 0;
         for (;;) {
             std::uint64_t now = now_us();
-            bool over = now >= measure_to_;
-            if (over && (all_answered() || now >= measure_to_ + 30'000'000)) return;
+            bool over = now >= measure_to_ || (load_.events > 0 && sent_ >= load_.events);
+            if (over && all_answered()) {
+                measure_to_ = std::min(measure_to_, now);
+                return;
+            }
+            if (now >= measure_to_ && now - measure_to_ >= 30'000'000) return;
             if (!over) {
-                for (std::size_t w = 0; w < writers_.size(); ++w)
-                    load_.rate > 0 ? produce_due(w, now) : produce_window(w, now);
+                if (paced)
+                    produce_due(now);
+                else
+                    for (std::size_t w = 0; w < writers_.size(); ++w) produce_window(w, now);
             }
             for (auto& writer : writers_) send_some(*writer);
-            int wait_ms = load_.rate > 0 ? 0 : 100;
-            if (load_.rate > 0) nap();
-            int n = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), wait_ms);
+            if (paced) sleep_until(due_time(scheduled_));
+            int n = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), paced ? 0 : 100);
             for (int i = 0; i < n; ++i) receive(*writers_[events[static_cast<std::size_t>(i)].data.u64]);
+            truncate_segments();
         }
     }
-    // Fixed rate: sleeps on the sockets until the next event is due, at most 100 us too long.
-    void nap() {
+    // Ends earlier when a socket has something.
+    void sleep_until(std::uint64_t time_us) {
+        std::uint64_t now = now_us();
+        std::uint64_t left = std::min<std::uint64_t>(time_us > now ? time_us - now : 0, 100'000);
         pollfd poll_on{epoll_, POLLIN, 0};
-        timespec time{0, 100'000};
+        timespec time{0, static_cast<long>(left * 1000)};
         ppoll(&poll_on, 1, &time, nullptr);
     }
     bool all_answered() const {
         return std::all_of(writers_.begin(), writers_.end(), [](const auto& w) { return w->under_way == 0; });
     }
+
+    // Closed loop: each lane has a window of its own and is filled again when a tenth of it is free, so that the
+    // events per segment are the server's choice, not the client's.
+    static void list(Writer& writer, std::size_t s) {
+        if (std::exchange(writer.lanes[s].listed, true)) return;
+        writer.refill.push_back(static_cast<std::uint32_t>(s));
+    }
     void produce_window(std::size_t w, std::uint64_t now) {
         Writer& writer = *writers_[w];
-        std::int64_t free = load_.window - writer.under_way;
-        if (free < load_.window / 10 || writer.out.size() - writer.out_sent > (1 << 20)) return;
-        auto segments = static_cast<std::int64_t>(names_.size());
-        std::int64_t per_lane = std::max<std::int64_t>(1, free / segments);
-        while (free > 0) {
-            std::int64_t count = std::min(free, per_lane);
-            put(w, writer.next_lane, count, [&](std::int64_t) { return now; });
-            writer.next_lane = (writer.next_lane + 1) % names_.size();
-            free -= count;
+        std::int64_t window = std::max<std::int64_t>(1, load_.window / load_.segments);
+        std::size_t taken = 0;
+        while (taken < writer.refill.size() && writer.out.size() - writer.out_sent <= (1 << 20)) {
+            std::size_t s = writer.refill[taken++];
+            Lane& lane = writer.lanes[s];
+            lane.listed = false;
+            std::int64_t count = window - (lane.sent - lane.acked);
+            if (count == 0 || count < window / 10) continue;
+            if (load_.events > 0) count = std::min(count, load_.events - sent_);
+            if (count > 0) put(w, s, count, [&](std::int64_t) { return now; });
         }
+        writer.refill.erase(writer.refill.begin(), writer.refill.begin() + static_cast<std::ptrdiff_t>(taken));
     }
-    void produce_due(std::size_t w, std::uint64_t now) {
-        Writer& writer = *writers_[w];
-        double per_writer = load_.rate / static_cast<double>(writers_.size()) / 1e6;
-        auto due = static_cast<std::uint64_t>(static_cast<double>(now - schedule_from_) * per_writer);
-        while (writer.scheduled < due) {
-            std::uint64_t first = writer.scheduled;
-            auto count = names_.size() == 1 ? static_cast<std::int64_t>(due - first) : 1;
-            put(w, writer.next_lane, count, [&](std::int64_t i) {
-                return schedule_from_ +
-                       static_cast<std::uint64_t>(static_cast<double>(first + static_cast<std::uint64_t>(i) + 1) /
-                                                  per_writer);
-            });
+
+    // Fixed rate: one schedule of evenly spaced times for all writers, in turn, which never waits for the server.
+    std::uint64_t due_time(std::uint64_t event) const {
+        return schedule_from_ + static_cast<std::uint64_t>(static_cast<double>(event + 1) * 1e6 / load_.rate);
+    }
+    void produce_due(std::uint64_t now) {
+        for (std::uint64_t due = due_time(scheduled_); due <= now; due = due_time(++scheduled_)) {
+            std::size_t w = scheduled_ % writers_.size();
+            Writer& writer = *writers_[w];
+            put(w, writer.next_lane, 1, [&](std::int64_t) { return due; });
             writer.next_lane = (writer.next_lane + 1) % names_.size();
-            writer.scheduled += static_cast<std::uint64_t>(count);
         }
     }
     template <typename Time>
@@ -221,6 +299,7 @@ class Client {
             done += n;
         }
         writer.under_way += count;
+        sent_ += count;
     }
     void send_some(Writer& writer) {
         while (writer.out_sent < writer.out.size()) {
@@ -266,12 +345,14 @@ class Client {
     void acknowledge(Writer& writer, const wire::DataAppended& ack, std::uint64_t now) {
         auto segment = static_cast<std::size_t>(ack.writer_id.low & 0xffffffff);
         Lane& lane = writer.lanes[segment];
+        segment_end_[segment] = std::max(segment_end_[segment], ack.current_segment_write_offset);
         bool counted = now >= measure_from_ && now < measure_to_;
         while (lane.acked < ack.event_number) {
             std::uint64_t due = lane.due.front();
             lane.due.pop_front();
             ++lane.acked;
             --writer.under_way;
+            ++acked_total_;
             if (counted) {
                 ++acked_;
                 ++acked_per_segment_[segment];
@@ -279,6 +360,7 @@ class Client {
             bool in_window = load_.rate > 0 ? due >= measure_from_ && due < measure_to_ : counted;
             if (in_window) latency_.record(now > due ? now - due : 0);
         }
+        if (load_.rate == 0) list(writer, segment);
     }
     static void consume(Writer& writer, std::size_t bytes) {
         std::memmove(writer.in.data(), writer.in.data() + bytes, writer.used - bytes);
@@ -290,7 +372,8 @@ class Client {
     }
 
     int report() {
-        double events = static_cast<double>(acked_) / load_.seconds;
+        double seconds = static_cast<double>(measure_to_ - measure_from_) / 1e6;
+        double events = static_cast<double>(acked_) / seconds;
         auto [low, high] = std::minmax_element(acked_per_segment_.begin(), acked_per_segment_.end());
         std::int64_t unanswered = 0;
         for (const auto& writer : writers_) unanswered += writer->under_way;
@@ -298,13 +381,13 @@ class Client {
         getrusage(RUSAGE_SELF, &usage);
         std::printf(
             "append segments=%d writers=%d event_bytes=%d rate=%.0f events_s=%.0f mb_s=%.1f fairness=%.3f p50_us=%llu "
-            "p99_us=%llu p999_us=%llu max_us=%llu unanswered=%lld client_cpu_s=%.2f\n",
+            "p99_us=%llu p999_us=%llu max_us=%llu unanswered=%lld events=%lld seconds=%.3f client_cpu_s=%.2f\n",
             load_.segments, load_.writers, load_.event_bytes, load_.rate, events, events * load_.event_bytes / 1e6,
             *high == 0 ? 0.0 : static_cast<double>(*low) / static_cast<double>(*high),
             static_cast<unsigned long long>(latency_.percentile(50)),
             static_cast<unsigned long long>(latency_.percentile(99)),
             static_cast<unsigned long long>(latency_.percentile(99.9)), static_cast<unsigned long long>(latency_.max()),
-            static_cast<long long>(unanswered),
+            static_cast<long long>(unanswered), static_cast<long long>(acked_total_), seconds,
             static_cast<double>(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
                 static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6);
         return unanswered == 0 ? 0 : 1;
@@ -320,13 +403,21 @@ class Client {
     std::uint64_t measure_from_ = 0;
     std::uint64_t measure_to_ = 0;
     std::uint64_t schedule_from_ = 0;
-    std::uint64_t acked_ = 0;
+    std::uint64_t scheduled_ = 0;    // events handed out, fixed rate
+    std::int64_t sent_ = 0;          // all of them
+    std::int64_t acked_total_ = 0;   // all of them
+    std::int64_t known_events_ = 0;  // that the server knew at set-up
+    std::uint64_t acked_ = 0;        // within the window
     std::vector<std::uint64_t> acked_per_segment_;
+    std::vector<std::int64_t> segment_end_;  // as acknowledged
+    Writer truncator_;
+    std::int64_t truncate_at_ = 0;  // acknowledged events
     Histogram latency_;
 };
 
 }  // namespace
 
 int run_append(const AppendLoad& load) { return Client(load).run(); }
+int run_verify(const AppendLoad& load) { return Client(load).verify(); }
 
 }  // namespace millrace::bench

@@ -27,9 +27,10 @@ namespace millrace::bench {
 namespace {
 
 constexpr std::size_t kBatch = 8 << 20;
-constexpr std::size_t kFile = 128 << 20;
+constexpr std::size_t kSinkFile = 128 << 20;
+constexpr std::size_t kProbeFile = 16 << 20;
 
-int open_prewritten(const std::string& path) {
+int open_prewritten(const std::string& path, std::size_t file_bytes) {
     int fd = open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_DIRECT, 0644);
     if (fd < 0) {
         std::perror(path.c_str());
@@ -37,16 +38,17 @@ int open_prewritten(const std::string& path) {
     }
     bytes::SlabRef zeros = bytes::Slab::allocate(1 << 20);
     std::memset(zeros->data(), 0, zeros->capacity());
-    for (std::size_t at = 0; at < kFile; at += zeros->capacity()) {
+    for (std::size_t at = 0; at < file_bytes; at += zeros->capacity()) {
         if (pwrite(fd, zeros->data(), zeros->capacity(), static_cast<off_t>(at)) < 0) std::perror("pwrite");
     }
     fsync(fd);
     return fd;
 }
 
-void write_synced(int fd, const std::uint8_t* data, std::size_t size, std::size_t* at) {
+// Round and round in the file.
+void write_synced(int fd, std::size_t file_bytes, const std::uint8_t* data, std::size_t size, std::size_t* at) {
     size = (size + 4095) / 4096 * 4096;
-    if (*at + size > kFile) *at = 0;
+    if (*at + size > file_bytes) *at = 0;
     iovec piece{const_cast<std::uint8_t*>(data), size};
     if (pwritev2(fd, &piece, 1, static_cast<off_t>(*at), RWF_DSYNC) != static_cast<ssize_t>(size)) {
         std::perror("pwritev2");
@@ -66,7 +68,7 @@ struct Peer {
 class Sink {
   public:
     Sink(const std::string& file, const std::string& host, int port)
-        : file_(open_prewritten(file)),
+        : file_(open_prewritten(file, kSinkFile)),
           listener_(listen_on(host, port)),
           batch_(bytes::Slab::allocate(kBatch + (20 << 20))) {
         epoll_ = epoll_create1(0);
@@ -86,7 +88,7 @@ class Sink {
                     drop(peer);
             }
             if (filled_ > 0) {
-                write_synced(file_, batch_->data(), filled_, &at_);
+                write_synced(file_, kSinkFile, batch_->data(), filled_, &at_);
                 filled_ = 0;
             }
             for (auto& peer : peers_) send_out(*peer);
@@ -141,7 +143,7 @@ class Sink {
                 std::memcpy(batch_->data() + filled_, end->data.data(), end->data.size());
                 filled_ += end->data.size();
                 if (filled_ >= kBatch) {
-                    write_synced(file_, batch_->data(), filled_, &at_);
+                    write_synced(file_, kSinkFile, batch_->data(), filled_, &at_);
                     filled_ = 0;
                 }
                 std::int64_t& last = peer.acked[end->writer_id.low];
@@ -212,18 +214,19 @@ int run_null_sink(const std::string& file, const std::string& host, int port) {
     return sink.run();
 }
 
-int run_sync_probe(const std::string& file, int writes) {
-    int fd = open_prewritten(file);
+int run_sync_probe(const std::string& file, double seconds) {
+    int fd = open_prewritten(file, kProbeFile);
     bytes::SlabRef page = bytes::Slab::allocate(4096);
     std::memset(page->data(), 1, 4096);
     Histogram times;
     std::size_t at = 0;
-    for (int i = 0; i < writes; ++i) {
-        std::uint64_t begin = now_us();
-        write_synced(fd, page->data(), 4096, &at);
+    std::uint64_t end = now_us() + static_cast<std::uint64_t>(seconds * 1e6);
+    for (std::uint64_t begin = now_us(); begin < end; begin = now_us()) {
+        write_synced(fd, kProbeFile, page->data(), 4096, &at);
         times.record(now_us() - begin);
     }
-    std::printf("sync_4k p50_us=%llu p99_us=%llu\n", static_cast<unsigned long long>(times.percentile(50)),
+    std::printf("sync_4k writes=%llu p50_us=%llu p99_us=%llu\n", static_cast<unsigned long long>(times.total()),
+                static_cast<unsigned long long>(times.percentile(50)),
                 static_cast<unsigned long long>(times.percentile(99)));
     close(fd);
     unlink(file.c_str());

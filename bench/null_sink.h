@@ -9,7 +9,7 @@ namespace millrace::bench {
 
 int run_null_sink(const std::string& file, const std::string& host, int port);
 
-// Median microseconds of single synced 4 KiB writes to a pre-written file.
-int run_sync_probe(const std::string& file, int writes);
+// Single synced 4 KiB writes to a pre-written file, one after the other, for so long: their median and p99.
+int run_sync_probe(const std::string& file, double seconds);
 
 }  // namespace millrace::bench

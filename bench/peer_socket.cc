@@ -55,6 +55,7 @@ int listen_on(const std::string& host, int port) {
 }
 
 void set_nonblocking(int fd) { fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK); }
+void set_blocking(int fd) { fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK); }
 
 std::uint64_t now_us() {
     using namespace std::chrono;

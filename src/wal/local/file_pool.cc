@@ -1,5 +1,6 @@
 #include "wal/local/file_pool.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/assert.h"
@@ -10,7 +11,10 @@ namespace {
 
 constexpr std::size_t kReadyAtStart = 1;  // until the first file is full: a quiet journal needs no more
 constexpr std::size_t kReadyInUse = 2;
-constexpr std::size_t kReadyMax = 4;  // recycled files beyond are removed
+// Recycled files beyond are removed. Making a file costs as much writing as filling it, so a busy journal keeps what it
+// will need again: a part of its limit, and little where the disk is short.
+constexpr std::size_t kReadyLeast = 4;
+constexpr std::uint64_t kReadyShare = 16;
 
 }  // namespace
 
@@ -49,6 +53,11 @@ void FilePool::advance() {
 
 bool FilePool::may_grow() const { return !no_space_ && below_limit(); }
 
+std::size_t FilePool::ready_max() const {
+    if (no_space_) return kReadyLeast;
+    return std::max<std::size_t>(kReadyLeast, options_.limit_bytes / kReadyShare / options_.file_bytes);
+}
+
 bool FilePool::needs_file() const { return ready_.size() < (advanced_ ? kReadyInUse : kReadyAtStart); }
 
 std::vector<std::uint64_t> FilePool::sizes_ahead() const {
@@ -80,7 +89,7 @@ bool FilePool::recycle_oldest() {
     JournalFileRef oldest = std::move(live_.front());
     live_.pop_front();
     bool reused =
-        oldest->bytes == options_.file_bytes && ready_.size() < kReadyMax && used_bytes_ <= options_.limit_bytes;
+        oldest->bytes == options_.file_bytes && ready_.size() < ready_max() && used_bytes_ <= options_.limit_bytes;
     Generation generation = next_generation_;
     if (reused) coming_bytes_ = oldest->bytes;
     auto job = [journal = journal_, oldest, generation, reused](JournalDirectory& directory) -> Result<JournalFileRef> {

@@ -1,6 +1,7 @@
 // The journal's files: those that hold live frames, oldest first, the last of them being written; and a few made ready
 // for later. New files are made and old ones recycled in the background, one at a time, so that generations on disk
-// never have a gap. Thread rule: the journal's executor; the blocking work runs on FileSystem's pool.
+// never have a gap. Recycled files are kept for reuse up to a sixteenth of the limit. Thread rule: the journal's
+// executor; the blocking work runs on FileSystem's pool.
 #pragma once
 
 #include <deque>
@@ -49,6 +50,7 @@ class FilePool : public std::enable_shared_from_this<FilePool> {
     bool recycle_oldest();
     bool below_limit() const { return used_bytes_ + options_.file_bytes <= options_.limit_bytes; }
     bool needs_file() const;
+    std::size_t ready_max() const;
     void make_file();
     void run(Job job, std::function<void(FilePool&, Result<JournalFileRef>)> finish);
 

@@ -173,6 +173,25 @@ TEST_F(JournalTest, AFileStaysUntilTheNextOneHasBegun) {
     EXPECT_EQ(journal_files()[0], file_name(Generation(2)));
 }
 
+// A burst's files are used again by the next burst; what exceeds the share of the limit goes back to the disk.
+TEST_F(JournalTest, RecycledFilesAreKeptUpToAShareOfTheLimit) {
+    options.limit_bytes = 16 * 12 * options.file_bytes;
+    start();
+    auto burst = [&](int frames) {
+        for (int i = 0; i < frames; ++i) must_append(kOne, 60'000);
+        log_of(kOne).truncate(log_of(kOne).next_sequence());
+        executor.run_until_idle();
+    };
+    burst(30);  // about four to a file
+    std::size_t kept = journal_files().size();
+    EXPECT_GE(kept, 7u);
+    burst(20);
+    EXPECT_EQ(journal_files().size(), kept);
+    burst(120);
+    EXPECT_LE(journal_files().size(), 12u + 2u);
+    EXPECT_GE(journal_files().size(), 12u);
+}
+
 TEST_F(JournalTest, ReadsOfRecycledFilesFail) {
     start();
     Appended first = must_append(kOne, 50'000);
