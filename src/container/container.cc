@@ -83,13 +83,14 @@ const char* SegmentContainer::Impl::why_appends_wait() const {
                      : "the index of the log's bytes has reached its limit; truncate or delete streams";
 }
 
-void SegmentContainer::Impl::control(SpaceNeed need, std::move_only_function<void(const Error*)> run) {
+void SegmentContainer::Impl::control(SpaceNeed need, std::move_only_function<void(const Error*)> run,
+                                     AppendSession* session) {
     if (failed_ || stopping_) {
         Error closed(Errc::kClosed, failed_ ? "the container has failed" : "the container stops");
         executor.post([run = std::move(run), closed]() mutable { run(&closed); });
         return;
     }
-    queue_.emplace_back(Control{std::move(run), need});
+    queue_.emplace_back(Control{std::move(run), need, session});
     process();
 }
 
@@ -119,8 +120,8 @@ void SegmentContainer::Impl::process() {
         queue_.pop_front();
         batch_progress_ = 0;
     }
-    // While the log is full appends wait, and what frees space overtakes them. What concerns their sessions stays
-    // behind them: they point to them.
+    // While the log is full appends wait, and what frees space overtakes them. A set-up stays behind its session's
+    // appends.
     if (appends_wait() && !queue_.empty() && !failed_) {
         std::vector<Control> overtaking;
         std::erase_if(queue_, [&](Work& work) {
@@ -151,11 +152,7 @@ bool SegmentContainer::Impl::process_batch(AppendBatch& batch) {
 void SegmentContainer::Impl::take_append(AppendRequest& request) {
     AppendSession& session = *request.session;
     if (session.failed || session.segment == nullptr) {
-        FrameEvent& event = pipeline_.event();
-        event.kind = FrameEvent::Kind::kDropped;
-        event.outcome.session = &session;
-        event.outcome.bytes = static_cast<std::uint32_t>(request.size());
-        return;
+        return drop_append(request);
     }
     Segment& segment = *session.segment;
     if (stopping_ || request.event_number < session.last_stored) return refuse(request, AppendStatus::kFatal);
@@ -168,6 +165,13 @@ void SegmentContainer::Impl::take_append(AppendRequest& request) {
         return refuse(request, AppendStatus::kBadOffset);
     }
     if (!extend_append(request, segment)) put_append(request, segment);
+}
+
+void SegmentContainer::Impl::drop_append(const AppendRequest& request) {
+    FrameEvent& event = pipeline_.event();
+    event.kind = FrameEvent::Kind::kDropped;
+    event.outcome.session = request.session;
+    event.outcome.bytes = static_cast<std::uint32_t>(request.size());
 }
 
 void SegmentContainer::Impl::refuse(AppendRequest& request, AppendStatus status) {
@@ -272,28 +276,31 @@ bool SegmentContainer::Impl::extend_append(AppendRequest& request, Segment& segm
 }
 
 void SegmentContainer::Impl::setup_append(AppendSession& session, Done<std::int64_t> done) {
-    control(SpaceNeed::kNone, [this, session = &session, done = std::move(done)](const Error* closed) mutable {
-        release_session(*session);
-        if (closed != nullptr) return done(fail(*closed));
-        session->failed = true;  // until it is set up
-        Segment* segment = find_pending(session->segment_name);
-        if (segment == nullptr) {
-            // Said in order with the acknowledgements before it.
-            after_commit([error = missing(session->segment_name), done = std::move(done)](const Error*) mutable {
-                done(fail(std::move(error)));
+    control(
+        SpaceNeed::kNone,
+        [this, session = &session, done = std::move(done)](const Error* closed) mutable {
+            release_session(*session);
+            if (closed != nullptr) return done(fail(*closed));
+            session->failed = true;  // until it is set up
+            Segment* segment = find_pending(session->segment_name);
+            if (segment == nullptr) {
+                // Said in order with the acknowledgements before it.
+                after_commit([error = missing(session->segment_name), done = std::move(done)](const Error*) mutable {
+                    done(fail(std::move(error)));
+                });
+                return;
+            }
+            session->segment = segment;
+            ++segment->sessions;
+            session->writer = &segment->attribute(session->writer_id);
+            session->last_stored = session->last_acked = session->writer->pending;
+            session->failed = false;
+            after_commit([last = session->last_stored, done = std::move(done)](const Error* error) mutable {
+                if (error != nullptr) return done(fail(*error));
+                done(last);
             });
-            return;
-        }
-        session->segment = segment;
-        ++segment->sessions;
-        session->writer = &segment->attribute(session->writer_id);
-        session->last_stored = session->last_acked = session->writer->pending;
-        session->failed = false;
-        after_commit([last = session->last_stored, done = std::move(done)](const Error* error) mutable {
-            if (error != nullptr) return done(fail(*error));
-            done(last);
-        });
-    });
+        },
+        &session);
 }
 
 void SegmentContainer::Impl::close_append(AppendSession& session, runtime::Task forgotten) {
@@ -312,8 +319,39 @@ void SegmentContainer::Impl::close_append(AppendSession& session, runtime::Task 
             Error error(Errc::kClosed);
             close(&error);
         });
+    if (appends_wait() && started_) {
+        // Behind appends that wait for space it would wait with them, and they for nobody.
+        drop_queued(session);
+        return close(nullptr);
+    }
     queue_.emplace_back(Control{std::move(close), SpaceNeed::kNone});
     process();
+}
+
+// What the session still has in the queue was not acknowledged, and never will be.
+void SegmentContainer::Impl::drop_queued(AppendSession& session) {
+    Error closed(Errc::kClosed, "the writer has left");
+    std::vector<Control> setups;
+    bool front = true;
+    std::erase_if(queue_, [&](Work& work) {
+        std::size_t done = std::exchange(front, false) ? batch_progress_ : 0;
+        if (auto* batch = std::get_if<AppendBatch>(&work)) {
+            auto& requests = batch->requests;
+            auto first = requests.begin() + static_cast<std::ptrdiff_t>(std::min(done, requests.size()));
+            auto gone = std::remove_if(first, requests.end(), [&](const AppendRequest& request) {
+                if (request.session != &session) return false;
+                drop_append(request);
+                return true;
+            });
+            requests.erase(gone, requests.end());
+            return false;
+        }
+        auto& waiting = std::get<Control>(work);
+        if (waiting.session != &session) return false;
+        setups.push_back(std::move(waiting));
+        return true;
+    });
+    for (Control& setup : setups) setup.run(&closed);
 }
 
 void SegmentContainer::Impl::release_session(AppendSession& session) {

@@ -25,24 +25,34 @@ TEST(FullLog, HoldsWritersBackAndLetsSpaceBeFreed) {
     EXPECT_EQ(h.text("a", 3), "def");
 }
 
-TEST(FullLog, AWriterThatLeavesWhileItsAppendsWaitIsForgottenBehindThem) {
+TEST(FullLog, AWriterThatLeavesTakesItsWaitingAppendsAlong) {
     Harness h;
     ASSERT_TRUE(h.create("a"));
-    auto leaving = std::make_unique<AppendSession>();
-    leaving->writer_id = Uuid{1, 7};
-    leaving->segment_name = "a";
-    leaving->sink = &h.sink;
+    auto make = [&](std::uint64_t writer) {
+        auto made = std::make_unique<AppendSession>();
+        made->writer_id = Uuid{1, writer};
+        made->segment_name = "a";
+        made->sink = &h.sink;
+        return made;
+    };
+    auto leaving = make(7);
+    auto staying = make(8);
     ASSERT_TRUE(h.setup(*leaving));
+    ASSERT_TRUE(h.setup(*staying));
     h.log->set_full(true);
-    h.append(*leaving, 1, "waits");
+    h.append(*staying, 1, "first ");
+    h.append(*leaving, 1, "leaves");
+    h.append(*staying, 2, "second");
+    bool told = false;
+    h.container->setup_append(*leaving, [&](Result<std::int64_t> again) { told = !again; });
     h.container->close_append(*leaving, [&] { leaving.reset(); });
-    ASSERT_TRUE(h.truncate("a", 0));
-    EXPECT_TRUE(leaving) << "its append still points to it";
+    h.executor.run_until_idle();
+    EXPECT_TRUE(told);
+    EXPECT_FALSE(leaving) << "it does not wait for space";
+    EXPECT_EQ(h.sink.dropped_bytes, 6u);
     h.log->set_full(false);
     h.executor.run_until_idle();
-    EXPECT_FALSE(leaving);
-    EXPECT_EQ(h.text("a"), "waits");
-    ASSERT_EQ(h.sink.all.size(), 1u);
+    EXPECT_EQ(h.text("a"), "first second");
 }
 
 TEST(FullLog, AWriterThatSetsUpAgainWaitsBehindItsAppends) {

@@ -29,6 +29,7 @@ class SegmentContainer::Impl final : public FramePublisher, private RecordVisito
     struct Control {
         std::move_only_function<void(const Error*)> run;  // with an error: refuse
         SpaceNeed need = SpaceNeed::kOrdinary;
+        AppendSession* session = nullptr;  // that it sets up
     };
     using Work = std::variant<AppendBatch, Control>;
 
@@ -36,7 +37,7 @@ class SegmentContainer::Impl final : public FramePublisher, private RecordVisito
     void start(std::unique_ptr<wal::DurableLog> log, runtime::Callback<Error> on_failure);
     void stop(runtime::Task stopped);
     void enqueue_append(AppendBatch batch);
-    void control(SpaceNeed need, std::move_only_function<void(const Error*)> run);
+    void control(SpaceNeed need, std::move_only_function<void(const Error*)> run, AppendSession* session = nullptr);
     void setup_append(AppendSession& session, Done<std::int64_t> done);
     void close_append(AppendSession& session, runtime::Task forgotten);
     ContainerStats stats() const;
@@ -81,6 +82,8 @@ class SegmentContainer::Impl final : public FramePublisher, private RecordVisito
     const Segment* find_durable(std::string_view name) const;
     Error missing(std::string_view name) const;  // kMerged for a segment merged not long ago, else kNotFound
     void release_session(AppendSession& session);
+    void drop_queued(AppendSession& session);
+    void drop_append(const AppendRequest& request);
     void maybe_stopped();
     void give_up_waiting();
     void fail_everything();
