@@ -79,10 +79,10 @@ TEST(FullLog, StopsAtOnceWithWritersBlocked) {
     ASSERT_TRUE(h.setup(w));
     h.log->set_full(true);
     h.append(w, 1, "one");
-    bool forgotten = false;
-    h.container->close_append(w, [&] { forgotten = true; });
     bool stopped = false;
     h.container->stop([&] { stopped = true; });
+    bool forgotten = false;
+    h.container->close_append(w, [&] { forgotten = true; });
     h.executor.run_until_idle();
     EXPECT_TRUE(stopped);
     EXPECT_TRUE(forgotten);
