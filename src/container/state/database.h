@@ -57,7 +57,7 @@ class Database {
     // All batches in one step, in order. One caller at a time. kNoSpace and kUnavailable (the disk does not keep up):
     // nothing was written, try again later.
     Result<> write(std::span<const StateBatch* const> batches, LogSequence through);
-    Result<LogSequence> flush();
+    Result<LogSequence> flush();  // kNoSpace: try again later; other errors are final
 
     Result<StateValue> get(const std::string& key);
     Result<StateValues> multi_get(const std::vector<std::string>& keys);
@@ -76,6 +76,7 @@ class Database {
     Database(DatabaseOptions options, std::shared_ptr<StateResources> resources);
     Result<> open_files();
     Result<> check_identity();
+    bool must_wait();
 
     const DatabaseOptions options_;
     const std::shared_ptr<StateResources> resources_;

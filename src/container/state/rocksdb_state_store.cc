@@ -199,18 +199,20 @@ class RocksdbStateStore final : public StateStore {
             [this, job] { on_written(*job); });
     }
 
+    static bool may_repeat(const Error& error) { return error == Errc::kNoSpace || error == Errc::kUnavailable; }
+    void set_failed(const Error& error) {
+        if (failed_) return;
+        failed_ = error;
+        log::error("the container must be recovered: {}", error.to_string());
+    }
+
     void on_written(WriteJob& job) {
         writing_ = false;
         if (job.sizes) sizes_ = *job.sizes;
-        if (!job.result && (job.result.error() == Errc::kNoSpace || job.result.error() == Errc::kUnavailable)) {
-            return retry_later(job);
-        }
+        if (!job.result && may_repeat(job.result.error())) return retry_later(job);
         if (trouble_ && job.result) log::info("container state: batches are written again");
         trouble_.reset();
-        if (!job.result) {
-            failed_ = job.result.error();
-            log::error("container state: {}", failed_->to_string());
-        }
+        if (!job.result) set_failed(job.result.error());
         for (Apply& apply : job.applies) {
             --queued_batches_;
             queued_bytes_ -= apply.batch.size_bytes();
@@ -252,6 +254,8 @@ class RocksdbStateStore final : public StateStore {
                 if (job->result) {
                     flushed_ = std::max(flushed_, *job->result);
                     ++flushes_;
+                } else if (!may_repeat(job->result.error())) {
+                    set_failed(job->result.error());
                 }
                 for (Done<LogSequence>& done : job->done) done(job->result);
             });

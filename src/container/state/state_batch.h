@@ -30,6 +30,8 @@ class StateBatch {
     }
     void put(std::string_view key, std::string_view value) { add(Change::kPut, key, value); }
     void remove(std::string_view key) { add(Change::kRemove, key, {}); }
+    // All keys in it, those that the batch has put so far too. The store looks them up when it applies the batch and
+    // needs some 50 bytes of memory for each: what may be more than 100,000 records is removed in steps, page by page.
     void remove_range(const KeyRange& range) {
         MILLRACE_ASSERT(!range.end.empty());
         if (range.begin < range.end) add(Change::kRemoveRange, range.begin, range.end);

@@ -19,9 +19,8 @@
 // kClosed.
 // - A full disk: batches stay queued in order and are tried again until there is space, their callbacks wait;
 //   flush() says kNoSpace; stats().trouble is set meanwhile. Nothing has to be repeated but the flush.
-// - A batch that fails otherwise fails the store: it and all later ones get that error, the map stays as it was before
-//   it, readings go on. The container must be recovered.
-// - A failed flush loses nothing and may be repeated.
+// - A batch or a flush that fails otherwise fails the store: it and all later ones get that error, nothing is written
+//   any more, readings go on. The container must be recovered; what was flushed is there.
 #pragma once
 
 #include <functional>
