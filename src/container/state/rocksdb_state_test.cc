@@ -40,7 +40,8 @@ class RocksdbState : public testing::Test {
     void apply_random(std::uint64_t from, std::uint64_t to, std::uint64_t flush_every) {
         for (std::uint64_t i = from; i <= to; ++i) {
             ASSERT_TRUE(thread_->apply(*store_, random_batch(kSeed, LogSequence(i)), LogSequence(i)));
-            if (i % flush_every == 0) ASSERT_TRUE(thread_->flush(*store_));
+            if (i % flush_every != 0) continue;
+            ASSERT_TRUE(thread_->flush(*store_));
         }
     }
     static StateModel::Entries model_at(LogSequence sequence) {
@@ -77,7 +78,7 @@ TEST_F(RocksdbState, KeepsNoLogFiles) {
     for (const auto& entry : fs::directory_iterator(path())) {
         std::string name = entry.path().filename().string();
         EXPECT_FALSE(name.starts_with("LOG")) << name;
-        if (name.ends_with(".log")) EXPECT_EQ(entry.file_size(), 0u) << name;
+        EXPECT_TRUE(!name.ends_with(".log") || entry.file_size() == 0) << name;
     }
 }
 
