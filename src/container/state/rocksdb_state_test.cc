@@ -232,7 +232,7 @@ TEST_F(RocksdbState, StoresShareTheirMemory) {
             most = std::max(most, resources_->write_buffer_used_bytes());
         }
     }
-    EXPECT_LT(most, 8 * kMiB) << "36 MB were written";
+    EXPECT_LT(most, 12 * kMiB) << "36 MB were written";
     for (auto& store : stores) {
         ASSERT_TRUE(thread_->flush(*store));
         auto found = contents(*store);
