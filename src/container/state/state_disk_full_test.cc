@@ -1,0 +1,135 @@
+// A disk without space, a small tmpfs in a mount namespace of this process: a program of its own, since threads that
+// exist before it would not see it.
+#include <fstream>
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/mount.h>
+
+#include "base/log.h"
+#include "container/state/store_harness.h"
+
+namespace millrace::container::state {
+namespace {
+
+bool mount_small_disk(const std::string& directory) {
+    if (::unshare(CLONE_NEWNS) != 0 && ::unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) return false;
+    if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return false;
+    return ::mount("millrace-test", directory.c_str(), "tmpfs", 0, "size=12m") == 0;
+}
+
+TEST(StateDiskFull, BatchesWaitAndGoOnWhenThereIsSpace) {
+    ScratchDirectory directory;
+    if (!mount_small_disk(directory.path())) GTEST_SKIP() << "a tmpfs cannot be mounted here";
+    log::set_level(log::Level::kOff);
+    {
+        StoreThread thread;
+        auto resources = std::make_shared<StateResources>();
+        DatabaseOptions options{directory.path() + "/state", ContainerId(1), 512 * kKiB, 50};
+        std::unique_ptr<StateStore> store;
+        auto open = [&] {
+            thread.run([&] {
+                auto opened = open_rocksdb_state(options, resources, thread.pool(), thread.loop());
+                ASSERT_TRUE(opened) << opened.error().to_string();
+                store = std::move(*opened);
+            });
+        };
+        open();
+        // A file of somebody else takes most of the disk.
+        std::string ballast = directory.path() + "/ballast";
+        {
+            std::ofstream file(ballast, std::ios::binary);
+            file << std::string(8 * kMiB, 'b');
+        }
+        // Bytes that do not compress.
+        SeededRandom random(1);
+        StateModel model;
+        auto make = [&](std::uint64_t sequence) {
+            StateBatch batch;
+            for (int i = 0; i < 16; ++i) {
+                std::string value;
+                for (int j = 0; j < 512; ++j) {
+                    std::uint64_t word = random.next();
+                    value.append(reinterpret_cast<const char*>(&word), sizeof word);
+                }
+                batch.put(fmt::format("K{}/{}", sequence, i), value);
+            }
+            model.apply(batch);
+            return batch;
+        };
+        LogSequence last;
+        LogSequence answered;
+        LogSequence flushed;
+        std::optional<Error> refused;
+        for (std::uint64_t i = 1; i <= 100 && !refused; ++i) {  // 6.4 MB
+            last = LogSequence(i);
+            StateBatch batch = make(i);
+            thread.run([&] {
+                store->apply(std::move(batch), last, [&, sequence = last](Result<> result) {
+                    EXPECT_TRUE(result) << result.error().to_string();
+                    answered = sequence;
+                });
+            });
+            auto result = thread.flush(*store);
+            if (result) {
+                flushed = *result;
+            } else {
+                refused = result.error();
+            }
+        }
+        ASSERT_TRUE(refused) << "the disk was never full";
+        EXPECT_EQ(refused->code(), Errc::kNoSpace) << refused->to_string();
+        EXPECT_LT(flushed, last);
+        // More batches while it is full: they wait, none is lost and none fails. What a failed flush or compaction sets
+        // free is taken at once.
+        int refusals = 0;
+        for (int i = 0; i < 60 && refusals < 3; ++i) {
+            {
+                std::ofstream file(ballast, std::ios::binary | std::ios::app);
+                while (file << std::string(4096, 'b') << std::flush) {
+                }
+            }
+            last = last.next();
+            StateBatch batch = make(last.value());
+            thread.run([&] {
+                store->apply(std::move(batch), last, [&, sequence = last](Result<> result) {
+                    EXPECT_TRUE(result) << result.error().to_string();
+                    answered = sequence;
+                });
+            });
+            auto result = thread.flush(*store);
+            if (result) continue;
+            ASSERT_EQ(result.error(), Errc::kNoSpace) << result.error().to_string();
+            ++refusals;
+        }
+        EXPECT_EQ(refusals, 3);
+        auto first = thread.get(*store, "K1/0");
+        ASSERT_TRUE(first) << "readings go on: " << first.error().to_string();
+        EXPECT_TRUE(first->value);
+        fmt::print("full after {} batches, {} flushed; trouble: {}\n", last.value(), flushed.value(),
+                   thread.stats(*store).trouble ? thread.stats(*store).trouble->to_string() : "none");
+
+        std::filesystem::remove(ballast);
+        Result<LogSequence> done = fail(Errc::kClosed);
+        for (int i = 0; i < 100 && !(done && *done == last); ++i) {
+            done = thread.flush(*store);
+            if (!(done && *done == last)) std::this_thread::sleep_for(std::chrono::milliseconds(100));
+        }
+        ASSERT_TRUE(done) << done.error().to_string();
+        EXPECT_EQ(*done, last);
+        thread.run([&] { EXPECT_EQ(answered, last); });
+        EXPECT_FALSE(thread.stats(*store).trouble);
+        thread.close(store);
+        open();
+        EXPECT_EQ(store->applied(), last);
+        auto found = contents(*store);
+        ASSERT_TRUE(found) << found.error().to_string();
+        EXPECT_TRUE(*found == model.entries);
+        thread.close(store);
+    }
+    ::umount2(directory.path().c_str(), MNT_DETACH);
+}
+
+}  // namespace
+}  // namespace millrace::container::state
