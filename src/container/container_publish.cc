@@ -127,6 +127,7 @@ void SegmentContainer::Impl::fail_waiting(Segment& segment, const Error& error) 
         waiting_reads_.erase(read.id.value());
         read.done(fail(error));
     }
+    if (error != Errc::kSealed) table_segments_.fail_waiting(segment, error);
 }
 
 }  // namespace millrace::container
