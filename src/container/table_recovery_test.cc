@@ -49,6 +49,45 @@ TEST(TableRecovery, CheckpointsCarryTheEntriesAndTheLogIsTruncated) {
     EXPECT_EQ(h.container->stats().table_bytes, stats.table_bytes);
 }
 
+template <typename... Record>
+std::vector<std::uint8_t> payload_of(const Record&... records) {
+    std::vector<std::uint8_t> payload(kPayloadHeader);
+    encode_payload_header({sizeof...(records), 1}, payload.data());
+    bytes::Writer out(payload);
+    (encode(records, out), ...);
+    return payload;
+}
+
+TEST(TableRecovery, AnUnfinishedCheckpointIsForgottenWhenAnotherBegins) {
+    CheckpointSegmentRecord table{SegmentId(1), "t", false, false, 100, 0, 1, {{kSegmentType, 1}}};
+    TableHarness h;
+    auto keep = [&](std::uint64_t sequence, const std::vector<std::uint8_t>& payload) {
+        h.disk->frames.push_back({{LogSequence(sequence), {1 + sequence / 4, sequence << 32}}, payload});
+    };
+    TableUpdateRecord before{SegmentId(1), 50, false, {{"a", "old", 0}}};
+    keep(4, payload_of(before, CheckpointBeginRecord{2, 1}, table,
+                       CheckpointTableRecord{SegmentId(1), {{"a", "1", 0}, {"b", "2", 19}}}));
+    keep(5, payload_of(CheckpointBeginRecord{2, 1}, table, CheckpointTableRecord{SegmentId(1), {{"b", "3", 60}}},
+                       CheckpointEndRecord{}));
+    keep(6, payload_of(TableUpdateRecord{SegmentId(1), 100, false, {{"c", "4", 0}}}));
+    h.disk->next = 7;
+    h.crash();
+    EXPECT_EQ(h.all("t"), "b=3@60 c=4@100");
+    EXPECT_EQ(h.table_info("t")->length, 119);
+}
+
+TEST(TableRecovery, AnUpdateThatDoesNotFollowTheOneBeforeIsDamage) {
+    TableHarness h;
+    ASSERT_TRUE(h.create_table("t"));
+    auto id = SegmentId(1);
+    SegmentContainer fresh(ContainerId(1), h.executor, {});
+    ASSERT_TRUE(fresh.replay({LogSequence(1), {1, 64}}, h.disk->frames.front().payload));
+    auto replayed =
+        fresh.replay({LogSequence(2), {1, 640}}, payload_of(TableUpdateRecord{id, 1, false, {{"a", "1", 0}}}));
+    ASSERT_FALSE(replayed);
+    EXPECT_EQ(replayed.error(), Errc::kCorrupt);
+}
+
 TEST(TableRecovery, DamagedRecordsAreErrorsAtEveryByte) {
     ContainerOptions options;
     options.checkpoint_log_bytes = 400;
