@@ -39,6 +39,7 @@ void SegmentContainer::Impl::start(std::unique_ptr<wal::DurableLog> log, runtime
 void SegmentContainer::Impl::stop(runtime::Task stopped) {
     stopping_ = true;
     stopped_ = std::move(stopped);
+    traffic_.stop();
     Error closed(Errc::kClosed, "the container stops");
     if (!started_ || failed_) {
         for (auto& [segment_id, segment] : segments_) fail_waiting(*segment, closed);
@@ -341,6 +342,7 @@ Result<SegmentInfo> SegmentContainer::info(std::string_view name) const { return
 Result<std::int64_t> SegmentContainer::attribute(std::string_view name, const Uuid& id) const {
     return impl_->attribute(name, id);
 }
+std::vector<SegmentTraffic> SegmentContainer::traffic() const { return impl_->traffic(); }
 std::vector<std::string> SegmentContainer::transient_segments() const { return impl_->transient_segments(); }
 void SegmentContainer::update_table(std::string table, std::vector<TableUpdate> updates,
                                     Done<std::vector<std::int64_t>> done) {

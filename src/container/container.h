@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "container/traffic.h"
 #include "container/types.h"
 #include "runtime/executor.h"
 #include "wal/durable_log.h"
@@ -98,6 +99,7 @@ class SegmentContainer {
                            Done<> done);                                          // kBadAttribute, kSealed, kNotFound
     Result<SegmentInfo> info(std::string_view name) const;                        // durable state, at once
     Result<std::int64_t> attribute(std::string_view name, const Uuid& id) const;  // kNullAttribute when unset; at once
+    std::vector<SegmentTraffic> traffic() const;                                  // of those that had any; at once
     std::vector<std::string> transient_segments() const;                          // for clean-up after recovery
 
     // ---- table segments: made by create(), then table_segments.h ----

@@ -58,6 +58,7 @@ class SegmentContainer::Impl final : public FramePublisher, private RecordVisito
     std::vector<std::string> transient_segments() const;
     const Tables& tables() const { return tables_; }
     TableSegments& table_segments() { return table_segments_; }
+    std::vector<SegmentTraffic> traffic() const { return traffic_.all(); }
 
     // ---- container_read.cc
     ReadId read(std::string_view name, std::int64_t offset, std::size_t max_bytes, ReadCallback done);
@@ -144,6 +145,7 @@ class SegmentContainer::Impl final : public FramePublisher, private RecordVisito
     FramePipeline pipeline_;
     Tables tables_;
     TableSegments table_segments_;
+    TrafficMeter traffic_{executor};
     absl::flat_hash_map<std::string, Segment*, NameHash, std::equal_to<>> by_name_;
     absl::flat_hash_map<SegmentId, std::unique_ptr<Segment>> segments_;
     std::vector<std::unique_ptr<Segment>> unused_;  // gone, but append sessions still point to them

@@ -40,6 +40,7 @@ void SegmentContainer::Impl::on_durable(PendingFrame& frame, const wal::Appended
 void SegmentContainer::Impl::publish_append(FrameEvent& event, const PendingFrame& frame, const wal::Appended& where) {
     Segment& segment = *event.segment;
     AppendSession& session = *event.outcome.session;
+    traffic_.appending(segment);
     if (event.size > 0) {
         std::size_t in_payload = event.slab_offset - (frame.begin + wal::kHeaderRoom);
         Extent extent{event.offset, event.size, event.slab_offset, frame.slab_id, where.payload.plus(in_payload)};
@@ -84,6 +85,7 @@ void SegmentContainer::Impl::on_place_free() { process(); }
 void SegmentContainer::Impl::on_log_failed(const Error& error) {
     if (failed_) return;
     failed_ = true;
+    traffic_.stop();
     log::error("container {} stops: its log failed: {}", id.value(), error.to_string());
     Error closed(Errc::kClosed, "the container has failed");
     pipeline_.fail_all(closed);

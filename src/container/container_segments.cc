@@ -204,6 +204,7 @@ void SegmentContainer::Impl::publish_gone(Segment* segment, bool merged) {
     segment->index.clear([this](const Extent& extent) { drop_bytes(extent); });
     fail_waiting(*segment, merged ? Error(Errc::kMerged) : Error(Errc::kNotFound));
     table_segments_.gone(*segment);
+    traffic_.gone(*segment);
     if (merged) {
         constexpr std::size_t kRemembered = 10'000;
         merged_names_.push_back(segment->name);
@@ -248,6 +249,7 @@ Result<std::int64_t> SegmentContainer::Impl::start_merge(const std::string& targ
     pipeline_.put(record);
     after_commit([this, target, source, record = std::move(record)](const Error* error) {
         if (error != nullptr) return;
+        traffic_.merging(*target, *source);
         target->index.splice(source->index, record.target_offset);
         target->durable.length = record.target_offset + record.source_size;
         target->last_modified_ms = executor.clock().wall_millis();
