@@ -8,12 +8,14 @@ namespace millrace::container {
 
 // ---- life cycle ----
 
-SegmentContainer::Impl::Impl(ContainerId container_id, runtime::Executor& runs_on, ContainerOptions options)
+SegmentContainer::Impl::Impl(ContainerId container_id, runtime::Executor& runs_on, ContainerOptions options,
+                             std::unique_ptr<TableStore> tables)
     : id(container_id),
       executor(runs_on),
       options_(options),
       cache_(options.cache_bytes, options.frame_bytes),
-      pipeline_(runs_on, cache_, options_, *this) {}
+      pipeline_(runs_on, cache_, options_, *this),
+      table_segments_(*this, std::move(tables)) {}
 
 SegmentContainer::Impl::~Impl() = default;
 
@@ -38,6 +40,7 @@ void SegmentContainer::Impl::start(std::unique_ptr<wal::DurableLog> log, runtime
 void SegmentContainer::Impl::stop(runtime::Task stopped) {
     stopping_ = true;
     stopped_ = std::move(stopped);
+    traffic_.stop();
     Error closed(Errc::kClosed, "the container stops");
     if (!started_ || failed_) {
         for (auto& [segment_id, segment] : segments_) fail_waiting(*segment, closed);
@@ -72,6 +75,7 @@ ContainerStats SegmentContainer::Impl::stats() const {
     stats.waiting_reads = waiting_reads_.size();
     stats.index_entries = index_entries_;
     if (pipeline_.log() != nullptr) stats.log = pipeline_.log()->space();
+    table_segments_.count(stats);
     stats.failed = failed_;
     return stats;
 }
@@ -290,6 +294,12 @@ void SegmentContainer::Impl::setup_append(AppendSession& session, Done<std::int6
                 });
                 return;
             }
+            if (segment->table != nullptr) {
+                after_commit([name = segment->name, done = std::move(done)](const Error*) mutable {
+                    done(fail(Errc::kInvalidArgument, name + " is a table: it takes no appends"));
+                });
+                return;
+            }
             session->segment = segment;
             ++segment->sessions;
             session->writer = &segment->attribute(session->writer_id);
@@ -383,7 +393,10 @@ Error SegmentContainer::Impl::missing(std::string_view name) const {
 // ---- the public face ----
 
 SegmentContainer::SegmentContainer(ContainerId id, runtime::Executor& executor, ContainerOptions options)
-    : impl_(std::make_unique<Impl>(id, executor, options)) {}
+    : SegmentContainer(id, executor, options, make_memory_table_store()) {}
+SegmentContainer::SegmentContainer(ContainerId id, runtime::Executor& executor, ContainerOptions options,
+                                   std::unique_ptr<TableStore> tables)
+    : impl_(std::make_unique<Impl>(id, executor, options, std::move(tables))) {}
 SegmentContainer::~SegmentContainer() = default;
 
 ContainerId SegmentContainer::id() const { return impl_->id; }
@@ -430,11 +443,13 @@ Result<SegmentInfo> SegmentContainer::info(std::string_view name) const { return
 Result<std::int64_t> SegmentContainer::attribute(std::string_view name, const Uuid& id) const {
     return impl_->attribute(name, id);
 }
+std::vector<SegmentTraffic> SegmentContainer::traffic() const { return impl_->traffic(); }
 std::vector<std::string> SegmentContainer::transient_segments() const { return impl_->transient_segments(); }
 void SegmentContainer::update_table(std::string table, std::vector<TableUpdate> updates, SpaceNeed need,
                                     Done<std::vector<std::int64_t>> done) {
     impl_->update_table(std::move(table), std::move(updates), need, std::move(done));
 }
+TableSegments& SegmentContainer::tables() { return impl_->table_segments(); }
 std::optional<TableEntry> SegmentContainer::table_get(std::string_view table, std::string_view key) const {
     return impl_->tables().get(table, key);
 }

@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "container/traffic.h"
 #include "container/types.h"
 #include "runtime/executor.h"
 #include "wal/durable_log.h"
@@ -38,16 +39,25 @@ struct ContainerStats {
     std::uint64_t cache_bytes = 0;
     std::uint64_t waiting_reads = 0;
     std::uint64_t index_entries = 0;
+    std::uint64_t table_entries = 0;  // of table segments
+    std::uint64_t table_bytes = 0;    // of memory for them
+    std::uint64_t table_updates = 0;
+    std::uint64_t table_items = 0;  // updated and removed
     wal::LogSpace log;
     bool failed = false;
 };
+
+class TableSegments;
+class TableStore;
 
 class SegmentContainer {
   public:
     template <typename T = void>
     using Done = runtime::Callback<Result<T>>;
 
-    SegmentContainer(ContainerId id, runtime::Executor& executor, ContainerOptions options);
+    SegmentContainer(ContainerId id, runtime::Executor& executor, ContainerOptions options);  // tables in memory
+    SegmentContainer(ContainerId id, runtime::Executor& executor, ContainerOptions options,
+                     std::unique_ptr<TableStore> tables);
     ~SegmentContainer();
     SegmentContainer(const SegmentContainer&) = delete;
     SegmentContainer& operator=(const SegmentContainer&) = delete;
@@ -90,7 +100,11 @@ class SegmentContainer {
                            Done<> done);                                          // kBadAttribute, kSealed, kNotFound
     Result<SegmentInfo> info(std::string_view name) const;                        // durable state, at once
     Result<std::int64_t> attribute(std::string_view name, const Uuid& id) const;  // kNullAttribute when unset; at once
+    std::vector<SegmentTraffic> traffic() const;                                  // of those that had any; at once
     std::vector<std::string> transient_segments() const;                          // for clean-up after recovery
+
+    // ---- table segments: made by create(), then table_segments.h ----
+    TableSegments& tables();
 
     // ---- internal tables: made by the first update, sorted by key ----
     // All updates or none. kBadVersion, kNoKey. The result has the new version of each updated entry (0 for removals).
@@ -105,6 +119,7 @@ class SegmentContainer {
     ContainerStats stats() const;
 
   private:
+    friend class TableSegments;
     class Impl;
     std::unique_ptr<Impl> impl_;
 };

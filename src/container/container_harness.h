@@ -2,6 +2,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -11,6 +12,7 @@
 
 #include "container/container.h"
 #include "container/memory_log.h"
+#include "container/table_store.h"
 #include "runtime/manual_executor.h"
 
 namespace millrace::container {
@@ -33,7 +35,7 @@ class Harness {
 
     void boot() {
         failure.reset();
-        container = std::make_unique<SegmentContainer>(ContainerId(0), executor, options_);
+        container = std::make_unique<SegmentContainer>(ContainerId(0), executor, options_, make_tables());
         for (const auto& frame : disk->frames) {
             auto replayed = container->replay(frame.where, frame.payload);
             ASSERT_TRUE(replayed) << replayed.error().to_string();
@@ -145,6 +147,7 @@ class Harness {
         }
     }
 
+    std::function<std::unique_ptr<TableStore>()> make_tables = make_memory_table_store;  // from the next boot on
     runtime::ManualExecutor executor;
     std::shared_ptr<MemoryLogDisk> disk = std::make_shared<MemoryLogDisk>();
     MemoryLog* log = nullptr;

@@ -15,13 +15,14 @@
 #include "container/frame_pipeline.h"
 #include "container/log_usage.h"
 #include "container/segment.h"
+#include "container/table_segments.h"
 #include "container/tables.h"
 
 namespace millrace::container {
 
 class SegmentContainer::Impl final : public FramePublisher, private RecordVisitor {
   public:
-    Impl(ContainerId id, runtime::Executor& executor, ContainerOptions options);
+    Impl(ContainerId id, runtime::Executor& executor, ContainerOptions options, std::unique_ptr<TableStore> tables);
     ~Impl() override;
 
     // A control operation: runs in the order of arrival with appends, but for those that free space while the log is
@@ -58,6 +59,8 @@ class SegmentContainer::Impl final : public FramePublisher, private RecordVisito
     Result<std::int64_t> attribute(std::string_view name, const Uuid& id) const;
     std::vector<std::string> transient_segments() const;
     const Tables& tables() const { return tables_; }
+    TableSegments& table_segments() { return table_segments_; }
+    std::vector<SegmentTraffic> traffic() const { return traffic_.all(); }
 
     // ---- container_read.cc
     ReadId read(std::string_view name, std::int64_t offset, std::size_t max_bytes, ReadCallback done);
@@ -71,6 +74,8 @@ class SegmentContainer::Impl final : public FramePublisher, private RecordVisito
     runtime::Executor& executor;
 
   private:
+    friend class TableSegments;
+
     // ---- container.cc
     void process();
     bool process_batch(AppendBatch& batch);  // false: the pipeline is full, or the log
@@ -110,6 +115,7 @@ class SegmentContainer::Impl final : public FramePublisher, private RecordVisito
     Result<std::int64_t> start_merge(const std::string& target, const std::string& source,
                                      const std::vector<AttributeUpdate>& updates);
     void start_seal(Segment& segment);
+    void start_remove(Segment& segment, Done<> done);
     void publish_seal(Segment& segment);
     void publish_gone(Segment* segment, bool merged);
     void publish_truncate(Segment& segment, std::uint64_t start);
@@ -134,6 +140,8 @@ class SegmentContainer::Impl final : public FramePublisher, private RecordVisito
     Result<> on(const CheckpointSegmentRecord& record) override;
     Result<> on(const CheckpointEndRecord& record) override;
     Result<> on(const RelocateRecord& record) override;
+    Result<> on(TableUpdateRecord&& record) override;
+    Result<> on(CheckpointTableRecord&& record) override;
     Segment& replayed(SegmentId segment);
     wal::LogAddress replay_address(std::size_t position) const;
     void maybe_checkpoint();
@@ -148,6 +156,8 @@ class SegmentContainer::Impl final : public FramePublisher, private RecordVisito
     FrameCache cache_;
     FramePipeline pipeline_;
     Tables tables_;
+    TableSegments table_segments_;
+    TrafficMeter traffic_{executor};
     absl::flat_hash_map<std::string, Segment*, NameHash, std::equal_to<>> by_name_;
     absl::flat_hash_map<SegmentId, std::unique_ptr<Segment>> segments_;
     std::vector<std::unique_ptr<Segment>> unused_;  // gone, but append sessions still point to them

@@ -40,6 +40,7 @@ void SegmentContainer::Impl::on_durable(PendingFrame& frame, const wal::Appended
 void SegmentContainer::Impl::publish_append(FrameEvent& event, const PendingFrame& frame, const wal::Appended& where) {
     Segment& segment = *event.segment;
     AppendSession& session = *event.outcome.session;
+    traffic_.appending(segment);
     if (event.size > 0) {
         std::size_t in_payload = event.slab_offset - (frame.begin + wal::kHeaderRoom);
         Extent extent{event.offset, event.size, event.slab_offset, frame.slab_id, where.payload.plus(in_payload)};
@@ -95,6 +96,7 @@ void SegmentContainer::Impl::on_log_failed(const Error& error) {
 
 void SegmentContainer::Impl::fail_everything() {
     failed_ = true;
+    traffic_.stop();
     Error closed(Errc::kClosed, "the container has failed");
     pipeline_.fail_all(closed);
     for (auto& work : queue_) {
@@ -136,6 +138,7 @@ void SegmentContainer::Impl::fail_waiting(Segment& segment, const Error& error) 
         waiting_reads_.erase(read.id.value());
         read.done(fail(error));
     }
+    if (error != Errc::kSealed) table_segments_.fail_waiting(segment, error);
 }
 
 }  // namespace millrace::container

@@ -59,6 +59,7 @@ void SegmentContainer::Impl::cancel_read(ReadId read_id) {
 // `offset` lies within the durable bytes.
 void SegmentContainer::Impl::serve(const Segment& segment, std::uint64_t offset, std::size_t max_bytes, bool waited,
                                    ReadCallback done) {
+    if (segment.table != nullptr) return table_segments_.read(segment, offset, max_bytes, waited, std::move(done));
     ReadResult result;
     const Extent* extent = segment.index.find(offset);
     if (extent != segment.index.end() && !cache_.holds(extent->slab)) {

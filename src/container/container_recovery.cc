@@ -42,6 +42,8 @@ Result<> SegmentContainer::Impl::finish_recovery() {
     }
     // Only now: bytes that a checkpoint knew may have been truncated or carried forward behind it.
     for (auto& [segment_id, segment] : segments_) {
+        TableSegments::recognise(*segment);
+        if (segment->table != nullptr) continue;
         std::uint64_t at = segment->durable.start;
         for (const Extent& extent : segment->index) {
             if (extent.offset > at) break;
@@ -151,6 +153,7 @@ Result<> SegmentContainer::Impl::on(const CheckpointBeginRecord& record) {
         in_checkpoint_ = true;
         by_name_.clear();
         tables_.clear();
+        table_segments_.forget_all();
         named_.clear();
     }
     replay_checkpoint_ = replay_where_.sequence;
@@ -253,6 +256,9 @@ void SegmentContainer::Impl::write_checkpoint() {
         put_part();
     }
     tables_.checkpoint(kCheckpointRecord, [this](const TableRecord& record) { pipeline_.put(record); });
+    for (const auto& [name, segment] : by_name_) {
+        if (segment->table != nullptr && !segment->pending.gone) table_segments_.checkpoint(*segment);
+    }
     pipeline_.put(CheckpointEndRecord{});
     after_commit([this, first](const Error* error) {
         if (error != nullptr) return;

@@ -79,7 +79,9 @@ void SegmentContainer::Impl::create(std::string name, CreateOptions options, Don
                                      {kScalePolicyRate, options.target_rate},
                                      {kRolloverSize, std::max<std::int64_t>(options.rollover_bytes, 0)},
                                      {kSegmentType, options.transient ? 0x80 : 0}};
+                if (options.table) record.attributes = TableSegments::attributes(options, record.created_ms);
                 for (const auto& [key, value] : record.attributes) segment->attribute(key).pending = value;
+                TableSegments::recognise(*segment);
                 pipeline_.put(record);
                 after_commit([segment, record = std::move(record), done = std::move(done)](const Error* error) mutable {
                     if (error != nullptr) return done(fail(*error));
@@ -191,13 +193,17 @@ void SegmentContainer::Impl::remove(const std::string& name, Done<> done) {
                 [name, done = std::move(done)](const Error*) mutable { done(fail(Errc::kNotFound, std::move(name))); });
             return;
         }
-        segment->pending.gone = true;
-        pipeline_.put(DeleteRecord{segment->id});
-        after_commit([this, segment, done = std::move(done)](const Error* error) mutable {
-            if (error != nullptr) return done(fail(*error));
-            publish_gone(segment, false);
-            done({});
-        });
+        start_remove(*segment, std::move(done));
+    });
+}
+
+void SegmentContainer::Impl::start_remove(Segment& segment, Done<> done) {
+    segment.pending.gone = true;
+    pipeline_.put(DeleteRecord{segment.id});
+    after_commit([this, segment = &segment, done = std::move(done)](const Error* error) mutable {
+        if (error != nullptr) return done(fail(*error));
+        publish_gone(segment, false);
+        done({});
     });
 }
 
@@ -208,6 +214,8 @@ void SegmentContainer::Impl::publish_gone(Segment* segment, bool merged) {
     by_name_.erase(segment->name);
     segment->index.clear([this](const Extent& extent) { drop_bytes(extent); });
     fail_waiting(*segment, merged ? Error(Errc::kMerged) : Error(Errc::kNotFound));
+    table_segments_.gone(*segment);
+    traffic_.gone(*segment);
     if (merged) {
         constexpr std::size_t kRemembered = 10'000;
         merged_names_.push_back(segment->name);
@@ -237,6 +245,8 @@ Result<std::int64_t> SegmentContainer::Impl::start_merge(const std::string& targ
         return fail(Errc::kNotFound, source_name);
     }
     if (target == nullptr) return fail(Errc::kNotFound, target_name);
+    if (source->table != nullptr || target->table != nullptr)
+        return fail(Errc::kInvalidArgument, "tables cannot be merged");
     if (source->pending.start > 0)
         return fail(Error(Errc::kTruncated, static_cast<std::int64_t>(source->pending.start)));
     if (!source->pending.sealed) start_seal(*source);
@@ -250,6 +260,7 @@ Result<std::int64_t> SegmentContainer::Impl::start_merge(const std::string& targ
     pipeline_.put(record);
     after_commit([this, target, source, record = std::move(record)](const Error* error) {
         if (error != nullptr) return;
+        traffic_.merging(*target, *source);
         target->index.splice(source->index, record.target_offset);
         target->durable.length = record.target_offset + record.source_size;
         target->last_modified_ms = executor.clock().wall_millis();

@@ -1,5 +1,7 @@
 #include "container/operation.h"
 
+#include <limits>
+
 #include <fmt/format.h>
 
 namespace millrace::container {
@@ -136,6 +138,43 @@ void encode(const CheckpointEndRecord&, bytes::Writer& out) {
     record(out, RecordType::kCheckpointEnd, 0, [] {});
 }
 
+std::uint64_t TableUpdateRecord::number() {
+    std::uint64_t at = offset;
+    for (Entry& entry : entries) {
+        entry.version = static_cast<std::int64_t>(at);
+        if (entry.value)
+            at += kTableItemHeader + entry.key.size() + entry.value->size();
+        else if (!free_removals)
+            at += kTableItemHeader + entry.key.size();
+    }
+    return at;
+}
+
+void encode(const TableUpdateRecord& r, bytes::Writer& out) {
+    record(out, RecordType::kTableUpdate, r.free_removals ? kFlagFreeRemovals : 0, [&] {
+        out.le64(r.id.value());
+        out.le64(r.offset);
+        out.le32(static_cast<std::uint32_t>(r.entries.size()));
+        for (const TableUpdateRecord::Entry& entry : r.entries) {
+            out.boolean(entry.value.has_value());
+            out.le_string(entry.key);
+            if (entry.value) out.le_string(*entry.value);
+        }
+    });
+}
+
+void encode(const CheckpointTableRecord& r, bytes::Writer& out) {
+    record(out, RecordType::kCheckpointTable, 0, [&] {
+        out.le64(r.id.value());
+        out.le32(static_cast<std::uint32_t>(r.entries.size()));
+        for (const CheckpointTableRecord::Entry& entry : r.entries) {
+            out.le64(static_cast<std::uint64_t>(entry.version));
+            out.le_string(entry.key);
+            out.le_string(entry.value);
+        }
+    });
+}
+
 std::size_t encode_append_head(const AppendRecord& r, std::uint8_t* at) {
     std::size_t fixed = r.has_writer ? kAppendFixedWriter : kAppendFixed;
     put_head(at, RecordType::kAppend, r.has_writer ? kFlagWriter : 0, static_cast<std::uint32_t>(fixed + r.data_size));
@@ -200,6 +239,10 @@ class RecordDecoder {
                 return visitor_.on(CheckpointEndRecord{});
             case RecordType::kRelocate:
                 return relocate(body);
+            case RecordType::kTableUpdate:
+                return table_update(flags, body);
+            case RecordType::kCheckpointTable:
+                return checkpoint_table(body);
         }
         return std::nullopt;
     }
@@ -313,6 +356,44 @@ class RecordDecoder {
         record.data_position = static_cast<std::size_t>(body.position() - payload_.data());
         return visitor_.on(record);
     }
+
+    std::optional<Result<>> table_update(std::uint8_t flags, bytes::Reader& body) {
+        TableUpdateRecord record;
+        record.id = SegmentId(body.le64());
+        record.offset = body.le64();
+        record.free_removals = (flags & kFlagFreeRemovals) != 0;
+        std::uint32_t count = body.le32();
+        if (count > body.remaining() / 5) return std::nullopt;
+        record.entries.resize(count);
+        for (TableUpdateRecord::Entry& entry : record.entries) {
+            bool present = body.u8() != 0;
+            entry.key = body.le_string(kMaxTableKey);
+            if (present) entry.value = body.le_string(kMaxTableString);
+            if (!body.ok() || entry.key.empty()) return std::nullopt;
+        }
+        if (!body.ok() || record.offset > kMaxOffset - kMaxRecord) return std::nullopt;
+        record.number();
+        return visitor_.on(std::move(record));
+    }
+
+    std::optional<Result<>> checkpoint_table(bytes::Reader& body) {
+        CheckpointTableRecord record;
+        record.id = SegmentId(body.le64());
+        std::uint32_t count = body.le32();
+        if (count > body.remaining() / 16) return std::nullopt;
+        record.entries.resize(count);
+        for (CheckpointTableRecord::Entry& entry : record.entries) {
+            entry.version = static_cast<std::int64_t>(body.le64());
+            entry.key = body.le_string(kMaxTableKey);
+            entry.value = body.le_string(kMaxTableString);
+            if (!body.ok() || entry.key.empty() || entry.version < 0) return std::nullopt;
+        }
+        if (!body.ok()) return std::nullopt;
+        return visitor_.on(std::move(record));
+    }
+
+    // Offsets are written as signed integers elsewhere.
+    static constexpr std::uint64_t kMaxOffset = std::numeric_limits<std::int64_t>::max();
 
     bytes::ByteSpan payload_;
     RecordVisitor& visitor_;

@@ -14,12 +14,14 @@
 
 namespace millrace::container {
 
-inline constexpr std::uint8_t kPayloadVersion = 1;
+inline constexpr std::uint8_t kPayloadVersion = 2;
 inline constexpr std::size_t kPayloadHeader = 16;
 inline constexpr std::size_t kRecordHeader = 8;
 inline constexpr std::size_t kMaxName = 65'535;  // as long as the wire's longest string
 inline constexpr std::size_t kMaxTableString = 1 << 20;
 inline constexpr std::size_t kMaxRecord = std::size_t{33} << 20;
+inline constexpr std::size_t kMaxTableKey = 8192;      // of a table segment
+inline constexpr std::uint64_t kTableItemHeader = 17;  // what an item of a table segment takes besides key and value
 
 enum class RecordType : std::uint8_t {
     kCreate = 1,
@@ -34,11 +36,14 @@ enum class RecordType : std::uint8_t {
     kCheckpointSegment = 10,
     kCheckpointEnd = 11,
     kRelocate = 12,
+    kTableUpdate = 13,
+    kCheckpointTable = 14,
 };
 
 inline constexpr std::uint8_t kFlagTransient = 1;
 inline constexpr std::uint8_t kFlagSealed = 2;
 inline constexpr std::uint8_t kFlagWriter = 1;
+inline constexpr std::uint8_t kFlagFreeRemovals = 1;
 
 using AttributeValues = std::vector<std::pair<Uuid, std::int64_t>>;
 
@@ -126,6 +131,32 @@ struct RelocateRecord {
 };
 inline constexpr std::size_t kRelocateFixed = 20;
 
+// An update of a table segment. Versions follow from the offset: see number().
+struct TableUpdateRecord {
+    struct Entry {
+        std::string key;
+        std::optional<std::string> value;  // none: removed
+        std::int64_t version = 0;          // not in the log
+    };
+    SegmentId id;
+    std::uint64_t offset = 0;
+    bool free_removals = false;  // they take no room in the segment
+    std::vector<Entry> entries;
+
+    // Sets the versions; returns the segment's length after the update.
+    std::uint64_t number();
+};
+
+struct CheckpointTableRecord {
+    struct Entry {
+        std::string key;
+        std::string value;
+        std::int64_t version = 0;
+    };
+    SegmentId id;
+    std::vector<Entry> entries;
+};
+
 // Bodies of all records but append and relocate, whose data is copied straight into the frame.
 void encode(const CreateRecord& record, bytes::Writer& out);
 void encode(const AttributesRecord& record, bytes::Writer& out);
@@ -137,6 +168,8 @@ void encode(const TableRecord& record, bytes::Writer& out);
 void encode(const CheckpointBeginRecord& record, bytes::Writer& out);
 void encode(const CheckpointSegmentRecord& record, bytes::Writer& out);
 void encode(const CheckpointEndRecord& record, bytes::Writer& out);
+void encode(const TableUpdateRecord& record, bytes::Writer& out);
+void encode(const CheckpointTableRecord& record, bytes::Writer& out);
 
 // Write header and fixed body into `at` (kRecordHeader + fixed size bytes); return that size. The data comes right
 // behind.
@@ -159,6 +192,8 @@ class RecordVisitor {
     virtual Result<> on(const CheckpointSegmentRecord& record) = 0;
     virtual Result<> on(const CheckpointEndRecord& record) = 0;
     virtual Result<> on(const RelocateRecord& record) = 0;
+    virtual Result<> on(TableUpdateRecord&& record) = 0;
+    virtual Result<> on(CheckpointTableRecord&& record) = 0;
 };
 
 struct PayloadHeader {

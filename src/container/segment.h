@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,7 +12,9 @@
 #include <absl/container/node_hash_map.h>
 
 #include "container/operation.h"
+#include "container/table_state.h"
 #include "container/tail_index.h"
+#include "container/traffic.h"
 #include "container/types.h"
 
 namespace millrace::container {
@@ -63,6 +66,8 @@ class Segment {
     absl::node_hash_map<Uuid, AttributeEntry> attributes;
     AttributeEntry* event_count = nullptr;  // attributes[kEventCount], once there is one
     TailIndex index;
+    std::unique_ptr<TableState> table;        // null: not a table
+    std::unique_ptr<MeteredSegment> metered;  // null: without traffic for some time
     std::vector<WaitingRead> waiting;
     bool touched = false;                  // grew in the frame being published: waiting reads are to be looked at
     std::uint32_t sessions = 0;            // append sessions that point here

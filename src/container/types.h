@@ -52,6 +52,8 @@ struct CreateOptions {
     std::int32_t target_rate = 0;
     std::int64_t rollover_bytes = 0;
     bool transient = false;
+    bool table = false;           // then scaling does not concern it, and rollover has a default
+    std::int32_t key_length = 0;  // of a table: <= 0: any (hash table), else of all its keys, at most 256
 };
 
 struct SegmentInfo {

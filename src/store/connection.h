@@ -158,9 +158,20 @@ class StoreConnection final : public net::Handler {
     void handle(wire::MergeSegments& request);
     void handle(wire::MergeSegmentsBatch& request);
     template <wire::Command C>
-    void handle(C& request);  // what is not offered
+    void handle(C& request);  // what cannot arrive
     void remove_transient(const std::string& name);
     void forget_transient(const std::string& name);
+
+    // ---- connection_tables.cc
+    void handle(wire::CreateTableSegment& request);
+    void handle(wire::DeleteTableSegment& request);
+    void handle(wire::GetTableSegmentInfo& request);
+    void handle(wire::UpdateTableEntries& request);
+    void handle(wire::RemoveTableKeys& request);
+    void handle(wire::ReadTable& request);
+    void handle(wire::ReadTableKeys& request);
+    void handle(wire::ReadTableEntries& request);
+    void handle(wire::ReadTableEntriesDelta& request);
 
     LoopState& loop_;
     net::Transport* transport_;  // until on_closed()

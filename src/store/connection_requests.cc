@@ -1,6 +1,5 @@
 // What is asked of segments as a whole: states, attributes, policies, merges.
 #include <algorithm>
-#include <concepts>
 #include <utility>
 #include <variant>
 
@@ -16,13 +15,6 @@ using container::SegmentContainer;
 using wire::CommandType;
 
 namespace {
-
-template <typename C>
-constexpr bool kTableCommand = std::same_as<C, wire::GetTableSegmentInfo> ||
-                               std::same_as<C, wire::CreateTableSegment> || std::same_as<C, wire::DeleteTableSegment> ||
-                               std::same_as<C, wire::UpdateTableEntries> || std::same_as<C, wire::RemoveTableKeys> ||
-                               std::same_as<C, wire::ReadTable> || std::same_as<C, wire::ReadTableKeys> ||
-                               std::same_as<C, wire::ReadTableEntries> || std::same_as<C, wire::ReadTableEntriesDelta>;
 
 bool may_be_changed(const Uuid& attribute) {
     return attribute != container::kSegmentType && attribute != container::kAttributeIdLength;
@@ -247,16 +239,11 @@ void StoreConnection::handle(wire::MergeSegmentsBatch& request) {
         });
 }
 
-// ---- what is not offered ----
+// ---- what cannot arrive here (see take_frame) ----
 
-// Table segments: said so, rather than half done. The rest cannot arrive here (see take_frame).
 template <wire::Command C>
-void StoreConnection::handle(C& request) {
-    if constexpr (kTableCommand<C>) {
-        reply(wire::OperationUnsupported{request.request_id, std::string(operation_name(C::kType)), ""});
-    } else {
-        break_off(fmt::format("{} is not expected here", wire::to_string(C::kType)));
-    }
+void StoreConnection::handle(C&) {
+    break_off(fmt::format("{} is not expected here", wire::to_string(C::kType)));
 }
 
 void StoreConnection::dispatch(wire::Request& request) {

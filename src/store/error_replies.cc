@@ -66,6 +66,19 @@ constexpr Exception kExceptions[] = {
     {CommandType::kTruncateSegment, Errc::kInvalidArgument, ErrorReply::kNone},  // a negative offset
     {CommandType::kMergeSegments, Errc::kTruncated, ErrorReply::kNone},          // a truncated source cannot be merged
     {CommandType::kMergeSegmentsBatch, Errc::kTruncated, ErrorReply::kNone},
+    // Table requests about other segments, and versions that cannot be. Over a limit is another matter.
+    {CommandType::kGetTableSegmentInfo, Errc::kInvalidArgument, ErrorReply::kNone},
+    {CommandType::kDeleteTableSegment, Errc::kInvalidArgument, ErrorReply::kNone},
+    {CommandType::kUpdateTableEntries, Errc::kInvalidArgument, ErrorReply::kNone},
+    {CommandType::kRemoveTableKeys, Errc::kInvalidArgument, ErrorReply::kNone},
+    {CommandType::kReadTable, Errc::kInvalidArgument, ErrorReply::kNone},
+    {CommandType::kReadTableKeys, Errc::kInvalidArgument, ErrorReply::kNone},
+    {CommandType::kReadTableEntries, Errc::kInvalidArgument, ErrorReply::kNone},
+    {CommandType::kReadTableEntriesDelta, Errc::kInvalidArgument, ErrorReply::kNone},
+    {CommandType::kDeleteTableSegment, Errc::kConflict, ErrorReply::kTableSegmentNotEmpty},
+    // A range or a token where the other is meant.
+    {CommandType::kReadTableKeys, Errc::kUnsupported, ErrorReply::kErrorMessage},
+    {CommandType::kReadTableEntries, Errc::kUnsupported, ErrorReply::kErrorMessage},
 };
 
 template <wire::Command C>
@@ -108,6 +121,9 @@ bool encode_error(const RequestContext& context, const Error& error, bytes::Writ
             break;
         case ErrorReply::kTableKeyDoesNotExist:
             write(wire::TableKeyDoesNotExist{id, segment, ""}, out);
+            break;
+        case ErrorReply::kTableSegmentNotEmpty:
+            write(wire::TableSegmentNotEmpty{id, segment, ""}, out);
             break;
         case ErrorReply::kOperationUnsupported:
             write(wire::OperationUnsupported{id, std::string(operation_name(context.command)), ""}, out);

@@ -27,6 +27,7 @@ enum class ErrorReply : std::uint8_t {
     kAttributeNotUpdated,  // SEGMENT_ATTRIBUTE_UPDATED(false): also what a merge says whose attribute condition failed
     kTableKeyBadVersion,
     kTableKeyDoesNotExist,
+    kTableSegmentNotEmpty,
     kOperationUnsupported,
     kErrorMessage,             // ERROR_MESSAGE, illegal argument: the request cannot succeed
     kErrorMessageUnspecified,  // ERROR_MESSAGE, unspecified: nothing is wrong with the request

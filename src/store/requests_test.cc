@@ -386,29 +386,5 @@ TEST_P(RequestsTest, TooManyWaitingReadsEndTheConnection) {
     EXPECT_TRUE(reader.closed());
 }
 
-// ---- what is not offered ----
-
-TEST_P(RequestsTest, TableCommandsAreDeclined) {
-    auto declined = [&](const auto& command, const std::string& name) {
-        auto reply = client.call<wire::OperationUnsupported>(command);
-        EXPECT_EQ(reply.operation_name, name);
-        EXPECT_EQ(reply.request_id, 5);
-    };
-    auto named = [](auto command) {
-        command.request_id = 5;
-        command.segment = "t";
-        return command;
-    };
-    declined(named(wire::GetTableSegmentInfo{}), "getTableSegmentInfo");
-    declined(named(wire::CreateTableSegment{}), "createTableSegment");
-    declined(named(wire::DeleteTableSegment{}), "deleteTableSegment");
-    declined(named(wire::UpdateTableEntries{}), "updateTableEntries");
-    declined(named(wire::RemoveTableKeys{}), "removeTableKeys");
-    declined(named(wire::ReadTable{}), "readTable");
-    declined(named(wire::ReadTableKeys{}), "readTableKeys");
-    declined(named(wire::ReadTableEntries{}), "readTableEntries");
-    declined(named(wire::ReadTableEntriesDelta{}), "readTableEntriesDelta");
-}
-
 }  // namespace
 }  // namespace millrace::store

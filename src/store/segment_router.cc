@@ -121,6 +121,12 @@ void SegmentRouter::table_scan(ContainerId container, std::string table, std::st
                      limit](SegmentContainer& c) { return c.table_scan(table, prefix, after, limit); });
 }
 
+void SegmentRouter::traffic(ContainerId container, runtime::Executor& on,
+                            Done<std::vector<container::SegmentTraffic>> done) {
+    using All = std::vector<container::SegmentTraffic>;
+    answer<All>(container, on, std::move(done), [](SegmentContainer& c) { return c.traffic(); });
+}
+
 std::vector<AttributeUpdate> policy_updates(std::int64_t scale_type, std::int32_t target_rate) {
     return {AttributeUpdate{container::kScalePolicyType, AttributeUpdateType::kReplace, scale_type},
             AttributeUpdate{container::kScalePolicyRate, AttributeUpdateType::kReplace, target_rate}};

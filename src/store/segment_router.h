@@ -9,6 +9,7 @@
 
 #include "container/container.h"
 #include "store/segment_api.h"
+#include "store/traffic_api.h"
 
 namespace millrace::store {
 
@@ -17,7 +18,7 @@ struct ContainerHandle {
     runtime::Executor* executor = nullptr;  // the container's
 };
 
-class SegmentRouter final : public SegmentApi {
+class SegmentRouter final : public SegmentApi, public TrafficApi {
   public:
     // containers[i] is the one with id i.
     explicit SegmentRouter(std::vector<ContainerHandle> containers);
@@ -40,6 +41,9 @@ class SegmentRouter final : public SegmentApi {
                    Done<std::optional<container::TableEntry>> done) override;
     void table_scan(ContainerId container, std::string table, std::string prefix, std::string after, std::size_t limit,
                     runtime::Executor& on, Done<std::vector<container::TableEntry>> done) override;
+
+    void traffic(ContainerId container, runtime::Executor& on,
+                 Done<std::vector<container::SegmentTraffic>> done) override;
 
   private:
     // Runs `start(container, done)` on the container's executor; `done` is delivered to `on`.

@@ -1,5 +1,5 @@
 // StoreService: the segment store of this node. Listens, hands connections to the core loops in turn, and is the other
-// rooms' way to segments (api()).
+// rooms' way to segments (api(), traffic_api()).
 //
 // Life cycle: make with loops and started containers, which outlive it; start(); stop(), whose callback says that no
 // connection is left. Containers are stopped after it. Destroyed when the loops have been stopped.
@@ -33,6 +33,7 @@ class StoreService {
 
     std::uint16_t port() const;
     SegmentApi& api() { return router_; }
+    TrafficApi& traffic_api() { return router_; }
     StoreStats stats() const;
 
   private:

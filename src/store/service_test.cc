@@ -230,6 +230,22 @@ TEST_F(ServiceTest, OtherRoomsReachSegmentsByName) {
     }
 }
 
+TEST_F(ServiceTest, OtherRoomsAskForTraffic) {
+    SocketClient writer(service->port());
+    writer.call<wire::SegmentCreated>(create(kSegment));
+    writer.call<wire::AppendSetup>(setup(kSegment));
+    writer.call<wire::DataAppended>(append(1, "more"));
+    std::size_t busy = 0;
+    for (std::uint32_t i = 0; i < 4; ++i) {
+        auto all = ask<std::vector<container::SegmentTraffic>>(
+            [&](auto& on, auto done) { service->traffic_api().traffic(ContainerId(i), on, std::move(done)); });
+        ASSERT_TRUE(all);
+        for (const container::SegmentTraffic& one : *all) EXPECT_EQ(one.segment, kSegment);
+        busy += all->size();
+    }
+    EXPECT_EQ(busy, 1u);
+}
+
 TEST_F(ServiceTest, OtherRoomsKeepTablesInAContainer) {
     SegmentApi& api = service->api();
     for (std::uint32_t i = 0; i < 4; ++i) {

@@ -1,0 +1,142 @@
+// The container's harness with requests to table segments, and a store that takes its time.
+#pragma once
+
+#include "container/container_harness.h"
+#include "container/table_segments.h"
+
+namespace millrace::container {
+
+using Versions = std::vector<std::int64_t>;
+
+inline TableUpdate item(std::string key, std::string value, std::int64_t version = kAnyVersion) {
+    return {std::move(key), std::move(value), version};
+}
+inline TableUpdate removal(std::string key, std::int64_t version = kAnyVersion) {
+    return {std::move(key), std::nullopt, version};
+}
+
+class TableHarness : public Harness {
+  public:
+    using Harness::Harness;
+
+    Result<> create_table(const std::string& name, std::int32_t key_length = 0) {
+        CreateOptions options;
+        options.table = true;
+        options.key_length = key_length;
+        return create(name, options);
+    }
+    Result<Versions> update(const std::string& name, std::vector<TableUpdate> updates,
+                            std::int64_t length = kAnyTableLength) {
+        std::optional<Result<Versions>> result;
+        container->tables().update(name, {std::move(updates), length},
+                                   [&](Result<Versions> r) { result = std::move(r); });
+        return wait(result);
+    }
+    Result<> remove_table(const std::string& name, bool must_be_empty) {
+        std::optional<Result<>> result;
+        container->tables().remove(name, must_be_empty, [&](Result<> r) { result = std::move(r); });
+        return wait(result);
+    }
+    Result<TableSegmentInfo> table_info(const std::string& name) {
+        std::optional<Result<TableSegmentInfo>> result;
+        container->tables().info(name, [&](Result<TableSegmentInfo> r) { result = std::move(r); });
+        return wait(result);
+    }
+    Result<std::vector<TableEntry>> get(const std::string& name, std::vector<std::string> keys) {
+        std::optional<Result<std::vector<TableEntry>>> result;
+        container->tables().get(name, std::move(keys),
+                                [&](Result<std::vector<TableEntry>> r) { result = std::move(r); });
+        return wait(result);
+    }
+    Result<TablePage> iterate(const std::string& name, TableIteration iteration) {
+        std::optional<Result<TablePage>> result;
+        container->tables().iterate(name, std::move(iteration), [&](Result<TablePage> r) { result = std::move(r); });
+        return wait(result);
+    }
+    Result<TableDelta> delta(const std::string& name, std::int64_t position, std::int32_t count) {
+        std::optional<Result<TableDelta>> result;
+        container->tables().delta(name, position, count, [&](Result<TableDelta> r) { result = std::move(r); });
+        return wait(result);
+    }
+    // "a=1@0 b=2@19"
+    std::string all(const std::string& name) {
+        std::string text;
+        std::string token;
+        std::string from;
+        for (;;) {
+            auto page = iterate(name, {token, from, "", 3, true});
+            if (!page || page->entries.empty()) return text;
+            text += print(page->entries, text.empty());
+            if (table_info(name)->key_length == 0) {
+                token = page->token;
+                continue;
+            }
+            from = page->entries.back().key;
+            std::size_t last = from.size() - 1;
+            from[last] = static_cast<char>(from[last] + 1);
+        }
+    }
+    static std::string print(const std::vector<TableEntry>& entries, bool first = true) {
+        std::string text;
+        for (const TableEntry& entry : entries) {
+            if (!std::exchange(first, false)) text += ' ';
+            text += entry.key + "=" + entry.value + "@" + std::to_string(entry.version);
+        }
+        return text;
+    }
+};
+
+// Answers with what was true when it was asked, later.
+class SlowTableStore final : public TableStore {
+  public:
+    explicit SlowTableStore(runtime::Executor& executor) : executor_(executor) {}
+
+    void apply(SegmentId table, std::vector<TableChange> changes) override { inner_->apply(table, std::move(changes)); }
+    void drop(SegmentId table) override { inner_->drop(table); }
+    void clear() override { inner_->clear(); }
+    void versions(SegmentId table, std::vector<std::string_view> keys, Done<Versions> done) override {
+        inner_->versions(table, std::move(keys), later(std::move(done)));
+    }
+    void get(SegmentId table, std::vector<std::string> keys, std::size_t max_bytes,
+             Done<std::vector<TableEntry>> done) override {
+        inner_->get(table, std::move(keys), max_bytes, later(std::move(done)));
+    }
+    void scan_keys(SegmentId table, KeyRange range, ScanLimit limit, Done<TableScan> done) override {
+        inner_->scan_keys(table, std::move(range), limit, later(std::move(done)));
+    }
+    void scan_versions(SegmentId table, VersionRange range, ScanLimit limit, Done<TableScan> done) override {
+        inner_->scan_versions(table, range, limit, later(std::move(done)));
+    }
+    void size(SegmentId table, Done<TableSize> done) override { inner_->size(table, later(std::move(done))); }
+    void for_each(SegmentId table, const std::function<void(const TableEntry&)>& visit) const override {
+        inner_->for_each(table, visit);
+    }
+    TableSize total() const override { return inner_->total(); }
+
+    // The test's side: answers wait for release() while `hold` is set.
+    void release() {
+        hold = false;
+        for (runtime::Task& task : std::exchange(held_, {})) executor_.post(std::move(task));
+    }
+    bool hold = false;
+
+  private:
+    template <typename T>
+    Done<T> later(Done<T> done) {
+        return [this, done = std::move(done)](Result<T> result) mutable {
+            runtime::Task task = [done = std::move(done), result = std::move(result)]() mutable {
+                done(std::move(result));
+            };
+            if (hold)
+                held_.push_back(std::move(task));
+            else
+                executor_.post(std::move(task));
+        };
+    }
+
+    runtime::Executor& executor_;
+    std::unique_ptr<TableStore> inner_ = make_memory_table_store();
+    std::vector<runtime::Task> held_;
+};
+
+}  // namespace millrace::container

@@ -1,0 +1,576 @@
+#include "container/table_segments.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "bytes/crc32c.h"
+#include "container/container_impl.h"
+#include "container/table_state.h"
+
+namespace millrace::container {
+
+// An update, or a deletion of the whole table; in the order of arrival.
+struct TableWork {
+    TableBatch batch;
+    std::vector<std::size_t> conditions;  // items of the batch that expect a version
+    TableSegments::Done<std::vector<std::int64_t>> updated;
+
+    bool removal = false;
+    bool must_be_empty = false;
+    TableSegments::Done<> removed;
+
+    void fail_with(Error error) {
+        if (removal)
+            removed(fail(std::move(error)));
+        else
+            updated(fail(std::move(error)));
+    }
+};
+
+namespace {
+
+constexpr std::int64_t kTableType = 0x01;
+constexpr std::int64_t kFixedKeyTableType = 0x05;
+constexpr std::int64_t kDefaultRollover = 16 << 20;
+constexpr std::size_t kCheckpointRecord = 256 << 10;
+
+// What release 0.13 keeps about its index of a table: here nothing ever moves.
+constexpr std::uint64_t kFirstTableAttribute = 0x100000;
+constexpr std::uint64_t kTableAttributes = 6;
+
+Result<> check_key(const TableState& table, std::string_view key) {
+    if (key.empty()) return fail(Errc::kLimit, "a table key must not be empty");
+    if (table.fixed() && key.size() != static_cast<std::size_t>(table.key_length)) {
+        return fail(Errc::kLimit,
+                    fmt::format("a key of {} bytes; this table's keys have {}", key.size(), table.key_length));
+    }
+    if (key.size() > kMaxTableKey) {
+        return fail(Errc::kLimit, fmt::format("a key of {} bytes; at most {} are possible", key.size(), kMaxTableKey));
+    }
+    return {};
+}
+
+Result<> check_items(const TableState& table, const TableBatch& batch) {
+    std::uint64_t total = 0;
+    for (const TableUpdate& update : batch.updates) {
+        if (auto key = check_key(table, update.key); !key) return key;
+        std::uint64_t size = kTableItemHeader + update.key.size() + (update.value ? update.value->size() : 0);
+        if (size > kTableItemBytes) {
+            return fail(Errc::kLimit, fmt::format("an entry of {} bytes; key and value may have {} together",
+                                                  size - kTableItemHeader, kTableItemBytes - kTableItemHeader));
+        }
+        if (update.expected_version < kNotExists && update.expected_version != kAnyVersion) {
+            return fail(Errc::kInvalidArgument, fmt::format("version {} of a table entry", update.expected_version));
+        }
+        total += size;
+    }
+    if (total > kTableBatchBytes) return fail(Errc::kLimit, fmt::format("a table update of {} bytes", total));
+    return {};
+}
+
+// A missing key wins over bad versions; tables with keys of a fixed length know only bad versions.
+Result<> check_versions(const TableState& table, const TableWork& work, const std::vector<std::int64_t>& durable) {
+    bool missing = false;
+    bool mismatch = false;
+    for (std::size_t i = 0; i < work.conditions.size(); ++i) {
+        const TableUpdate& update = work.batch.updates[work.conditions[i]];
+        auto pending = table.pending.find(update.key);
+        std::int64_t version = pending == table.pending.end() ? durable[i] : pending->second.version;
+        missing = missing || (version == kNotExists && update.expected_version != kNotExists);
+        mismatch = mismatch || version != update.expected_version;
+    }
+    if (missing && !table.fixed()) return fail(Errc::kNoKey);
+    if (mismatch) return fail(Errc::kBadVersion);
+    return {};
+}
+
+// ---- continuation tokens: u8 1, u32 checksum of the key, the last key of the page ----
+
+constexpr std::uint8_t kTokenVersion = 1;
+constexpr std::size_t kTokenHeader = 5;
+
+std::string make_token(const std::string& last_key) {
+    std::uint8_t header[kTokenHeader] = {kTokenVersion};
+    bytes::store_le(header + 1, bytes::crc32c(bytes::as_bytes(last_key)));
+    return std::string(bytes::as_text({header, kTokenHeader})) + last_key;
+}
+
+Result<std::string> key_of_token(std::string_view token) {
+    auto raw = bytes::as_bytes(token);
+    if (raw.size() > kTokenHeader && raw.size() <= kTokenHeader + kMaxTableKey && raw[0] == kTokenVersion &&
+        bytes::load_le<std::uint32_t>(raw.data() + 1) == bytes::crc32c(raw.subspan(kTokenHeader))) {
+        return std::string(token.substr(kTokenHeader));
+    }
+    return fail(Errc::kCorrupt, "a continuation token that no server made");
+}
+
+Result<KeyRange> range_of(const TableState& table, TableIteration& iteration) {
+    if (!table.fixed()) {
+        if (!iteration.from.empty() || !iteration.to.empty()) {
+            return fail(Errc::kUnsupported, "ranges are for tables with keys of a fixed length");
+        }
+        if (iteration.token.empty()) return KeyRange{};
+        auto last = key_of_token(iteration.token);
+        if (!last) return std::unexpected(last.error());
+        return KeyRange{std::move(*last), true, ""};
+    }
+    if (!iteration.token.empty()) {
+        return fail(Errc::kUnsupported, "tables with keys of a fixed length are continued by ranges, not by tokens");
+    }
+    for (const std::string* end : {&iteration.from, &iteration.to}) {
+        if (end->empty()) continue;
+        if (auto key = check_key(table, *end); !key) return std::unexpected(key.error());
+    }
+    if (!iteration.to.empty() && iteration.from > iteration.to)
+        return fail(Errc::kLimit, "the range's ends are reversed");
+    return KeyRange{std::move(iteration.from), false, std::move(iteration.to)};
+}
+
+}  // namespace
+
+TableSegments::TableSegments(SegmentContainer::Impl& container, std::unique_ptr<TableStore> store)
+    : container_(container), store_(std::move(store)) {}
+TableSegments::~TableSegments() = default;
+
+// ---- what a table is ----
+
+AttributeValues TableSegments::attributes(const CreateOptions& options, std::int64_t created_ms) {
+    bool fixed = options.key_length > 0;
+    AttributeValues values = {{kCreationTime, created_ms},
+                              {kRolloverSize, options.rollover_bytes > 0 ? options.rollover_bytes : kDefaultRollover},
+                              {kSegmentType, fixed ? kFixedKeyTableType : kTableType}};
+    if (fixed) values.emplace_back(kAttributeIdLength, options.key_length);
+    for (std::uint64_t i = 0; i < kTableAttributes; ++i) {
+        values.emplace_back(core_attribute(kFirstTableAttribute + i), 0);
+    }
+    return values;
+}
+
+namespace {
+
+// Neither changes once it is set, so durable and pending differ at most while the segment is being made.
+std::int64_t constant_attribute(const Segment& segment, const Uuid& key) {
+    auto found = segment.attributes.find(key);
+    if (found == segment.attributes.end()) return kNullAttribute;
+    return found->second.durable != kNullAttribute ? found->second.durable : found->second.pending;
+}
+
+bool is_table(const Segment& segment) {
+    std::int64_t type = constant_attribute(segment, kSegmentType);
+    return type != kNullAttribute && (type & kTableType) != 0;
+}
+
+}  // namespace
+
+void TableSegments::recognise(Segment& segment) {
+    if (!is_table(segment)) return;
+    segment.table = std::make_unique<TableState>();
+    std::int64_t length = constant_attribute(segment, kAttributeIdLength);
+    if (length != kNullAttribute) segment.table->key_length = static_cast<std::int32_t>(length);
+}
+
+// ---- the queue of a table ----
+
+void TableSegments::update(std::string table, TableBatch batch, Done<std::vector<std::int64_t>> done) {
+    auto work = std::make_shared<TableWork>();
+    work->batch = std::move(batch);
+    work->updated = std::move(done);
+    enqueue(table, std::move(work), false);
+}
+
+void TableSegments::remove(std::string table, bool must_be_empty, Done<> done) {
+    auto work = std::make_shared<TableWork>();
+    work->removal = true;
+    work->must_be_empty = must_be_empty;
+    work->removed = std::move(done);
+    enqueue(table, std::move(work), true);
+}
+
+void TableSegments::enqueue(const std::string& name, std::shared_ptr<TableWork> work, bool frees_space) {
+    container_.control(frees_space, [this, name, work = std::move(work)](const Error* closed) {
+        if (closed != nullptr) return work->fail_with(*closed);
+        Segment* segment = container_.find_pending(name);
+        if (segment == nullptr) return refuse(*work, container_.missing(name));
+        if (segment->table == nullptr) return refuse(*work, {Errc::kInvalidArgument, name + " is no table"});
+        segment->table->waiting.push_back(work);
+        run(*segment);
+    });
+}
+
+void TableSegments::run(Segment& segment) {
+    TableState& table = *segment.table;
+    if (table.running) return;
+    table.running = true;
+    while (!table.busy && !table.waiting.empty()) {
+        std::shared_ptr<TableWork> work = table.waiting.front();
+        // The store does not know yet what is under way: publication comes back here.
+        if (work->must_be_empty && table.in_flight > 0) break;
+        start(segment, work);
+    }
+    table.running = false;
+}
+
+// Takes the front of the queue, or has the store say what it takes to decide.
+void TableSegments::start(Segment& segment, const std::shared_ptr<TableWork>& work) {
+    TableState& table = *segment.table;
+    if (work->removal && work->must_be_empty && !table.fixed()) {
+        table.busy = true;
+        auto known = [this](Segment& of, TableWork& removal, const TableSize& size) {
+            finish_remove(of, removal, size.entries);
+        };
+        return store_->size(segment.id, when_known<TableSize>(segment.id, work, known));
+    }
+    if (work->removal) {
+        table.waiting.pop_front();
+        return finish_remove(segment, *work, 0);
+    }
+    if (auto items = check_items(table, work->batch); !items) {
+        table.waiting.pop_front();
+        return refuse(*work, items.error());
+    }
+    std::vector<std::string_view> keys;
+    for (std::size_t i = 0; i < work->batch.updates.size(); ++i) {
+        if (work->batch.updates[i].expected_version == kAnyVersion) continue;
+        work->conditions.push_back(i);
+        keys.emplace_back(work->batch.updates[i].key);
+    }
+    if (keys.empty()) {
+        table.waiting.pop_front();
+        return finish_update(segment, *work, {});
+    }
+    table.busy = true;
+    auto known = [this](Segment& of, TableWork& update, const std::vector<std::int64_t>& versions) {
+        finish_update(of, update, versions);
+    };
+    store_->versions(segment.id, std::move(keys),
+                     when_known<std::vector<std::int64_t>>(segment.id, work, std::move(known)));
+}
+
+// The front goes on when the store has answered, unless it was refused meanwhile.
+template <typename T, typename Finish>
+TableStore::Done<T> TableSegments::when_known(SegmentId id, std::shared_ptr<TableWork> work, Finish finish) {
+    return [this, id, work = std::move(work), finish = std::move(finish)](Result<T> known) {
+        auto found = container_.segments_.find(id);
+        if (found == container_.segments_.end()) return;  // gone() has refused it
+        Segment& segment = *found->second;
+        TableState& table = *segment.table;
+        table.busy = false;
+        if (container_.stopping_ && !table.running) {
+            // The container's last frame may be on its way.
+            fail_waiting(segment, {Errc::kClosed, "the container stops"});
+        } else if (!table.waiting.empty() && table.waiting.front() == work) {
+            table.waiting.pop_front();
+            if (known)
+                finish(segment, *work, *known);
+            else
+                refuse(*work, known.error());
+        }
+        for (const std::string& key : std::exchange(table.settled, {})) {
+            auto pending = table.pending.find(key);
+            if (pending != table.pending.end() && pending->second.in_flight == 0) table.pending.erase(pending);
+        }
+        run(segment);
+    };
+}
+
+void TableSegments::finish_update(Segment& segment, TableWork& work, const std::vector<std::int64_t>& versions) {
+    const TableState& table = *segment.table;
+    if (segment.pending.gone) return refuse(work, container_.missing(segment.name));
+    if (segment.pending.sealed) return refuse(work, {Errc::kSealed, segment.name});
+    if (auto conditions = check_versions(table, work, versions); !conditions) return refuse(work, conditions.error());
+    auto length = static_cast<std::int64_t>(segment.pending.length);
+    if (work.batch.expected_length != kAnyTableLength && work.batch.expected_length != length) {
+        return refuse(work, {Errc::kBadOffset, length});
+    }
+    put(segment, work);
+}
+
+void TableSegments::finish_remove(Segment& segment, TableWork& work, std::uint64_t entries) {
+    if (segment.pending.gone) return refuse(work, container_.missing(segment.name));
+    if (work.must_be_empty && segment.table->fixed()) {
+        return refuse(work,
+                      {Errc::kUnsupported, "deletion of a table with keys of a fixed length only if it is empty"});
+    }
+    if (work.must_be_empty && entries > 0) {
+        return refuse(work, {Errc::kConflict, fmt::format("the table has {} entries", entries)});
+    }
+    container_.start_remove(segment, std::move(work.removed));
+}
+
+void TableSegments::put(Segment& segment, TableWork& work) {
+    TableState& table = *segment.table;
+    auto record = std::make_shared<TableUpdateRecord>();
+    record->id = segment.id;
+    record->offset = segment.pending.length;
+    record->free_removals = table.fixed();
+    record->entries.reserve(work.batch.updates.size());
+    for (TableUpdate& update : work.batch.updates) {
+        record->entries.push_back({std::move(update.key), std::move(update.value), 0});
+    }
+    std::uint64_t length = record->number();
+    std::vector<std::int64_t> versions;
+    versions.reserve(record->entries.size());
+    for (const TableChange& entry : record->entries) {
+        versions.push_back(entry.version);
+        TableState::Pending& pending = table.pending[entry.key];
+        pending.version = entry.value ? entry.version : kNotExists;
+        pending.value = entry.value ? &*entry.value : nullptr;
+        ++pending.in_flight;
+    }
+    if (!record->entries.empty()) {
+        container_.pipeline_.put(*record);
+        segment.pending.length = length;
+        ++table.in_flight;
+    }
+    container_.after_commit([this, segment = &segment, record = std::move(record), length,
+                             versions = std::move(versions),
+                             done = std::move(work.updated)](const Error* error) mutable {
+        if (error != nullptr) return done(fail(*error));
+        if (!record->entries.empty()) publish(*segment, *record, length);
+        done(std::move(versions));
+    });
+}
+
+void TableSegments::publish(Segment& segment, TableUpdateRecord& record, std::uint64_t length) {
+    TableState& table = *segment.table;
+    --table.in_flight;
+    for (const TableChange& entry : record.entries) {
+        auto pending = table.pending.find(entry.key);
+        if (--pending->second.in_flight > 0) continue;
+        pending->second.value = nullptr;
+        // What the store was asked for before this moment may be answered without it.
+        if (table.busy)
+            table.settled.push_back(entry.key);
+        else
+            table.pending.erase(pending);
+    }
+    ++updates_;
+    items_ += record.entries.size();
+    segment.durable.length = length;
+    segment.last_modified_ms = container_.executor.clock().wall_millis();
+    store_->apply(segment.id, std::move(record.entries));
+    container_.serve_waiting(segment);
+    run(segment);
+}
+
+// Said in order with the acknowledgements before it.
+void TableSegments::refuse(TableWork& work, Error error) {
+    container_.after_commit(
+        [work = std::move(work), error = std::move(error)](const Error*) mutable { work.fail_with(std::move(error)); });
+}
+
+void TableSegments::gone(Segment& segment) {
+    if (!is_table(segment)) return;
+    store_->drop(segment.id);
+    fail_waiting(segment, {Errc::kNotFound, segment.name});
+}
+
+void TableSegments::fail_waiting(Segment& segment, const Error& error) {
+    if (segment.table == nullptr) return;
+    for (const auto& work : std::exchange(segment.table->waiting, {})) work->fail_with(error);
+}
+
+void TableSegments::count(ContainerStats& stats) const {
+    TableSize total = store_->total();
+    stats.table_entries = total.entries;
+    stats.table_bytes = total.bytes;
+    stats.table_updates = updates_;
+    stats.table_items = items_;
+}
+
+// ---- reads ----
+
+// Durable state; null with the reason when there is no such table.
+const Segment* TableSegments::find(std::string_view name, Error* error) const {
+    if (container_.failed_ || container_.stopping_) {
+        *error = Error(Errc::kClosed);
+        return nullptr;
+    }
+    const Segment* segment = container_.find_durable(name);
+    if (segment == nullptr) {
+        *error = container_.missing(name);
+        return nullptr;
+    }
+    if (segment->table != nullptr) return segment;
+    *error = Error(Errc::kInvalidArgument, std::string(name) + " is no table");
+    return nullptr;
+}
+
+void TableSegments::info(std::string_view name, Done<TableSegmentInfo> done) {
+    Error error(Errc::kNotFound);
+    const Segment* segment = find(name, &error);
+    if (segment == nullptr) return done(fail(std::move(error)));
+    TableSegmentInfo info{static_cast<std::int64_t>(segment->durable.start),
+                          static_cast<std::int64_t>(segment->durable.length), 0, segment->table->key_length};
+    store_->size(segment->id, [info, done = std::move(done)](Result<TableSize> size) mutable {
+        if (!size) return done(fail(std::move(size.error())));
+        info.entries = static_cast<std::int64_t>(size->entries);
+        done(info);
+    });
+}
+
+void TableSegments::get(std::string_view name, std::vector<std::string> keys, Done<std::vector<TableEntry>> done) {
+    Error error(Errc::kNotFound);
+    const Segment* segment = find(name, &error);
+    if (segment == nullptr) return done(fail(std::move(error)));
+    for (const std::string& key : keys) {
+        if (auto good = check_key(*segment->table, key); !good) return done(fail(std::move(good.error())));
+    }
+    std::size_t overhead = std::min(keys.size() * kScanOverhead, kTableReadBytes);
+    store_->get(segment->id, std::move(keys), kTableReadBytes - overhead, std::move(done));
+}
+
+void TableSegments::iterate(std::string_view name, TableIteration iteration, Done<TablePage> done) {
+    Error error(Errc::kNotFound);
+    const Segment* segment = find(name, &error);
+    if (segment == nullptr) return done(fail(std::move(error)));
+    auto range = range_of(*segment->table, iteration);
+    if (!range) return done(fail(std::move(range.error())));
+    if (iteration.count <= 0) return done(TablePage{});
+    ScanLimit limit{static_cast<std::size_t>(iteration.count), kTablePageBytes, iteration.values};
+    store_->scan_keys(segment->id, std::move(*range), limit, [done = std::move(done)](Result<TableScan> scan) mutable {
+        if (!scan) return done(fail(std::move(scan.error())));
+        TablePage page{std::move(scan->entries), ""};
+        if (!page.entries.empty()) page.token = make_token(page.entries.back().key);
+        done(std::move(page));
+    });
+}
+
+namespace {
+
+std::int64_t end_of(const TableEntry& entry) {
+    return entry.version + static_cast<std::int64_t>(kTableItemHeader + entry.key.size() + entry.value.size());
+}
+
+}  // namespace
+
+void TableSegments::delta(std::string_view name, std::int64_t position, std::int32_t count, Done<TableDelta> done) {
+    Error error(Errc::kNotFound);
+    const Segment* segment = find(name, &error);
+    if (segment == nullptr) return done(fail(std::move(error)));
+    if (segment->table->fixed()) return done(fail(Errc::kUnsupported, "deltas of a table with keys of a fixed length"));
+    auto end = static_cast<std::int64_t>(segment->durable.length);
+    if (position < 0 || position > end) {
+        return done(fail(Errc::kLimit, fmt::format("position {} in a table of {} bytes", position, end)));
+    }
+    TableDelta delta;
+    delta.reached_end = position == end;
+    if (delta.reached_end) return done(std::move(delta));
+    delta.must_forget = position < static_cast<std::int64_t>(segment->durable.start);
+    if (count <= 0) {
+        delta.next_position = position;
+        return done(std::move(delta));
+    }
+    ScanLimit limit{static_cast<std::size_t>(count), kTablePageBytes, true};
+    store_->scan_versions(segment->id, {position, false, end}, limit,
+                          [delta, end, done = std::move(done)](Result<TableScan> scan) mutable {
+                              if (!scan) return done(fail(std::move(scan.error())));
+                              delta.reached_end = scan->complete;
+                              delta.next_position = scan->complete ? end : end_of(scan->entries.back());
+                              delta.entries = std::move(scan->entries);
+                              done(std::move(delta));
+                          });
+}
+
+// The segment as bytes: the items as release 0.13 lays them out. Those that were replaced or removed are not kept: a
+// read that begins in one is told where it can go on.
+void TableSegments::read(const Segment& segment, std::uint64_t offset, std::size_t max_bytes, bool waited,
+                         ReadCallback done) {
+    auto from = static_cast<std::int64_t>(offset);
+    auto end = static_cast<std::int64_t>(segment.durable.length);
+    bool sealed = segment.durable.sealed;
+    ScanLimit limit{std::max<std::size_t>(max_bytes / kTableItemHeader, 1), max_bytes, true};
+    auto reply = [from, end, sealed, max_bytes, waited, done = std::move(done)](Result<TableScan> scan) mutable {
+        if (!scan) return done(fail(std::move(scan.error())));
+        std::vector<std::uint8_t> log;
+        bytes::Writer out(log);
+        std::int64_t first = scan->entries.empty() ? end : scan->entries.front().version;
+        if (first > from) return done(fail(Error(Errc::kTruncated, first, "this part of the table's log is not kept")));
+        std::int64_t next = first;
+        for (const TableEntry& entry : scan->entries) {
+            if (entry.version != next) break;
+            out.u8(0);
+            out.u32(static_cast<std::uint32_t>(entry.key.size()));
+            out.u32(static_cast<std::uint32_t>(entry.value.size()));
+            out.i64(kAnyVersion);
+            out.bytes(bytes::as_bytes(entry.key));
+            out.bytes(bytes::as_bytes(entry.value));
+            next = end_of(entry);
+        }
+        auto skipped = static_cast<std::size_t>(from - first);
+        std::size_t size = std::min(log.size() - skipped, max_bytes);
+        ReadResult result;
+        result.data.append(bytes::Slice::copy_of(bytes::ByteSpan(log).subspan(skipped, size)));
+        bool at_end = size < max_bytes && from + static_cast<std::int64_t>(size) == end;
+        result.at_tail = waited || (at_end && !sealed);
+        result.end_of_segment = !waited && at_end && sealed;
+        done(std::move(result));
+    };
+    store_->scan_versions(segment.id, {from, true, end}, limit, std::move(reply));
+}
+
+// ---- recovery ----
+
+void TableSegments::replay(Segment& segment, TableUpdateRecord&& record) {
+    segment.durable.length = record.number();
+    store_->apply(segment.id, std::move(record.entries));
+}
+
+void TableSegments::replay(CheckpointTableRecord&& record) {
+    std::vector<TableChange> entries;
+    entries.reserve(record.entries.size());
+    for (CheckpointTableRecord::Entry& entry : record.entries) {
+        entries.push_back({std::move(entry.key), std::move(entry.value), entry.version});
+    }
+    store_->apply(record.id, std::move(entries));
+}
+
+// Pending state: what is durable, but for what is under way.
+void TableSegments::checkpoint(const Segment& segment) {
+    CheckpointTableRecord record{segment.id, {}};
+    std::size_t size = 0;
+    auto flush = [&] {
+        if (record.entries.empty()) return;
+        container_.pipeline_.put(record);
+        record.entries.clear();
+        size = 0;
+    };
+    auto add = [&](const std::string& key, const std::string& value, std::int64_t version) {
+        record.entries.push_back({key, value, version});
+        size += key.size() + value.size() + sizeof(CheckpointTableRecord::Entry);
+        if (size >= kCheckpointRecord) flush();
+    };
+    const TableState& table = *segment.table;
+    store_->for_each(segment.id, [&](const TableEntry& entry) {
+        auto pending = table.pending.find(entry.key);
+        if (pending != table.pending.end() && pending->second.in_flight > 0) return;
+        add(entry.key, entry.value, entry.version);
+    });
+    for (const auto& [key, pending] : table.pending) {
+        if (pending.value != nullptr) add(key, *pending.value, pending.version);
+    }
+    flush();
+}
+
+Result<> SegmentContainer::Impl::on(TableUpdateRecord&& record) {
+    Segment& segment = replayed(record.id);
+    if (!complete_) {  // the checkpoint to come has the entries
+        segment.durable.length = std::max(segment.durable.length, record.number());
+        return {};
+    }
+    if (record.offset != segment.durable.length) {
+        return fail(Errc::kCorrupt,
+                    fmt::format("table update at {} of a segment of {} bytes", record.offset, segment.durable.length));
+    }
+    segment.last_modified_ms = replay_wall_ms_;
+    table_segments_.replay(segment, std::move(record));
+    return {};
+}
+
+Result<> SegmentContainer::Impl::on(CheckpointTableRecord&& record) {
+    if (in_checkpoint_) table_segments_.replay(std::move(record));
+    return {};
+}
+
+}  // namespace millrace::container
