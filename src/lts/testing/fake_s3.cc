@@ -351,6 +351,7 @@ HttpResponse FakeS3::remove(const Parsed& parsed) {
 void FakeTransport::send(HttpRequest request, runtime::Callback<Result<HttpResponse>> done) {
     std::uint64_t exchange = ++last_;
     waiting_.emplace(exchange, std::move(done));
+    most_at_once_ = std::max(most_at_once_, waiting_.size());
     if (closed_) {
         executor_.post([this, alive = alive_, exchange] {
             if (*alive) answer(exchange, fail(Errc::kClosed));
@@ -381,8 +382,8 @@ void FakeTransport::answer(std::uint64_t exchange, Result<HttpResponse> result) 
 void FakeTransport::close() {
     closed_ = true;
     *alive_ = false;
-    for (auto& [exchange, done] : std::exchange(waiting_, {}))
-        executor_.post([done = std::move(done)]() mutable { done(fail(Errc::kClosed)); });
+    for (auto& [exchange, finished] : std::exchange(waiting_, {}))
+        executor_.post([done = std::move(finished)]() mutable { done(fail(Errc::kClosed)); });
     alive_ = std::make_shared<bool>(true);
 }
 

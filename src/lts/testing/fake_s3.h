@@ -125,6 +125,7 @@ class FakeTransport final : public HttpTransport {
 
     void send(HttpRequest request, runtime::Callback<Result<HttpResponse>> done) override;
     void close() override;
+    std::size_t most_at_once() const { return most_at_once_; }
 
   private:
     void answer(std::uint64_t exchange, Result<HttpResponse> result);
@@ -133,6 +134,7 @@ class FakeTransport final : public HttpTransport {
     FakeS3& server_;
     std::map<std::uint64_t, runtime::Callback<Result<HttpResponse>>> waiting_;
     std::uint64_t last_ = 0;
+    std::size_t most_at_once_ = 0;
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
     bool closed_ = false;
 };
