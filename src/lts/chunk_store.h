@@ -17,7 +17,8 @@
 // Errors (errors.h) name the object first in their text:
 //   kNotFound         there is no such object
 //   kExists           another one has this key
-//   kBadVersion       the register was changed by somebody else: its owner is fenced
+//   kBadVersion       the register was changed by somebody else: its owner is fenced. (Error::value is 1 if an attempt
+//                     had an unknown outcome: our value may have been there for a moment, before somebody's.)
 //   kCorrupt          the object is shorter than the range asked for (Error::value: its size), or a register is damaged
 //   kNoSpace          the store is full
 //   kUnavailable      not reachable, too slow, or throttled, in spite of retries

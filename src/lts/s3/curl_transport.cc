@@ -48,6 +48,7 @@ struct Transfer {
     curl_slist* fields = nullptr;
     char failure[CURL_ERROR_SIZE] = {};
 
+    bool begun = false;     // the request is on its way
     std::size_t slice = 0;  // of the body, what is sent next
     std::size_t slice_offset = 0;
 
@@ -81,7 +82,14 @@ std::size_t on_send(char* target, std::size_t size, std::size_t count, void* con
     return sent;
 }
 
-// curl sends a body again when a kept connection turns out to be dead.
+// Called before each request that goes out. When a kept connection breaks, curl would send the request again by itself,
+// and nobody would know that it may have been carried out twice: whether to repeat is the client's decision.
+int on_begin(void* context, char*, char*, int, int) {
+    auto& transfer = *static_cast<Transfer*>(context);
+    return std::exchange(transfer.begun, true) ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+}
+
+// curl takes a body from its beginning again when it has sent a part of it in vain.
 int on_seek(void* context, curl_off_t offset, int origin) {
     auto& transfer = *static_cast<Transfer*>(context);
     if (origin != SEEK_SET || offset < 0) return CURL_SEEKFUNC_CANTSEEK;
@@ -218,6 +226,8 @@ class CurlTransport final : public HttpTransport {
         curl_easy_setopt(easy, CURLOPT_HTTPHEADER, transfer.fields);
         curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer.failure);
         curl_easy_setopt(easy, CURLOPT_PRIVATE, &transfer);
+        curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, &on_begin);
+        curl_easy_setopt(easy, CURLOPT_PREREQDATA, &transfer);
         curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, &on_header);
         curl_easy_setopt(easy, CURLOPT_HEADERDATA, &transfer);
         curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, &on_receive);
@@ -325,6 +335,8 @@ class CurlTransport final : public HttpTransport {
         if (transfer.too_large)
             return complete(std::move(transfer.done), fail(Errc::kLimit, "the reply is larger than was asked for"));
         if (code != CURLE_OK) {
+            if (code == CURLE_ABORTED_BY_CALLBACK)
+                return complete(std::move(transfer.done), fail(Errc::kUnavailable, "the connection broke"));
             const char* why = transfer.failure[0] != '\0' ? transfer.failure : curl_easy_strerror(code);
             return complete(std::move(transfer.done), fail(Errc::kUnavailable, why));
         }

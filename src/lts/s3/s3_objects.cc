@@ -49,7 +49,6 @@ Async<> put_object(S3StateRef state, std::string key, bytes::Chain data, std::st
     call.headers = {{"if-none-match", "*"}, {std::string(kIdHeader), id}};
     call.body = std::move(data);
     Patience patience = client.patience();
-    bool unknown = false;
     Error last = Errc::kUnavailable;
     for (bool more = true; more;) {
         Attempt tried = co_await client.attempt(call);
@@ -57,10 +56,8 @@ Async<> put_object(S3StateRef state, std::string key, bytes::Chain data, std::st
         if (tried.kind == Attempt::Kind::kAnswer) {
             if (tried.answer.ok()) co_return Result<>();
             if (tried.answer.status != 412) co_return fail(client.unexpected(tried.answer));
-            if (!unknown) co_return fail(Errc::kExists, "is there already");
-            break;  // perhaps it is ours, of an attempt before
+            break;  // it may be ours: of an attempt before, or of one that a proxy has repeated
         }
-        unknown = true;
         last = std::move(tried.error);
         more = co_await client.pause(patience, tried.kind);
     }

@@ -199,9 +199,8 @@ Async<RegisterTag> store_register(S3StateRef state, std::string key, RegisterCon
             std::string tag(bare_etag(tried.answer.http.header("etag")));
             if (tried.answer.ok() && !tag.empty()) co_return RegisterTag{std::move(tag)};
             bool lost = tried.answer.status == 412 || (tried.answer.status == 404 && !expected.absent());
-            if (lost && !unknown) co_return fail(Errc::kBadVersion, "was changed by somebody else");
             if (!lost && !tried.answer.ok()) co_return fail(client.unexpected(tried.answer));
-            break;
+            break;  // it may be our own value that is there: see put_object()
         }
         // For some losers of a race Ceph has a 500.
         unknown = true;
@@ -214,7 +213,7 @@ Async<RegisterTag> store_register(S3StateRef state, std::string key, RegisterCon
     if (!found) co_return fail(std::move(found).error());
     if (!found->seen.tag.absent() && found->write_id == content.write_id) co_return std::move(found->seen.tag);
     if (found->seen.tag == expected) co_return fail(std::move(last));
-    co_return fail(Errc::kBadVersion, "was changed by somebody else");
+    co_return fail(Error(Errc::kBadVersion, unknown ? 1 : 0, "was changed by somebody else"));
 }
 
 Async<RegisterTag> write_register_object(S3StateRef state, std::string key, std::vector<std::uint8_t> value,
