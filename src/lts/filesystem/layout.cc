@@ -1,5 +1,6 @@
 #include "lts/filesystem/layout.h"
 
+#include <map>
 #include <set>
 
 #include <fmt/format.h>
@@ -54,35 +55,49 @@ Result<Instance> claim(const Layout& layout, io::FileSystem& files, const std::s
     return Instance{name, std::move(*lock)};
 }
 
+// A temporary belongs to the dead if nobody holds its instance's lock. A listing is no snapshot: it may show a temporary
+// and miss the lock that was made before it, so what has no lock in the listing is looked up.
+Result<bool> is_dead(const Layout& layout, io::FileSystem& files, const std::string& instance,
+                     std::map<std::string, std::unique_ptr<io::FileLock>>& dead, std::set<std::string>& living) {
+    if (dead.contains(instance)) return true;
+    if (living.contains(instance)) return false;
+    auto there = files.exists(layout.instance_lock(instance));
+    if (!there) return fail(there.error());
+    return !*there;
+}
+
+Result<> remove_leftover(const Layout& layout, io::FileSystem& files, const std::string& name) {
+    auto removed = files.remove(layout.temporaries() + "/" + name);
+    if (!removed && removed.error() != Errc::kNotFound) return removed;
+    return {};
+}
+
 Result<> sweep(const Layout& layout, io::FileSystem& files) {
     auto names = files.list(layout.temporaries());
     if (!names) return fail(names.error());
     std::set<std::string> living;
-    std::vector<std::string> locks;
-    std::vector<std::unique_ptr<io::FileLock>> dead;
+    std::map<std::string, std::unique_ptr<io::FileLock>> dead;
     for (const std::string& name : *names) {
         if (!name.ends_with(kLockSuffix)) continue;
         std::string instance = name.substr(0, name.size() - kLockSuffix.size());
-        auto lock = files.lock(layout.temporaries() + "/" + name);
-        if (lock) {
-            dead.push_back(std::move(*lock));
-            locks.push_back(name);
-        } else if (lock.error() == Errc::kLocked) {
-            living.insert(instance);
-        } else {
-            return fail(lock.error());
-        }
+        auto lock = files.lock(layout.instance_lock(instance));
+        if (!lock && lock.error() != Errc::kLocked) return fail(lock.error());
+        if (lock)
+            dead.emplace(std::move(instance), std::move(*lock));
+        else
+            living.insert(std::move(instance));
     }
     std::size_t removed = 0;
     for (const std::string& name : *names) {
-        if (name.ends_with(kLockSuffix) || living.contains(name.substr(0, name.rfind('-')))) continue;
-        if (auto done = files.remove(layout.temporaries() + "/" + name); !done && done.error() != Errc::kNotFound)
-            return done;
+        if (name.ends_with(kLockSuffix)) continue;
+        auto abandoned = is_dead(layout, files, name.substr(0, name.rfind('-')), dead, living);
+        if (!abandoned) return fail(abandoned.error());
+        if (!*abandoned) continue;
+        if (auto done = remove_leftover(layout, files, name); !done) return done;
         ++removed;
     }
-    for (const std::string& name : locks) {
-        if (auto done = files.remove(layout.temporaries() + "/" + name); !done && done.error() != Errc::kNotFound)
-            return done;
+    for (const auto& [instance, lock] : dead) {
+        if (auto done = remove_leftover(layout, files, instance + std::string(kLockSuffix)); !done) return done;
     }
     if (removed > 0) log::info("{}: removed {} half-written files", layout.temporaries(), removed);
     return {};
@@ -104,7 +119,7 @@ Result<Instance> open_layout(const Layout& layout, io::FileSystem& files, Random
     } else if (version.error() != Errc::kNotFound) {
         return fail(version.error());
     }
-    // An instance that begins to live while another store sweeps is protected by its lock, which it takes first.
+    if (auto swept = sweep(layout, files); !swept) return fail(swept.error());
     Result<Instance> instance = fail(Errc::kLocked);
     for (int attempts = 0; attempts < 16 && !instance && instance.error() == Errc::kLocked; ++attempts)
         instance = claim(layout, files, to_hex(random.uuid()));
@@ -113,7 +128,6 @@ Result<Instance> open_layout(const Layout& layout, io::FileSystem& files, Random
         auto made = make_version(layout, files, layout.temporary(instance->name, 0));
         if (!made) return fail(made.error());
     }
-    if (auto swept = sweep(layout, files); !swept) return fail(swept.error());
     return instance;
 }
 

@@ -95,6 +95,19 @@ TEST_F(CurlTransportTest, AKeptConnectionMayHaveDied) {
     EXPECT_EQ(content(*c.read("k/4", 0, 3'000'000)), pattern(3'000'000, 1).to_vector());
 }
 
+TEST_F(CurlTransportTest, NoRequestIsRepeatedBehindOurBack) {
+    auto c = calls();
+    for (int i = 0; i < 5; ++i) {
+        host.http.with([](FakeS3& server) { server.lose_next_reply("PUT"); });
+        expect_ok(c.put("once/" + std::to_string(i), pattern(i % 2 == 0 ? 0 : 100'000, 1)));
+    }
+    std::size_t served = 0;
+    host.http.with([&](FakeS3& server) { served = server.requests(); });
+    std::uint64_t sent = 0;
+    host.run([&] { sent = store->stats().requests; });
+    EXPECT_EQ(served, sent);
+}
+
 TEST_F(CurlTransportTest, BrokenAndMissingRepliesAreRepeated) {
     auto c = calls();
     host.http.with([](FakeS3& server) { server.faults = {.lost_reply_percent = 20, .half_body_percent = 30}; });
