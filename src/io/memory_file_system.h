@@ -27,7 +27,19 @@
 
 namespace millrace::io {
 
-enum class OpKind { kOpen, kWrite, kRead, kSync, kResize, kRename, kLink, kRemove, kSyncDirectory, kMakeDirectories, kLock };
+enum class OpKind {
+    kOpen,
+    kWrite,
+    kRead,
+    kSync,
+    kResize,
+    kRename,
+    kLink,
+    kRemove,
+    kSyncDirectory,
+    kMakeDirectories,
+    kLock
+};
 
 // What survives a crash: each pending sector by itself, and a prefix of the pending directory operations.
 struct CrashChoice {

@@ -50,9 +50,9 @@ namespace millrace::lts {
 inline constexpr std::size_t kKeySizeMax = 512;
 inline constexpr std::size_t kKeyComponentMax = 200;
 
-inline constexpr std::uint64_t kPutSizeMax = std::uint64_t{256} << 20;      // of one put_if_absent()
-inline constexpr std::uint64_t kUploadSizeMax = std::uint64_t{64} << 30;    // of one upload
-inline constexpr std::uint64_t kReadSizeMax = std::uint64_t{64} << 20;      // of one read()
+inline constexpr std::uint64_t kPutSizeMax = std::uint64_t{256} << 20;    // of one put_if_absent()
+inline constexpr std::uint64_t kUploadSizeMax = std::uint64_t{64} << 30;  // of one upload
+inline constexpr std::uint64_t kReadSizeMax = std::uint64_t{64} << 20;    // of one read()
 inline constexpr std::size_t kRegisterSizeMax = std::size_t{16} << 10;
 inline constexpr std::size_t kListMax = 1000;  // objects of one page
 

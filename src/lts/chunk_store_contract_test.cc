@@ -13,16 +13,15 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-class ChunkStoreContract : public testing::TestWithParam<const char*> {
+class ChunkStoreContract : public testing::TestWithParam<std::string> {
   protected:
     void SetUp() override {
         host = make_store_host(GetParam());
-        if (host == nullptr) GTEST_SKIP() << "no server is named by MILLRACE_S3_ENDPOINT";
+        ASSERT_NE(host, nullptr);
         store = open();
         other_store = open();
     }
     void TearDown() override {
-        if (host == nullptr) return;
         host->run([this] {
             store.reset();
             other_store.reset();
@@ -74,7 +73,8 @@ void expect_ok(const auto& result) { EXPECT_TRUE(result.has_value()) << result.e
 TEST_P(ChunkStoreContract, WhatIsPutIsRead) {
     bytes::Chain data = pattern(300'000, 1);
     expect_ok(calls().put("c-1/chunk", data));
-    for (auto [offset, size] : {std::pair<std::size_t, std::size_t>{0, 300'000}, {0, 1}, {299'999, 1}, {1000, 123'456}}) {
+    for (auto [offset, size] :
+         {std::pair<std::size_t, std::size_t>{0, 300'000}, {0, 1}, {299'999, 1}, {1000, 123'456}}) {
         auto part = other().read("c-1/chunk", offset, size);
         ASSERT_TRUE(part.has_value()) << part.error().to_string();
         EXPECT_EQ(content(*part), data.sub(offset, size).to_vector());
@@ -135,7 +135,8 @@ TEST_P(ChunkStoreContract, MissingAndShortObjectsAreNamed) {
     EXPECT_EQ(calls().stat("no/such").error(), Errc::kNotFound);
     EXPECT_EQ(calls().stat("no").error(), Errc::kNotFound);
     expect_ok(calls().put("short/one", pattern(100, 1)));
-    for (auto [offset, size] : {std::pair<std::uint64_t, std::uint64_t>{0, 101}, {99, 2}, {100, 1}, {5000, 10}, {101, 0}}) {
+    for (auto [offset, size] :
+         {std::pair<std::uint64_t, std::uint64_t>{0, 101}, {99, 2}, {100, 1}, {5000, 10}, {101, 0}}) {
         auto part = calls().read("short/one", offset, size);
         ASSERT_FALSE(part.has_value()) << offset << " " << size;
         EXPECT_EQ(part.error(), Errc::kCorrupt);
@@ -333,7 +334,8 @@ TEST_P(ChunkStoreContract, OfSeveralRegisterWritersOneWins) {
 TEST_P(ChunkStoreContract, ManyOperationsAtOnce) {
     constexpr unsigned kCount = 60;
     std::vector<StoreCalls::Outcome<void>> puts;
-    for (unsigned i = 0; i < kCount; ++i) puts.push_back(calls().start_put("m/" + std::to_string(i), pattern(20'000, i)));
+    for (unsigned i = 0; i < kCount; ++i)
+        puts.push_back(calls().start_put("m/" + std::to_string(i), pattern(20'000, i)));
     for (auto& put : puts) expect_ok(calls().finish<void>(put));
     std::vector<StoreCalls::Outcome<bytes::Slice>> reads;
     for (unsigned i = 0; i < kCount; ++i) {
@@ -359,17 +361,15 @@ TEST_P(ChunkStoreContract, ADestroyedStoreCompletesWhatIsUnderWay) {
     for (unsigned i = 0; i < 10; ++i) puts.push_back(calls().start_put("d/" + std::to_string(i), pattern(1000, i)));
     auto read = calls().start<bytes::Slice>([&](auto done) { store->read("d", 0, 1000, std::move(done)); });
     host->run([&] { store.reset(); });
-    for (auto& put : puts) (void)calls().finish<void>(put);  // it comes; with what, is the store's choice
-    (void)calls().finish<bytes::Slice>(read);
-    EXPECT_EQ(calls().append(*begun, pattern(1, 1)).error(), Errc::kClosed);
+    for (auto& put : puts) (void)other().finish<void>(put);  // it comes; with what, is the store's choice
+    (void)other().finish<bytes::Slice>(read);
+    EXPECT_EQ(other().append(*begun, pattern(1, 1)).error(), Errc::kClosed);
     drop(begun);
     EXPECT_EQ(content(*other().read("d", 0, 1000)), pattern(1000, 1).to_vector());
 }
 
-INSTANTIATE_TEST_SUITE_P(All, ChunkStoreContract,
-                         testing::Values("filesystem_memory", "filesystem_disk", "s3_fake", "s3_faulty", "s3_http",
-                                         "s3_server"),
-                         [](const auto& info) { return std::string(info.param); });
+INSTANTIATE_TEST_SUITE_P(All, ChunkStoreContract, testing::ValuesIn(store_host_names()),
+                         [](const auto& info) { return info.param; });
 
 }  // namespace
 }  // namespace millrace::lts

@@ -13,9 +13,9 @@ namespace {
 using Bytes = std::vector<std::uint8_t>;
 
 // Version 1, for ever.
-const Bytes kGolden = {'M',  'L',  'R',  'R',  'E',  'G',  'I',  'S',  1,    0,    0,    0,    0xff, 0xff,
-                       0xff, 0xff, 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08, 0x11, 0x12, 0x13, 0x14,
-                       0x15, 0x16, 0x17, 0x18, 3,    0,    0,    0,    'a',  'b',  'c'};
+const Bytes kGolden = {'M',  'L',  'R',  'R',  'E',  'G',  'I',  'S',  1,    0,    0,    0,    0xff,
+                       0xff, 0xff, 0xff, 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08, 0x11, 0x12,
+                       0x13, 0x14, 0x15, 0x16, 0x17, 0x18, 3,    0,    0,    0,    'a',  'b',  'c'};
 constexpr std::uint8_t kGoldenCrc[4] = {0xee, 0x9, 0xb0, 0x3e};
 
 Bytes golden() {
@@ -88,8 +88,9 @@ TEST(TimeText, BothForms) {
     EXPECT_EQ(parse_http_date("Fri, 24 May 2013 00:00:00 GMT"), 1'369'353'600'000);
     EXPECT_EQ(parse_iso_time("2013-05-24T00:00:00.123Z"), 1'369'353'600'123);
     EXPECT_EQ(parse_iso_time("2013-05-24T00:00:00Z"), 1'369'353'600'000);
-    for (const char* text : {"", "Fri, 24 May 2013 00:00:00 UTC", "Fri, 31 Feb 2013 00:00:00 GMT",
-                             "Fri, 24 Mai 2013 00:00:00 GMT", "Fri, 24 May 2013 24:00:00 GMT", "Fri, xx May 2013 00:00:00 GMT"})
+    for (const char* text :
+         {"", "Fri, 24 May 2013 00:00:00 UTC", "Fri, 31 Feb 2013 00:00:00 GMT", "Fri, 24 Mai 2013 00:00:00 GMT",
+          "Fri, 24 May 2013 24:00:00 GMT", "Fri, xx May 2013 00:00:00 GMT"})
         EXPECT_FALSE(parse_http_date(text).has_value()) << text;
     for (const char* text : {"", "2013-05-24", "2013-13-24T00:00:00Z", "2013-05-24T00:61:00Z", "2013-05-24 00:00:00Z."})
         EXPECT_FALSE(parse_iso_time(text).has_value()) << text;

@@ -85,10 +85,10 @@ Async<> remove_temporary(StateRef state, std::string temporary) {
 }
 
 Async<std::shared_ptr<io::File>> begin_object(StateRef state, std::string temporary, std::string key) {
-    std::move_only_function<Result<std::shared_ptr<io::File>>()> work =
-        [&files = state->files, temporary, target = state->layout.object(key)] {
-            return create_temporary(files, temporary, target);
-        };
+    std::move_only_function<Result<std::shared_ptr<io::File>>()> work = [&files = state->files, temporary,
+                                                                         target = state->layout.object(key)] {
+        return create_temporary(files, temporary, target);
+    };
     co_return co_await on_pool<std::shared_ptr<io::File>>(state->files, std::move(work));
 }
 
@@ -161,9 +161,9 @@ Async<bytes::Slice> read_range(StateRef state, std::string key, std::uint64_t of
         if (*count == size) co_return bytes::Slice(std::move(slab), 0, size);
         actual = offset + *count;
     }
-    co_return fail(Error(Errc::kCorrupt, static_cast<std::int64_t>(actual),
-                         fmt::format("object {}: has {} bytes, but {} from {} were asked for", key, actual, size,
-                                     offset)));
+    co_return fail(
+        Error(Errc::kCorrupt, static_cast<std::int64_t>(actual),
+              fmt::format("object {}: has {} bytes, but {} from {} were asked for", key, actual, size, offset)));
 }
 
 Async<ObjectStatus> status_of(StateRef state, std::string key) {
@@ -228,10 +228,8 @@ Result<Register> load_register(io::FileSystem& files, const std::string& path) {
 
 Async<Register> read_register_file(StateRef state, std::string key) {
     if (auto checked = check_put(*state, key, 0, 0); !checked) co_return fail(about_register(key, checked.error()));
-    std::move_only_function<Result<Register>()> work = [&files = state->files,
-                                                        path = state->layout.register_file(key)] {
-        return load_register(files, path);
-    };
+    std::move_only_function<Result<Register>()> work =
+        [&files = state->files, path = state->layout.register_file(key)] { return load_register(files, path); };
     auto found = co_await on_pool<Register>(state->files, std::move(work));
     if (!found) co_return fail(about_register(key, found.error()));
     co_return found;
@@ -403,8 +401,10 @@ class FilesystemUpload final : public Upload {
     }
     void end(runtime::Callback<Result<>> done) {
         core_->over = true;
-        auto discard = [core = core_, done = std::move(done)]() mutable {
-            runtime::spawn(core->state->executor, "lts abort", deliver<void>(discard_step(core), std::move(done)));
+        // The core is kept by the call under way; holding it here would be a ring.
+        auto discard = [weak = std::weak_ptr(core_), done = std::move(done)]() mutable {
+            if (CoreRef core = weak.lock())
+                runtime::spawn(core->state->executor, "lts abort", deliver<void>(discard_step(core), std::move(done)));
         };
         if (core_->busy)
             core_->when_idle = std::move(discard);

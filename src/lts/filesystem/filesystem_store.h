@@ -14,7 +14,7 @@
 namespace millrace::lts {
 
 struct FilesystemOptions {
-    std::string directory;                              // made if missing
+    std::string directory;                                    // made if missing
     std::chrono::milliseconds register_lock_timeout{10'000};  // kUnavailable when another process holds it longer
 };
 

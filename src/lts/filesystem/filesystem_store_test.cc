@@ -259,7 +259,8 @@ TEST_F(FilesystemStoreTest, TheDirectorysVersionIsChecked) {
         ASSERT_TRUE((*file)->resize(0).has_value());
         ASSERT_TRUE((*file)->write_blocking(0, bytes::as_bytes(text)).has_value());
     };
-    for (std::string_view text : {"", "millrace-objects", "millrace-objects x\n", "millrace-objects 0\n", "other 1\n"}) {
+    for (std::string_view text :
+         {"", "millrace-objects", "millrace-objects x\n", "millrace-objects 0\n", "other 1\n"}) {
         write(text);
         auto opened = host.open();
         ASSERT_FALSE(opened.has_value()) << text;

@@ -55,8 +55,8 @@ Result<Instance> claim(const Layout& layout, io::FileSystem& files, const std::s
     return Instance{name, std::move(*lock)};
 }
 
-// A temporary belongs to the dead if nobody holds its instance's lock. A listing is no snapshot: it may show a temporary
-// and miss the lock that was made before it, so what has no lock in the listing is looked up.
+// A temporary belongs to the dead if nobody holds its instance's lock. A listing is no snapshot: it may show a
+// temporary and miss the lock that was made before it, so what has no lock in the listing is looked up.
 Result<bool> is_dead(const Layout& layout, io::FileSystem& files, const std::string& instance,
                      std::map<std::string, std::unique_ptr<io::FileLock>>& dead, std::set<std::string>& living) {
     if (dead.contains(instance)) return true;

@@ -95,9 +95,8 @@ HttpRequest S3Client::signed_request(const S3Call& call) const {
             request.headers.emplace_back(name, value);
     }
     for (const auto& field : to_sign.headers) request.headers.push_back(field);
-    request.headers.emplace_back(
-        "authorization",
-        sigv4::authorization(to_sign, scope, credentials_.access_key, credentials_.secret_key.reveal()));
+    request.headers.emplace_back("authorization", sigv4::authorization(to_sign, scope, credentials_.access_key,
+                                                                       credentials_.secret_key.reveal()));
     request.method = call.method;
     request.origin = origin_;
     request.target = to_sign.path;
@@ -105,7 +104,8 @@ HttpRequest S3Client::signed_request(const S3Call& call) const {
     request.body = call.body;
     request.response_size_max = call.response_size_max;
     std::uint64_t bytes = call.body.size() + call.response_size_max;
-    request.timeout = options_.request_timeout + std::chrono::milliseconds(bytes * 1000 / options_.bytes_per_second_min);
+    request.timeout =
+        options_.request_timeout + std::chrono::milliseconds(bytes * 1000 / options_.bytes_per_second_min);
     return request;
 }
 
@@ -114,8 +114,8 @@ std::string S3Client::redacted(std::string_view text) const {
     for (char& c : shown) {
         if (static_cast<unsigned char>(c) < ' ' || c == '\x7f') c = ' ';
     }
-    for (const std::string* secret : {&credentials_.access_key, &credentials_.secret_key.reveal(),
-                                      &credentials_.session_token.reveal()}) {
+    for (const std::string* secret :
+         {&credentials_.access_key, &credentials_.secret_key.reveal(), &credentials_.session_token.reveal()}) {
         if (secret->empty()) continue;
         for (std::size_t at = shown.find(*secret); at != std::string::npos; at = shown.find(*secret))
             shown.replace(at, secret->size(), "***");
@@ -154,8 +154,7 @@ Attempt S3Client::judge(Result<HttpResponse> reply) const {
         return {kind, std::move(answer), Error(Errc::kUnavailable, error.message())};
     }
     bool definite = answer.status == 404 || answer.status == 409 || answer.status == 412 || answer.status == 416;
-    if (definite && answer.code != "NoSuchBucket")
-        return {Attempt::Kind::kAnswer, std::move(answer), std::move(error)};
+    if (definite && answer.code != "NoSuchBucket") return {Attempt::Kind::kAnswer, std::move(answer), std::move(error)};
     if (answer.status >= 300 && answer.status < 400)
         return final_error(std::move(answer), Errc::kInvalidArgument,
                            error.message() + ": the bucket is elsewhere; check endpoint and region");

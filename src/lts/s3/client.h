@@ -96,9 +96,9 @@ class S3Client : public std::enable_shared_from_this<S3Client> {
     const std::unique_ptr<HttpTransport> transport_;
     runtime::BlockingPool* const hashing_;
     runtime::Semaphore slots_;
-    std::string origin_;     // "http://host:port"
-    std::string host_;       // as in the Host header
-    std::string base_path_;  // "/bucket", or nothing
+    std::string origin_;               // "http://host:port"
+    std::string host_;                 // as in the Host header
+    std::string base_path_;            // "/bucket", or nothing
     std::int64_t clock_ahead_ms_ = 0;  // of the server's clock
     std::map<std::uint64_t, runtime::Callback<>> sleepers_;
     std::uint64_t last_sleeper_ = 0;

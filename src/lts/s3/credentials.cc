@@ -28,7 +28,8 @@ bool is_printable(std::string_view text) {
 
 Result<Credentials> checked(Credentials found, std::string_view source) {
     if (found.access_key.empty() || found.secret_key.empty())
-        return fail(Errc::kInvalidArgument, fmt::format("S3 credentials from {}: one of the two keys is missing", source));
+        return fail(Errc::kInvalidArgument,
+                    fmt::format("S3 credentials from {}: one of the two keys is missing", source));
     if (!is_printable(found.access_key) || !is_printable(found.secret_key.reveal()) ||
         !is_printable(found.session_token.reveal()))
         return fail(Errc::kInvalidArgument, fmt::format("S3 credentials from {}: not a key", source));
@@ -71,9 +72,12 @@ Result<Credentials> parse_credentials(std::string_view text, std::string_view pr
         if (!within || equals == std::string_view::npos) continue;
         std::string_view name = trimmed(line.substr(0, equals));
         std::string value(trimmed(line.substr(equals + 1)));
-        if (name == "aws_access_key_id") found.access_key = std::move(value);
-        else if (name == "aws_secret_access_key") found.secret_key = Secret(std::move(value));
-        else if (name == "aws_session_token") found.session_token = Secret(std::move(value));
+        if (name == "aws_access_key_id")
+            found.access_key = std::move(value);
+        else if (name == "aws_secret_access_key")
+            found.secret_key = Secret(std::move(value));
+        else if (name == "aws_session_token")
+            found.session_token = Secret(std::move(value));
     }
     if (!seen) return fail(Errc::kInvalidArgument, fmt::format("no section [{}]", profile));
     return found;

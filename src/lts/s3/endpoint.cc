@@ -37,8 +37,7 @@ Result<Endpoint> resolve_endpoint(const S3Options& options) {
     if (text.empty()) text = fmt::format("https://s3.{}.amazonaws.com", options.region);
     std::string_view rest = text;
     bool plain = rest.starts_with("http://");
-    if (!plain && !rest.starts_with("https://"))
-        return refuse("'endpoint' must begin with http:// or https://");
+    if (!plain && !rest.starts_with("https://")) return refuse("'endpoint' must begin with http:// or https://");
     rest.remove_prefix(plain ? 7 : 8);
     while (rest.ends_with('/')) rest.remove_suffix(1);
     if (!is_host(rest)) return refuse("'endpoint' must be http://HOST[:PORT] or https://HOST[:PORT], without a path");

@@ -119,9 +119,9 @@ TEST_F(S3StoreTest, EveryOperationEndsWhenNothingAnswers) {
     auto c = calls();
     host.server.faults.lost_request_percent = 100;
     auto begun = host.now();
-    for (const Error& error : {c.put("k", pattern(10, 1)).error(), c.read("k", 0, 1).error(), c.stat("k").error(),
-                               c.list("").error(), c.remove("k").error(), c.read_register("k").error(),
-                               c.write_register("k", "v", {}).error()})
+    for (const Error& error :
+         {c.put("k", pattern(10, 1)).error(), c.read("k", 0, 1).error(), c.stat("k").error(), c.list("").error(),
+          c.remove("k").error(), c.read_register("k").error(), c.write_register("k", "v", {}).error()})
         EXPECT_EQ(error, Errc::kUnavailable) << error.to_string();
     EXPECT_LE(host.now() - begun, std::chrono::minutes(20));
     host.server.faults.lost_request_percent = 0;
@@ -332,18 +332,25 @@ TEST_F(S3StoreTest, NoRequestHoldsTheSecret) {
 
 TEST_F(S3StoreTest, StatusesSayWhatCanBeDone) {
     auto c = calls();
-    for (auto [status, code, expected] :
-         {std::tuple{301, "PermanentRedirect", Errc::kInvalidArgument}, {403, "AccessDenied", Errc::kInvalidArgument},
-          {403, "QuotaExceeded", Errc::kNoSpace}, {404, "NoSuchBucket", Errc::kInvalidArgument},
-          {400, "EntityTooLarge", Errc::kLimit}, {501, "NotImplemented", Errc::kUnsupported},
-          {507, "InsufficientStorage", Errc::kNoSpace}, {409, "Strange", Errc::kUnavailable}}) {
+    for (auto [status, code, expected] : {std::tuple{301, "PermanentRedirect", Errc::kInvalidArgument},
+                                          {403, "AccessDenied", Errc::kInvalidArgument},
+                                          {403, "QuotaExceeded", Errc::kNoSpace},
+                                          {404, "NoSuchBucket", Errc::kInvalidArgument},
+                                          {400, "EntityTooLarge", Errc::kLimit},
+                                          {501, "NotImplemented", Errc::kUnsupported},
+                                          {507, "InsufficientStorage", Errc::kNoSpace},
+                                          {409, "Strange", Errc::kUnavailable}}) {
         host.server.fail_next("PUT", status, code);
         Result<> put = c.put("a", pattern(10, 1));
         ASSERT_FALSE(put.has_value()) << status;
         EXPECT_EQ(put.error(), expected) << status << " " << put.error().to_string();
     }
-    for (auto [status, code] : {std::pair{400, "RequestTimeout"}, {409, "OperationAborted"},
-                                {409, "ConditionalRequestConflict"}, {502, ""}, {504, ""}, {408, ""}}) {
+    for (auto [status, code] : {std::pair{400, "RequestTimeout"},
+                                {409, "OperationAborted"},
+                                {409, "ConditionalRequestConflict"},
+                                {502, ""},
+                                {504, ""},
+                                {408, ""}}) {
         host.server.fail_next("PUT", status, code);
         expect_ok(c.put("retried/" + std::to_string(status) + code, pattern(10, 1)));
     }
@@ -490,8 +497,10 @@ TEST(S3StoreSeeds, AcknowledgedIsThereUnknownIsAtMostOnce) {
             StoreCalls c(host, *stores[0]);
             for (auto& write : writes) {
                 auto done = c.finish<RegisterTag>(write);
-                if (done) ++sure;
-                else if (done.error() != Errc::kBadVersion || done.error().value() == 1) ++unknown;
+                if (done)
+                    ++sure;
+                else if (done.error() != Errc::kBadVersion || done.error().value() == 1)
+                    ++unknown;
             }
             std::size_t winners = 0;
             for (auto& put : puts) {

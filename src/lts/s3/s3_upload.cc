@@ -28,7 +28,7 @@ struct UploadCore {
     std::size_t in_flight = 0;
     Result<> status;  // the first error stays
     bool busy = false;
-    bool over = false;  // finished or given up
+    bool over = false;                         // finished or given up
     std::vector<runtime::Callback<>> waiting;  // for a part's end, or for the call under way
 
     void notify() {
@@ -37,6 +37,28 @@ struct UploadCore {
 };
 
 using CoreRef = std::shared_ptr<UploadCore>;
+
+// Tells those who wait for a part or a call, also when its coroutine is taken down with the executor.
+struct PartEnd {
+    explicit PartEnd(CoreRef of) : core(std::move(of)) {}
+    PartEnd(const PartEnd&) = delete;
+    PartEnd& operator=(const PartEnd&) = delete;
+    ~PartEnd() {
+        --core->in_flight;
+        core->notify();
+    }
+    CoreRef core;
+};
+struct CallEnd {
+    explicit CallEnd(CoreRef of) : core(std::move(of)) {}
+    CallEnd(const CallEnd&) = delete;
+    CallEnd& operator=(const CallEnd&) = delete;
+    ~CallEnd() {
+        core->busy = false;
+        core->notify();
+    }
+    CoreRef core;
+};
 
 boost::asio::awaitable<void> progress(CoreRef core) {
     auto start = [&](runtime::Callback<> done) { core->waiting.push_back(std::move(done)); };
@@ -54,7 +76,8 @@ Async<> begin_upload(CoreRef core) {
     if (!answer) co_return fail(std::move(answer).error());
     if (!answer->ok()) co_return fail(client.unexpected(*answer));
     auto root = parse_xml(bytes::as_text(answer->http.body.span()));
-    if (!root || root->text_of("UploadId").empty()) co_return fail(Errc::kUnavailable, "a reply without an upload's id");
+    if (!root || root->text_of("UploadId").empty())
+        co_return fail(Errc::kUnavailable, "a reply without an upload's id");
     core->upload_id = root->text_of("UploadId");
     co_return Result<>();
 }
@@ -76,13 +99,12 @@ Async<std::string> send_part(CoreRef core, std::size_t number, bytes::Chain data
 }
 
 boost::asio::awaitable<void> run_part(CoreRef core, std::size_t number, bytes::Chain data) {
+    PartEnd end(core);
     auto etag = co_await send_part(core, number, std::move(data));
     if (etag)
         core->etags[number - 1] = std::move(*etag);
     else if (core->status)
         core->status = fail(std::move(etag).error());
-    --core->in_flight;
-    core->notify();
 }
 
 Async<> start_part(CoreRef core, bytes::Chain data) {
@@ -132,7 +154,8 @@ Async<> discard_step(CoreRef core) {
 S3Call completion(const UploadCore& core) {
     std::string text = "<CompleteMultipartUpload>";
     for (std::size_t i = 0; i < core.etags.size(); ++i)
-        text += fmt::format("<Part><PartNumber>{}</PartNumber><ETag>{}</ETag></Part>", i + 1, xml_escape(core.etags[i]));
+        text +=
+            fmt::format("<Part><PartNumber>{}</PartNumber><ETag>{}</ETag></Part>", i + 1, xml_escape(core.etags[i]));
     text += "</CompleteMultipartUpload>";
     S3Call call;
     call.method = "POST";
@@ -172,7 +195,8 @@ Async<> complete_step(CoreRef core) {
         if (answered && is_completed(tried.answer)) co_return Result<>();
         // Gone, or the key is taken: by an attempt of ours before, or by somebody else.
         if (answered && !tried.answer.ok()) break;
-        last = answered ? Error(Errc::kUnavailable, "the server could not complete the upload") : std::move(tried.error);
+        last =
+            answered ? Error(Errc::kUnavailable, "the server could not complete the upload") : std::move(tried.error);
         auto kind = answered ? Attempt::Kind::kAgain : tried.kind;
         more = co_await client.pause(patience, kind);
     }
@@ -200,9 +224,11 @@ Async<> finish_step(CoreRef core) {
 }
 
 boost::asio::awaitable<void> run_append(CoreRef core, bytes::Chain data, runtime::Callback<Result<>> done) {
-    Result<> result = co_await append_step(core, std::move(data));
-    core->busy = false;
-    core->notify();
+    Result<> result;
+    {
+        CallEnd end(core);
+        result = co_await append_step(core, std::move(data));
+    }
     if (!result) result = fail(about_object(core->key, result.error()));
     done(std::move(result));
 }
@@ -214,9 +240,11 @@ boost::asio::awaitable<void> run_discard(CoreRef core, runtime::Callback<Result<
 }
 
 boost::asio::awaitable<void> run_finish(CoreRef core, runtime::Callback<Result<>> done) {
-    Result<> result = co_await finish_step(core);
-    core->busy = false;
-    core->notify();
+    Result<> result;
+    {
+        CallEnd end(core);
+        result = co_await finish_step(core);
+    }
     if (result) {
         StoreStats& stats = core->state->client->stats();
         ++stats.objects_written;
@@ -231,7 +259,8 @@ boost::asio::awaitable<void> run_finish(CoreRef core, runtime::Callback<Result<>
 
 class S3Upload final : public Upload {
   public:
-    S3Upload(S3StateRef state, std::string key) : core_(std::make_shared<UploadCore>(std::move(state), std::move(key))) {}
+    S3Upload(S3StateRef state, std::string key)
+        : core_(std::make_shared<UploadCore>(std::move(state), std::move(key))) {}
     ~S3Upload() override {
         if (!core_->over) abort([](Result<>) {});
     }

@@ -19,9 +19,9 @@ using Fields = std::vector<std::pair<std::string, std::string>>;
 
 struct Request {
     std::string method;
-    std::string path;    // encoded, begins with '/'
-    Fields query;        // not encoded
-    Fields headers;      // those that are signed; "host" and "x-amz-date" must be among them
+    std::string path;          // encoded, begins with '/'
+    Fields query;              // not encoded
+    Fields headers;            // those that are signed; "host" and "x-amz-date" must be among them
     std::string payload_hash;  // hex, or kUnsignedPayload
 };
 

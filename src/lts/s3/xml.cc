@@ -54,9 +54,12 @@ class Parser {
 
     Result<XmlElement> document() {
         while (failure_ == nullptr && !finished_) {
-            if (rest_.empty()) fail_with("the document ends early");
-            else if (rest_.front() == '<') markup();
-            else text();
+            if (rest_.empty())
+                fail_with("the document ends early");
+            else if (rest_.front() == '<')
+                markup();
+            else
+                text();
         }
         if (failure_ == nullptr) trailer();
         if (failure_ != nullptr) return fail(Errc::kCorrupt, std::string("XML reply: ") + failure_);
@@ -121,8 +124,10 @@ class Parser {
         if (!open_.empty()) element = &open_.back()->children.emplace_back();
         element->name = name;
         // A parent's list grows only while none of its children is open, so the pointers on the stack stay valid.
-        if (!closed) open_.push_back(element);
-        else if (open_.empty()) finished_ = true;
+        if (!closed)
+            open_.push_back(element);
+        else if (open_.empty())
+            finished_ = true;
     }
 
     // True when the tag is its own end: "<a/>".
@@ -181,9 +186,12 @@ class Parser {
 
     void trailer() {
         while (failure_ == nullptr && !rest_.empty()) {
-            if (is_blank(rest_.front())) rest_.remove_prefix(1);
-            else if (rest_.starts_with("<!--") || rest_.starts_with("<?")) markup();
-            else fail_with("something follows the document");
+            if (is_blank(rest_.front()))
+                rest_.remove_prefix(1);
+            else if (rest_.starts_with("<!--") || rest_.starts_with("<?"))
+                markup();
+            else
+                fail_with("something follows the document");
         }
     }
 
@@ -214,11 +222,16 @@ Result<XmlElement> parse_xml(std::string_view document) { return Parser(document
 std::string xml_escape(std::string_view text) {
     std::string result;
     for (char c : text) {
-        if (c == '&') result += "&amp;";
-        else if (c == '<') result += "&lt;";
-        else if (c == '>') result += "&gt;";
-        else if (c == '"') result += "&quot;";
-        else result += c;
+        if (c == '&')
+            result += "&amp;";
+        else if (c == '<')
+            result += "&lt;";
+        else if (c == '>')
+            result += "&gt;";
+        else if (c == '"')
+            result += "&quot;";
+        else
+            result += c;
     }
     return result;
 }

@@ -19,8 +19,8 @@ struct XmlElement {
     std::string text;  // of this element alone, entities resolved
     std::vector<XmlElement> children;
 
-    const XmlElement* child(std::string_view wanted) const;      // the first of this name
-    std::string_view text_of(std::string_view wanted) const;     // of that child; empty when there is none
+    const XmlElement* child(std::string_view wanted) const;   // the first of this name
+    std::string_view text_of(std::string_view wanted) const;  // of that child; empty when there is none
 };
 
 // The document's element. kCorrupt for anything that is not well-formed, or above the limits.

@@ -31,10 +31,30 @@ TEST(Xml, AttributesAndPrefixesArePassedOver) {
 }
 
 TEST(Xml, RefusesWhatIsNotWellFormed) {
-    for (std::string_view text :
-         {"", "   ", "text", "<a>", "<a></b>", "<a><b></a></b>", "<a>&unknown;</a>", "<a>&amp</a>", "<a>&#0;</a>",
-          "<a>&#xd800;</a>", "<a>&#x110000;</a>", "<a>&#;</a>", "<a/><b/>", "<a/>text", "<!DOCTYPE a><a/>", "<a b='>",
-          "<a", "</a>", "<>x</>", "<a><![CDATA[x</a>", "<a><!-- </a>", "<![CDATA[x]]>", "x<a/>", "<a / b></a>"}) {
+    for (std::string_view text : {"",
+                                  "   ",
+                                  "text",
+                                  "<a>",
+                                  "<a></b>",
+                                  "<a><b></a></b>",
+                                  "<a>&unknown;</a>",
+                                  "<a>&amp</a>",
+                                  "<a>&#0;</a>",
+                                  "<a>&#xd800;</a>",
+                                  "<a>&#x110000;</a>",
+                                  "<a>&#;</a>",
+                                  "<a/><b/>",
+                                  "<a/>text",
+                                  "<!DOCTYPE a><a/>",
+                                  "<a b='>",
+                                  "<a",
+                                  "</a>",
+                                  "<>x</>",
+                                  "<a><![CDATA[x</a>",
+                                  "<a><!-- </a>",
+                                  "<![CDATA[x]]>",
+                                  "x<a/>",
+                                  "<a / b></a>"}) {
         auto root = parse_xml(text);
         ASSERT_FALSE(root.has_value()) << text;
         EXPECT_EQ(root.error(), Errc::kCorrupt) << text;

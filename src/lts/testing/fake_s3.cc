@@ -7,8 +7,8 @@
 #include <fmt/format.h>
 #include <openssl/evp.h>
 
-#include "lts/s3/sigv4.h"
 #include "lts/s3/s3_objects.h"
+#include "lts/s3/sigv4.h"
 #include "lts/s3/time_text.h"
 #include "lts/s3/xml.h"
 
@@ -66,7 +66,8 @@ HttpResponse reply(int status, std::string_view body = {}) {
 }
 
 HttpResponse error_reply(int status, std::string_view code) {
-    return reply(status, fmt::format("<?xml version=\"1.0\"?><Error><Code>{}</Code><Message>as told</Message></Error>", code));
+    return reply(status,
+                 fmt::format("<?xml version=\"1.0\"?><Error><Code>{}</Code><Message>as told</Message></Error>", code));
 }
 
 }  // namespace
@@ -174,8 +175,9 @@ HttpResponse FakeS3::check_signature(const Parsed& parsed) const {
     std::string given = parsed.header("authorization");
     std::string stamp = parsed.header("x-amz-date");
     if (given.empty() || stamp.size() != 16) return error_reply(403, "AccessDenied");
-    auto at = parse_iso_time(fmt::format("{}-{}-{}T{}:{}:{}Z", stamp.substr(0, 4), stamp.substr(4, 2), stamp.substr(6, 2),
-                                         stamp.substr(9, 2), stamp.substr(11, 2), stamp.substr(13, 2)));
+    auto at =
+        parse_iso_time(fmt::format("{}-{}-{}T{}:{}:{}Z", stamp.substr(0, 4), stamp.substr(4, 2), stamp.substr(6, 2),
+                                   stamp.substr(9, 2), stamp.substr(11, 2), stamp.substr(13, 2)));
     if (!at || std::abs(*at - now_ms()) > kSkewMax) return error_reply(403, "RequestTimeTooSkewed");
     sigv4::Request request;
     request.method = parsed.request.method;
@@ -295,9 +297,10 @@ HttpResponse FakeS3::list(const Parsed& parsed) const {
         contents += fmt::format("<Contents><Key>{}</Key><LastModified>{}</LastModified><Size>{}</Size></Contents>",
                                 xml_escape(key), iso_time(now_ms()), size);
     }
-    return reply(200, fmt::format("<?xml version=\"1.0\" encoding=\"UTF-8\"?><ListBucketResult xmlns=\"http://"
-                                  "s3.amazonaws.com/doc/2006-03-01/\"><IsTruncated>{}</IsTruncated>{}</ListBucketResult>",
-                                  more, contents));
+    return reply(200,
+                 fmt::format("<?xml version=\"1.0\" encoding=\"UTF-8\"?><ListBucketResult xmlns=\"http://"
+                             "s3.amazonaws.com/doc/2006-03-01/\"><IsTruncated>{}</IsTruncated>{}</ListBucketResult>",
+                             more, contents));
 }
 
 HttpResponse FakeS3::list_uploads(const Parsed& parsed) const {
@@ -314,7 +317,8 @@ HttpResponse FakeS3::post(const Parsed& parsed) {
     if (!parsed.parameter("uploads")) return complete(parsed);
     std::string id = fmt::format("upload-{}", ++last_upload_);
     uploads_[id] = {parsed.key, parsed.header(kIdHeader), now_ms(), {}};
-    return reply(200, fmt::format("<InitiateMultipartUploadResult><UploadId>{}</UploadId></InitiateMultipartUploadResult>", id));
+    return reply(
+        200, fmt::format("<InitiateMultipartUploadResult><UploadId>{}</UploadId></InitiateMultipartUploadResult>", id));
 }
 
 HttpResponse FakeS3::complete(const Parsed& parsed) {

@@ -19,17 +19,17 @@
 namespace millrace::lts {
 
 struct FakeS3Faults {
-    std::uint32_t error_percent = 0;      // 500, not carried out
-    std::uint32_t late_error_percent = 0;  // 500, carried out
-    std::uint32_t slow_down_percent = 0;  // 503
-    std::uint32_t throttle_percent = 0;   // 429
+    std::uint32_t error_percent = 0;         // 500, not carried out
+    std::uint32_t late_error_percent = 0;    // 500, carried out
+    std::uint32_t slow_down_percent = 0;     // 503
+    std::uint32_t throttle_percent = 0;      // 429
     std::uint32_t lost_request_percent = 0;  // neither carried out nor answered
     std::uint32_t lost_reply_percent = 0;    // carried out, not answered
     std::uint32_t half_body_percent = 0;     // of the replies that have a body
     std::chrono::milliseconds delay_max{0};  // of replies
     std::chrono::milliseconds list_lag{0};   // listings show what was this long ago
     std::int64_t clock_ahead_ms = 0;
-    bool lost_race_is_500 = false;           // as Ceph, for some who fail an If-Match
+    bool lost_race_is_500 = false;            // as Ceph, for some who fail an If-Match
     bool completion_takes_conditions = true;  // Ceph: false
 };
 

@@ -56,7 +56,8 @@ Credentials fake_credentials() { return {"access", Secret("hidden-secret"), {}};
 
 class FakeS3Host final : public ManualHost {
   public:
-    explicit FakeS3Host(bool faulty) : options_(fake_options()), server_(options_, fake_credentials(), executor_.clock(), 3) {
+    explicit FakeS3Host(bool faulty)
+        : options_(fake_options()), server_(options_, fake_credentials(), executor_.clock(), 3) {
         if (!faulty) return;
         options_.attempts_max = 40;
         options_.operation_timeout = std::chrono::hours(1);
@@ -173,13 +174,19 @@ class ServerHost final : public LoopHost {
 
 }  // namespace
 
+std::vector<std::string> store_host_names() {
+    std::vector<std::string> names = {"filesystem_memory", "filesystem_disk", "s3_fake", "s3_faulty", "s3_http"};
+    if (!variable("MILLRACE_S3_ENDPOINT").empty()) names.emplace_back("s3_server");
+    return names;
+}
+
 std::unique_ptr<StoreHost> make_store_host(const std::string& name) {
     if (name == "filesystem_memory") return std::make_unique<MemoryFilesHost>();
     if (name == "filesystem_disk") return std::make_unique<DiskHost>();
     if (name == "s3_fake") return std::make_unique<FakeS3Host>(false);
     if (name == "s3_faulty") return std::make_unique<FakeS3Host>(true);
     if (name == "s3_http") return std::make_unique<HttpHost>();
-    if (name == "s3_server" && !variable("MILLRACE_S3_ENDPOINT").empty()) return std::make_unique<ServerHost>();
+    if (name == "s3_server") return std::make_unique<ServerHost>();
     return nullptr;
 }
 

@@ -23,8 +23,9 @@ class StoreHost {
     virtual Result<std::unique_ptr<ChunkStore>> open() = 0;
 };
 
-// filesystem_memory, filesystem_disk, s3_fake, s3_faulty, s3_http, s3_server. Null where the last one is not configured:
+// filesystem_memory, filesystem_disk, s3_fake, s3_faulty, s3_http; and s3_server where the environment names one by
 // MILLRACE_S3_ENDPOINT, _REGION, _BUCKET, _ACCESS_KEY, _SECRET_KEY.
+std::vector<std::string> store_host_names();
 std::unique_ptr<StoreHost> make_store_host(const std::string& name);
 
 // The calls of a store, each waited for. Checks that a completion comes once, on the executor, not inside the call.
@@ -80,9 +81,8 @@ class StoreCalls {
         return call<Register>([&](auto done) { store_.read_register(key, std::move(done)); });
     }
     Outcome<RegisterTag> start_write(const std::string& key, const std::string& value, const RegisterTag& expected) {
-        return start<RegisterTag>([&](auto done) {
-            store_.write_register(key, {value.begin(), value.end()}, expected, std::move(done));
-        });
+        return start<RegisterTag>(
+            [&](auto done) { store_.write_register(key, {value.begin(), value.end()}, expected, std::move(done)); });
     }
     Result<RegisterTag> write_register(const std::string& key, const std::string& value, const RegisterTag& expected) {
         return finish<RegisterTag>(start_write(key, value, expected));
