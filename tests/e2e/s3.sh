@@ -46,8 +46,12 @@ if [[ -z ${MILLRACE_S3_ENDPOINT:-} ]]; then
     export MILLRACE_S3_ACCESS_KEY=$S3_ACCESS_KEY MILLRACE_S3_SECRET_KEY=$S3_SECRET_KEY
 fi
 
+# Only of a server of our own it is known how to break it.
+if [[ -n ${S3_ENDPOINT:-} ]]; then
+    export MILLRACE_S3_KILL="'$service' kill '$SCRATCH/s3' 3 >&2" MILLRACE_S3_START="'$service' start '$SCRATCH/s3' >&2"
+fi
 out=$SCRATCH/contract.out status=0
-"$program" --gtest_filter="${1:-*/s3_server}" >"$out" 2>&1 || status=$?
+"$program" --gtest_filter="${1:-*/s3_server:S3Outage.*}" >"$out" 2>&1 || status=$?
 passed=$(grep -cE '^\[       OK \]' "$out" || true)
 failed=$(grep -cE '^\[  FAILED  \] .*\([0-9]+ ms\)$' "$out" || true)
 if ((status != 0 && failed == 0)) || ((passed + failed == 0)); then failed=$((failed + 1)); fi

@@ -171,7 +171,9 @@ TEST_F(CurlTransportTest, ClosingEndsWhatIsUnderWay) {
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
     host.run([this] { store.reset(); });
     auto result = c.finish<bytes::Slice>(read);
-    if (!result) EXPECT_EQ(result.error(), Errc::kClosed);
+    if (!result) {
+        EXPECT_EQ(result.error(), Errc::kClosed);
+    }
     host.http.drop_connections();
     host.http.with([](FakeS3& server) { server.faults = {}; });
 }

@@ -386,7 +386,9 @@ TEST_F(S3StoreTest, AFailedUploadIsRemovedFromTheServer) {
     Result<> finished = appended ? c.finish_upload(*upload) : c.abort(*upload);
     EXPECT_EQ(host.server.uploads(), 0u);
     EXPECT_EQ(c.stat("u").error(), Errc::kNotFound);
-    if (appended) EXPECT_EQ(finished.error(), Errc::kInvalidArgument);
+    if (appended) {
+        EXPECT_EQ(finished.error(), Errc::kInvalidArgument);
+    }
 }
 
 TEST_F(S3StoreTest, AbandonedUploadsAreSweptWhenTheStoreOpens) {
