@@ -6,8 +6,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 # Rooms whose unit tests also run under the sanitizers (api/ links gRPC, whose packaged libraries are not instrumented).
-SANITIZED ?= base bytes runtime io net wire wal container store controller api_rest
-FUZZED ?= bytes wire wal container store controller
+SANITIZED ?= base bytes runtime io net wire wal lts container store controller api_rest
+FUZZED ?= bytes wire wal lts container store controller
 
 .PHONY: help
 help: ## this list

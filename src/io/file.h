@@ -52,6 +52,12 @@ class FileLock {
     virtual ~FileLock() = default;
 };
 
+struct FileStatus {
+    bool directory = false;
+    std::uint64_t size = 0;        // of a file
+    std::int64_t modified_ms = 0;  // ms since the epoch: of the last change of the content
+};
+
 class FileSystem {
   public:
     virtual ~FileSystem() = default;
@@ -62,8 +68,12 @@ class FileSystem {
     virtual Result<std::vector<std::string>> list(
         const std::string& directory) = 0;  // plain names, sorted, without . and ..
     virtual Result<> rename(const std::string& from, const std::string& to) = 0;  // atomic, replaces
+    // Gives a file a second name, atomically; kExists when `to` is there, so of several only one succeeds. kUnsupported
+    // where the file system has no hard links. Durable by sync_directory(), as a rename is.
+    virtual Result<> link(const std::string& from, const std::string& to) = 0;
     virtual Result<> remove(const std::string& path) = 0;
     virtual Result<bool> exists(const std::string& path) = 0;
+    virtual Result<FileStatus> status(const std::string& path) = 0;  // kNotFound
     virtual Result<> sync_directory(
         const std::string& path) = 0;  // makes creations, renames and removals in it durable
     virtual Result<std::uint64_t> free_bytes(const std::string& path) = 0;

@@ -470,6 +470,34 @@ TEST_P(FileContract, RenameReplaces) {
     EXPECT_EQ(files.rename(path("old"), path("no/dir")).error(), Errc::kNotFound);
 }
 
+TEST_P(FileContract, LinkGivesASecondNameAndNeverReplaces) {
+    auto file = open("a");
+    Bytes data = pattern(3000, 7);
+    ASSERT_TRUE(write(*file, 0, data).has_value());
+    ASSERT_TRUE(host->files().link(path("a"), path("b")).has_value());
+    EXPECT_EQ(read(*open("b", {}), 0, 3000), data);
+    open("c");
+    EXPECT_EQ(host->files().link(path("a"), path("c")).error(), Errc::kExists);
+    EXPECT_EQ(*open("c", {})->size(), 0u);
+    EXPECT_EQ(host->files().link(path("none"), path("d")).error(), Errc::kNotFound);
+    EXPECT_EQ(host->files().link(path("a"), path("none/d")).error(), Errc::kNotFound);
+    ASSERT_TRUE(host->files().remove(path("a")).has_value());
+    EXPECT_EQ(read(*open("b", {}), 0, 3000), data) << "the other name keeps the file";
+}
+
+TEST_P(FileContract, StatusTellsSizeAndKind) {
+    auto file = open("a");
+    ASSERT_TRUE(write(*file, 0, pattern(3000, 7)).has_value());
+    auto status = host->files().status(path("a"));
+    ASSERT_TRUE(status.has_value());
+    EXPECT_FALSE(status->directory);
+    EXPECT_EQ(status->size, 3000u);
+    std::int64_t now = host->executor().clock().wall_millis();
+    EXPECT_LT(std::abs(status->modified_ms - now), 600'000);
+    EXPECT_TRUE(host->files().status(host->root())->directory);
+    EXPECT_EQ(host->files().status(path("none")).error(), Errc::kNotFound);
+}
+
 TEST_P(FileContract, RemovedFileStaysUsableWhileOpen) {
     auto file = open("f");
     ASSERT_TRUE(write(*file, 0, pattern(100, 3)).has_value());

@@ -118,6 +118,14 @@ void MemoryDisk::rename(const std::string& from, const std::string& to) {
     apply(directory_operations_.back(), names_);
 }
 
+void MemoryDisk::link(const std::string& from, const std::string& to) {
+    MemoryInodeRef inode = find(from);
+    MILLRACE_ASSERT(inode != nullptr);
+    inode->path = to;
+    directory_operations_.push_back({DirectoryOperation::Kind::kCreate, to, {}, inode});
+    apply(directory_operations_.back(), names_);
+}
+
 void MemoryDisk::remove(const std::string& path) {
     directory_operations_.push_back({DirectoryOperation::Kind::kRemove, path, {}, find(path)});
     apply(directory_operations_.back(), names_);
@@ -231,7 +239,10 @@ std::vector<MemoryInodeRef> MemoryDisk::reachable() const {
 
 std::uint64_t MemoryDisk::used_bytes() const {
     std::uint64_t used = 0;
-    for (const auto& [path, inode] : names_) used += inode->claimed_size();
+    std::set<const MemoryInode*> counted;  // a file may have several names
+    for (const auto& [path, inode] : names_) {
+        if (counted.insert(inode.get()).second) used += inode->claimed_size();
+    }
     return used;
 }
 
@@ -265,6 +276,7 @@ MemoryDisk MemoryDisk::image(const std::function<bool(const PendingSector&)>& ke
         auto copy = std::make_shared<MemoryInode>();
         copy->id = ++result.last_inode_;
         copy->path = path;
+        copy->modified_ms = inode->modified_ms;
         SparseBytes content = inode->durable;
         for (const auto& change : in_order(*inode)) {
             bool in_flight = change->completed == 0;

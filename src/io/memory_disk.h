@@ -47,6 +47,7 @@ struct PendingChange {
 struct MemoryInode {
     std::uint64_t id = 0;
     std::string path;  // the newest name
+    std::int64_t modified_ms = 0;
     SparseBytes current;
     SparseBytes durable;
     std::vector<std::shared_ptr<PendingChange>> pending;  // in the order of their start
@@ -67,6 +68,7 @@ class MemoryDisk {
     void make_directory(const std::string& path) { directories_.insert(path); }  // durable at once
     void remove_directory(const std::string& path) { directories_.erase(path); }
     void rename(const std::string& from, const std::string& to);
+    void link(const std::string& from, const std::string& to);
     void remove(const std::string& path);
     std::vector<std::string> list(const std::string& directory) const;
     void sync_directory(const std::string& directory);
@@ -93,7 +95,7 @@ class MemoryDisk {
   private:
     using Names = std::map<std::string, MemoryInodeRef>;
     struct DirectoryOperation {
-        enum class Kind { kCreate, kRename, kRemove } kind;
+        enum class Kind { kCreate, kRename, kRemove } kind;  // a link is the creation of a name
         std::string path;
         std::string from;  // of a rename
         MemoryInodeRef inode;

@@ -122,6 +122,7 @@ class MemoryFile final : public File {
                                 fault = std::move(fault), done = std::move(done)]() mutable {
             // The caller's memory belongs to the operation until now.
             MILLRACE_ASSERT(joined(pieces) == change->data);
+            inode->modified_ms = state->executor.clock().wall_millis();
             if (fault)
                 state->disk.complete_write(*inode, change, sync);
             else
@@ -268,6 +269,7 @@ Result<std::unique_ptr<File>> MemoryFileSystem::open(const std::string& given, c
             return fail(Errc::kInvalidArgument, "not a directory: " + parent_of(path));
         if (!creates || !disk.is_directory(parent_of(path))) return fail(Errc::kNotFound, path);
         inode = disk.create(path);
+        inode->modified_ms = state_->executor.clock().wall_millis();
         if (auto alive = state_->check_alive(); !alive) return fail(alive.error());
     }
     return std::make_unique<MemoryFile>(state_, std::move(inode), options);
@@ -309,6 +311,19 @@ Result<> MemoryFileSystem::rename(const std::string& given_from, const std::stri
     return state_->check_alive();
 }
 
+Result<> MemoryFileSystem::link(const std::string& given_from, const std::string& given_to) {
+    std::string from = normal(given_from);
+    std::string to = normal(given_to);
+    MemoryDisk& disk = state_->disk;
+    if (auto entered = state_->enter(OpKind::kLink, from, true); !entered) return entered;
+    if (disk.is_directory(from)) return fail(Errc::kUnsupported, "link to a directory: " + from);
+    if (disk.find(from) == nullptr || !disk.is_directory(parent_of(to)))
+        return fail(Errc::kNotFound, from + " to " + to);
+    if (disk.is_directory(to) || disk.find(to) != nullptr) return fail(Errc::kExists, to);
+    disk.link(from, to);
+    return state_->check_alive();
+}
+
 Result<> MemoryFileSystem::remove(const std::string& given) {
     std::string path = normal(given);
     MemoryDisk& disk = state_->disk;
@@ -328,6 +343,15 @@ Result<bool> MemoryFileSystem::exists(const std::string& given) {
     std::string path = normal(given);
     if (auto alive = state_->check_alive(); !alive) return fail(alive.error());
     return state_->disk.find(path) != nullptr || state_->disk.is_directory(path);
+}
+
+Result<FileStatus> MemoryFileSystem::status(const std::string& given) {
+    std::string path = normal(given);
+    if (auto alive = state_->check_alive(); !alive) return fail(alive.error());
+    if (state_->disk.is_directory(path)) return FileStatus{.directory = true};
+    MemoryInodeRef inode = state_->disk.find(path);
+    if (inode == nullptr) return fail(Errc::kNotFound, path);
+    return FileStatus{.size = inode->current.size(), .modified_ms = inode->modified_ms};
 }
 
 Result<> MemoryFileSystem::sync_directory(const std::string& given) {

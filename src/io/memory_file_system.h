@@ -27,7 +27,19 @@
 
 namespace millrace::io {
 
-enum class OpKind { kOpen, kWrite, kRead, kSync, kResize, kRename, kRemove, kSyncDirectory, kMakeDirectories, kLock };
+enum class OpKind {
+    kOpen,
+    kWrite,
+    kRead,
+    kSync,
+    kResize,
+    kRename,
+    kLink,
+    kRemove,
+    kSyncDirectory,
+    kMakeDirectories,
+    kLock
+};
 
 // What survives a crash: each pending sector by itself, and a prefix of the pending directory operations.
 struct CrashChoice {
@@ -52,8 +64,10 @@ class MemoryFileSystem final : public FileSystem {
     Result<> make_directories(const std::string& path) override;
     Result<std::vector<std::string>> list(const std::string& directory) override;
     Result<> rename(const std::string& from, const std::string& to) override;
+    Result<> link(const std::string& from, const std::string& to) override;
     Result<> remove(const std::string& path) override;
     Result<bool> exists(const std::string& path) override;
+    Result<FileStatus> status(const std::string& path) override;
     Result<> sync_directory(const std::string& path) override;
     Result<std::uint64_t> free_bytes(const std::string& path) override;
     Result<std::unique_ptr<FileLock>> lock(const std::string& path) override;

@@ -285,6 +285,24 @@ Result<> PosixFileSystem::rename(const std::string& from, const std::string& to)
     return {};
 }
 
+Result<> PosixFileSystem::link(const std::string& from, const std::string& to) {
+    if (::linkat(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), 0) == 0) return {};
+    int error_number = errno;
+    if (error_number == EPERM || error_number == EOPNOTSUPP) {
+        return fail(Errc::kUnsupported, "link " + from + " to " + to + ": the file system has no hard links");
+    }
+    if (error_number == EEXIST) {
+        // Over a network the call may have succeeded and its reply been lost; then the repetition finds our own file.
+        struct stat ours{};
+        struct stat there{};
+        if (::lstat(from.c_str(), &ours) == 0 && ::lstat(to.c_str(), &there) == 0 && ours.st_dev == there.st_dev &&
+            ours.st_ino == there.st_ino && from != to) {
+            return {};
+        }
+    }
+    return fail(posix_error(error_number, "link to " + to, from));
+}
+
 Result<> PosixFileSystem::remove(const std::string& path) {
     if (::remove(path.c_str()) != 0) return fail(posix_error(errno, "remove", path));
     return {};
@@ -295,6 +313,16 @@ Result<bool> PosixFileSystem::exists(const std::string& path) {
     if (::stat(path.c_str(), &status) == 0) return true;
     if (errno == ENOENT || errno == ENOTDIR) return false;
     return fail(posix_error(errno, "stat", path));
+}
+
+Result<FileStatus> PosixFileSystem::status(const std::string& path) {
+    struct stat status{};
+    if (::stat(path.c_str(), &status) != 0) return fail(posix_error(errno, "stat", path));
+    FileStatus found;
+    found.directory = S_ISDIR(status.st_mode);
+    if (!found.directory) found.size = static_cast<std::uint64_t>(status.st_size);
+    found.modified_ms = status.st_mtim.tv_sec * std::int64_t{1000} + status.st_mtim.tv_nsec / 1'000'000;
+    return found;
 }
 
 Result<> PosixFileSystem::sync_directory(const std::string& path) {

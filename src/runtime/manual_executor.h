@@ -4,6 +4,7 @@
 
 #include <deque>
 #include <map>
+#include <utility>
 
 #include "runtime/executor.h"
 
@@ -12,6 +13,7 @@ namespace millrace::runtime {
 class ManualExecutor final : public Executor {
   public:
     explicit ManualExecutor(std::uint64_t seed = 1) : random_(seed) {}
+    ~ManualExecutor() override { drop_all(); }
 
     void post(Task task) override { ready_.push_back(std::move(task)); }
     void defer(Task task) override { deferred_.push_back(std::move(task)); }
@@ -42,9 +44,12 @@ class ManualExecutor final : public Executor {
     }
     // A crash: what was to run never does.
     void drop_all() {
-        ready_.clear();
-        deferred_.clear();
-        timers_.clear();
+        // What dies may post: a coroutine is taken down by a task of its own.
+        while (!ready_.empty() || !deferred_.empty() || !timers_.empty()) {
+            auto ready = std::exchange(ready_, {});
+            auto deferred = std::exchange(deferred_, {});
+            auto timers = std::exchange(timers_, {});
+        }
     }
     // Moves time and fires the timers on the way, in order.
     void advance(std::chrono::milliseconds by) {

@@ -1,0 +1,27 @@
+// ChunkStore on a directory: of this machine, or of a network file system that several nodes mount (with hard links,
+// locks and close-to-open consistency: NFS 4). An object is written under a temporary name, synced, linked to its own
+// name without replacing one that is there, and the directory synced. Layout: docs/formats/long-term-storage.md.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include "base/error.h"
+#include "io/file.h"
+#include "lts/chunk_store.h"
+
+namespace millrace::lts {
+
+struct FilesystemOptions {
+    std::string directory;                                    // made if missing
+    std::chrono::milliseconds register_lock_timeout{10'000};  // kUnavailable when another process holds it longer
+};
+
+// Blocking: for start-up. Removes what stores that ended by a crash left half-written; what living ones, also of other
+// processes and machines, are writing stays. `files` works on `executor` and outlives the store and its uploads. It is
+// best one of its own: the threads that sync large objects are then not those that the journal waits for.
+Result<std::unique_ptr<ChunkStore>> open_filesystem_store(runtime::Executor& executor, io::FileSystem& files,
+                                                          FilesystemOptions options);
+
+}  // namespace millrace::lts
