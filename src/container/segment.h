@@ -10,6 +10,7 @@
 
 #include <absl/container/node_hash_map.h>
 
+#include "container/manifest.h"
 #include "container/operation.h"
 #include "container/tail_index.h"
 #include "container/types.h"
@@ -63,6 +64,10 @@ class Segment {
     absl::node_hash_map<Uuid, AttributeEntry> attributes;
     AttributeEntry* event_count = nullptr;  // attributes[kEventCount], once there is one
     TailIndex index;
+    Manifest manifest;
+    std::uint64_t log_only_bytes = 0;  // of the index: not in long-term storage
+    bool dirty = false;                // the storage writer knows of them
+    bool scattered = false;            // and of small pieces in the manifest
     std::vector<WaitingRead> waiting;
     bool touched = false;                  // grew in the frame being published: waiting reads are to be looked at
     std::uint32_t sessions = 0;            // append sessions that point here
