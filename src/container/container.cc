@@ -15,11 +15,13 @@ SegmentContainer::Impl::Impl(ContainerId container_id, runtime::Executor& runs_o
       options_(options),
       cache_(options.cache_bytes, options.frame_bytes),
       pipeline_(runs_on, cache_, options_, *this),
-      table_segments_(*this, std::move(tables)) {}
+      table_segments_(*this, std::move(tables)),
+      tiering_(container_id, runs_on, *this, options.tiering) {}
 
 SegmentContainer::Impl::~Impl() = default;
 
-void SegmentContainer::Impl::start(std::unique_ptr<wal::DurableLog> log, runtime::Callback<Error> on_failure) {
+void SegmentContainer::Impl::start(std::unique_ptr<wal::DurableLog> log, runtime::Callback<Error> on_failure,
+                                   std::unique_ptr<lts::ChunkStore> tier, std::string tier_prefix) {
     MILLRACE_ASSERT(!started_);
     started_ = true;
     on_failure_ = std::move(on_failure);
@@ -31,9 +33,11 @@ void SegmentContainer::Impl::start(std::unique_ptr<wal::DurableLog> log, runtime
         if (event.wanted > wanted_) wanted_ = event.wanted;
         pipeline_.retry();
         if (wanted_.value() != 0) maybe_checkpoint();
+        if (wants_space()) tiering_.poke();
         process();
     });
     log_full_ = pipeline_.log()->space().full;
+    tiering_.start(std::move(tier), std::move(tier_prefix));
     process();
 }
 
@@ -41,6 +45,7 @@ void SegmentContainer::Impl::stop(runtime::Task stopped) {
     stopping_ = true;
     stopped_ = std::move(stopped);
     traffic_.stop();
+    tiering_.stop();
     Error closed(Errc::kClosed, "the container stops");
     if (!started_ || failed_) {
         for (auto& [segment_id, segment] : segments_) fail_waiting(*segment, closed);
@@ -76,6 +81,7 @@ ContainerStats SegmentContainer::Impl::stats() const {
     stats.index_entries = index_entries_;
     if (pipeline_.log() != nullptr) stats.log = pipeline_.log()->space();
     table_segments_.count(stats);
+    stats.tiering = tiering_.stats();
     stats.failed = failed_;
     return stats;
 }
@@ -105,6 +111,10 @@ void SegmentContainer::Impl::enqueue_append(AppendBatch batch) {
 
 void SegmentContainer::Impl::process() {
     if (processing_ || !started_ || failed_) return;
+    if (checkpoint_wanted_ && !stopping_) {
+        if (!pipeline_.idle()) return;
+        write_checkpoint();
+    }
     processing_ = true;
     Error full(Errc::kNoSpace, why_appends_wait());
     if (index_full() != index_warned_) {
@@ -405,8 +415,10 @@ Result<> SegmentContainer::replay(const wal::Appended& where, bytes::ByteSpan pa
     return impl_->replay(where, payload);
 }
 Result<> SegmentContainer::finish_recovery() { return impl_->finish_recovery(); }
-void SegmentContainer::start(std::unique_ptr<wal::DurableLog> log, runtime::Callback<Error> on_failure) {
-    impl_->start(std::move(log), std::move(on_failure));
+bool SegmentContainer::has_tiered_bytes() const { return impl_->tiering().holds_anything(); }
+void SegmentContainer::start(std::unique_ptr<wal::DurableLog> log, runtime::Callback<Error> on_failure,
+                             std::unique_ptr<lts::ChunkStore> tier, std::string tier_prefix) {
+    impl_->start(std::move(log), std::move(on_failure), std::move(tier), std::move(tier_prefix));
 }
 void SegmentContainer::stop(runtime::Task stopped) { impl_->stop(std::move(stopped)); }
 void SegmentContainer::setup_append(AppendSession& session, Done<std::int64_t> done) {

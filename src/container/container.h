@@ -15,7 +15,9 @@
 #include <vector>
 
 #include "container/traffic.h"
+#include "container/tiering_options.h"
 #include "container/types.h"
+#include "lts/chunk_store.h"
 #include "runtime/executor.h"
 #include "wal/durable_log.h"
 
@@ -28,6 +30,7 @@ struct ContainerOptions {
     std::uint64_t checkpoint_log_bytes = 256ULL << 20;
     std::uint64_t index_bytes = 128ULL << 20;  // of memory for the places of bytes in the log; appends wait beyond it
     std::size_t max_read_bytes = 2ULL << 20;   // of one read reply
+    TieringOptions tiering;
 };
 
 struct ContainerStats {
@@ -43,6 +46,7 @@ struct ContainerStats {
     std::uint64_t table_bytes = 0;    // of memory for them
     std::uint64_t table_updates = 0;
     std::uint64_t table_items = 0;  // updated and removed
+    TieringStats tiering;
     wal::LogSpace log;
     bool failed = false;
 };
@@ -68,7 +72,10 @@ class SegmentContainer {
     // ---- recovery ----
     Result<> replay(const wal::Appended& where, bytes::ByteSpan payload);
     Result<> finish_recovery();
-    void start(std::unique_ptr<wal::DurableLog> log, runtime::Callback<Error> on_failure);
+    bool has_tiered_bytes() const;  // it cannot serve them without its long-term storage
+    // `tier` may be null: everything stays in the log. `tier_prefix`: of the keys of all containers of this log.
+    void start(std::unique_ptr<wal::DurableLog> log, runtime::Callback<Error> on_failure,
+               std::unique_ptr<lts::ChunkStore> tier = {}, std::string tier_prefix = {});
     void stop(runtime::Task stopped);  // refuses new work, lets the pipeline drain, then fails what waits
 
     // ---- appends ----

@@ -11,6 +11,7 @@
 #include <gtest/gtest.h>
 
 #include "container/container.h"
+#include "container/memory_chunk_store.h"
 #include "container/memory_log.h"
 #include "container/table_store.h"
 #include "runtime/manual_executor.h"
@@ -31,7 +32,10 @@ class CollectingSink final : public AppendSink {
 
 class Harness {
   public:
-    explicit Harness(ContainerOptions options = {}) : options_(options) { boot(); }
+    explicit Harness(ContainerOptions options = {}, std::shared_ptr<MemoryObjects> tier = {})
+        : objects(std::move(tier)), options_(options) {
+        boot();
+    }
 
     void boot() {
         failure.reset();
@@ -44,12 +48,15 @@ class Harness {
         ASSERT_TRUE(finished) << finished.error().to_string();
         auto made = std::make_unique<MemoryLog>(disk, executor);
         log = made.get();
-        container->start(std::move(made), [this](Error error) { failure = std::move(error); });
+        std::unique_ptr<lts::ChunkStore> tier;
+        if (objects) tier = std::make_unique<MemoryChunkStore>(objects, executor);
+        container->start(std::move(made), [this](Error error) { failure = std::move(error); }, std::move(tier), "test");
         executor.run_until_idle();
     }
     // Everything in memory is lost; `kept` of the frames under way are on disk nevertheless.
     void crash(std::size_t kept = 0) {
         log->crash(kept);
+        if (objects) objects->held.clear();
         container.reset();
         executor.drop_all();
         sessions.clear();
@@ -149,6 +156,7 @@ class Harness {
 
     std::function<std::unique_ptr<TableStore>()> make_tables = make_memory_table_store;  // from the next boot on
     runtime::ManualExecutor executor;
+    std::shared_ptr<MemoryObjects> objects;  // none: no long-term storage
     std::shared_ptr<MemoryLogDisk> disk = std::make_shared<MemoryLogDisk>();
     MemoryLog* log = nullptr;
     std::unique_ptr<SegmentContainer> container;

@@ -1,6 +1,7 @@
-// The container's inside. One class in five files: container.cc (life cycle, queue, appends), container_publish.cc
+// The container's inside. One class in six files: container.cc (life cycle, queue, appends), container_publish.cc
 // (what happens when a frame is durable), container_segments.cc (segment operations and tables), container_read.cc,
-// container_recovery.cc (replay, checkpoints, carrying bytes forward).
+// container_recovery.cc (replay, checkpoints, carrying bytes forward), container_tiering.cc (bytes that move to long-term
+// storage).
 #pragma once
 
 #include <deque>
@@ -17,10 +18,11 @@
 #include "container/segment.h"
 #include "container/table_segments.h"
 #include "container/tables.h"
+#include "container/tiering.h"
 
 namespace millrace::container {
 
-class SegmentContainer::Impl final : public FramePublisher, private RecordVisitor {
+class SegmentContainer::Impl final : public FramePublisher, private RecordVisitor, private TieringHost {
   public:
     Impl(ContainerId id, runtime::Executor& executor, ContainerOptions options, std::unique_ptr<TableStore> tables);
     ~Impl() override;
@@ -35,7 +37,8 @@ class SegmentContainer::Impl final : public FramePublisher, private RecordVisito
     using Work = std::variant<AppendBatch, Control>;
 
     // ---- container.cc
-    void start(std::unique_ptr<wal::DurableLog> log, runtime::Callback<Error> on_failure);
+    void start(std::unique_ptr<wal::DurableLog> log, runtime::Callback<Error> on_failure,
+               std::unique_ptr<lts::ChunkStore> tier, std::string tier_prefix);
     void stop(runtime::Task stopped);
     void enqueue_append(AppendBatch batch);
     void control(SpaceNeed need, std::move_only_function<void(const Error*)> run, AppendSession* session = nullptr);
@@ -61,6 +64,7 @@ class SegmentContainer::Impl final : public FramePublisher, private RecordVisito
     const Tables& tables() const { return tables_; }
     TableSegments& table_segments() { return table_segments_; }
     std::vector<SegmentTraffic> traffic() const { return traffic_.all(); }
+    const Tiering& tiering() const { return tiering_; }
 
     // ---- container_read.cc
     ReadId read(std::string_view name, std::int64_t offset, std::size_t max_bytes, ReadCallback done);
@@ -119,13 +123,30 @@ class SegmentContainer::Impl final : public FramePublisher, private RecordVisito
     void publish_seal(Segment& segment);
     void publish_gone(Segment* segment, bool merged);
     void publish_truncate(Segment& segment, std::uint64_t start);
-    void index_grew(const Extent& extent);
-    void drop_bytes(const Extent& extent);
+    void index_grew(Segment& segment, const Extent& extent);
+    void drop_bytes(Segment& segment, const Extent& extent);
+    void splice(Segment& target, Segment& source, std::uint64_t base);
+    void drop_below(Segment& segment, std::uint64_t start);
 
     // ---- container_read.cc
-    void serve(const Segment& segment, std::uint64_t offset, std::size_t max_bytes, bool waited, ReadCallback done);
+    void serve(Segment& segment, std::uint64_t offset, std::size_t max_bytes, bool waited, ReadCallback done);
     void read_from_log(const Segment& segment, const Extent* first, std::uint64_t offset, std::size_t max_bytes,
                        ReadCallback done);
+
+    // ---- container_tiering.cc
+    Segment* find_segment(SegmentId segment) override;
+    bool wants_space() const override { return appends_wait() || wanted_.value() != 0; }
+    void log_object(ObjectWrittenRecord record, runtime::Callback<Result<>> done) override;
+    void read_part(SegmentId segment, std::uint64_t offset, std::size_t max_bytes,
+                   runtime::Callback<Result<bytes::Chain>> done) override;
+    void settle(const ObjectWrittenRecord& record);
+    void settle(Segment& segment, std::uint64_t from, std::uint64_t to);
+    void free_oldest();
+    void checkpoint_objects();
+    void checkpoint_manifest(const Segment& segment);
+    Result<> on(const ObjectWrittenRecord& record) override;
+    Result<> on(const CheckpointObjectRecord& record) override;
+    Result<> on(const CheckpointManifestRecord& record) override;
 
     // ---- container_recovery.cc
     Result<> on(const CreateRecord& record) override;
@@ -158,6 +179,7 @@ class SegmentContainer::Impl final : public FramePublisher, private RecordVisito
     Tables tables_;
     TableSegments table_segments_;
     TrafficMeter traffic_{executor};
+    Tiering tiering_;
     absl::flat_hash_map<std::string, Segment*, NameHash, std::equal_to<>> by_name_;
     absl::flat_hash_map<SegmentId, std::unique_ptr<Segment>> segments_;
     std::vector<std::unique_ptr<Segment>> unused_;  // gone, but append sessions still point to them
@@ -191,6 +213,7 @@ class SegmentContainer::Impl final : public FramePublisher, private RecordVisito
 
     LogUsage usage_;
     LogSequence checkpoint_;  // frame of the newest durable checkpoint's begin; 0: none
+    bool checkpoint_wanted_ = false;  // nothing new is taken until what is under way is durable, then it is written
     bool checkpoint_running_ = false;
     std::uint64_t log_bytes_since_checkpoint_ = 0;
     std::uint64_t checkpoint_bytes_ = 0;  // what the last one took, and what was logged beside it

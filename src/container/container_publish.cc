@@ -45,7 +45,7 @@ void SegmentContainer::Impl::publish_append(FrameEvent& event, const PendingFram
         std::size_t in_payload = event.slab_offset - (frame.begin + wal::kHeaderRoom);
         Extent extent{event.offset, event.size, event.slab_offset, frame.slab_id, where.payload.plus(in_payload)};
         segment.index.add(extent);
-        index_grew(extent);
+        index_grew(segment, extent);
         segment.durable.length = event.offset + event.size;
         if (!segment.touched && !segment.waiting.empty()) {
             segment.touched = true;
@@ -97,6 +97,7 @@ void SegmentContainer::Impl::on_log_failed(const Error& error) {
 void SegmentContainer::Impl::fail_everything() {
     failed_ = true;
     traffic_.stop();
+    tiering_.stop();
     Error closed(Errc::kClosed, "the container has failed");
     pipeline_.fail_all(closed);
     for (auto& work : queue_) {

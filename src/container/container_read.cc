@@ -1,4 +1,4 @@
-// Reads: from memory while the frames last, else from the log; at the tail they wait.
+// Reads: from memory while the frames last, else from the log, else from long-term storage; at the tail they wait.
 #include <fmt/format.h>
 
 #include "container/container_impl.h"
@@ -57,18 +57,25 @@ void SegmentContainer::Impl::cancel_read(ReadId read_id) {
 }
 
 // `offset` lies within the durable bytes.
-void SegmentContainer::Impl::serve(const Segment& segment, std::uint64_t offset, std::size_t max_bytes, bool waited,
+void SegmentContainer::Impl::serve(Segment& segment, std::uint64_t offset, std::size_t max_bytes, bool waited,
                                    ReadCallback done) {
     if (segment.table != nullptr) return table_segments_.read(segment, offset, max_bytes, waited, std::move(done));
     ReadResult result;
     const Extent* extent = segment.index.find(offset);
-    if (extent != segment.index.end() && !cache_.holds(extent->slab)) {
-        return read_from_log(segment, extent, offset, max_bytes, std::move(done));
+    if (extent == segment.index.end() || !cache_.holds(extent->slab)) {
+        if (extent != segment.index.end() && extent->in_log())
+            return read_from_log(segment, extent, offset, max_bytes, std::move(done));
+        auto deliver = [done = std::move(done)](Result<bytes::Chain> data) mutable {
+            if (!data) return done(fail(data.error()));
+            done(ReadResult{std::move(*data), false, false});
+        };
+        return tiering_.read(segment, offset, max_bytes, std::move(deliver));
     }
     std::uint64_t at = offset;
     bool all_in_memory = true;
     for (; extent != segment.index.end() && result.data.size() < max_bytes; ++extent) {
-        bytes::SlabRef slab = cache_.find(extent->slab);
+        // Between extents that are kept here there may be bytes that are only in long-term storage.
+        bytes::SlabRef slab = extent->offset <= at ? cache_.find(extent->slab) : bytes::SlabRef();
         if (!slab) {
             all_in_memory = false;
             break;
@@ -100,6 +107,7 @@ void SegmentContainer::Impl::read_from_log(const Segment& segment, const Extent*
     for (const Extent* extent = first; extent != segment.index.end() && total < max_bytes; ++extent) {
         std::uint64_t from = extent->address.offset + (extent == first ? skipped : 0);
         std::size_t size = std::min<std::uint64_t>(extent->size - (extent == first ? skipped : 0), max_bytes - total);
+        if (!extent->in_log() || extent->offset > offset + total) break;
         bool near = extent == first || (extent->address.file == begin.file && from >= end && from - end <= kMaxLogGap &&
                                         from + size - begin.offset <= kMaxLogRead);
         if (!near || (extent != first && cache_.holds(extent->slab))) break;

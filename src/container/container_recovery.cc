@@ -45,9 +45,11 @@ Result<> SegmentContainer::Impl::finish_recovery() {
         TableSegments::recognise(*segment);
         if (segment->table != nullptr) continue;
         std::uint64_t at = segment->durable.start;
-        for (const Extent& extent : segment->index) {
-            if (extent.offset > at) break;
-            at = extent.end();
+        while (at < segment->durable.length) {
+            const Extent* extent = segment->index.find(at);
+            const ManifestEntry* entry = segment->manifest.find(at);
+            if (extent == segment->index.end() && entry == nullptr) break;
+            at = std::max(extent == segment->index.end() ? 0 : extent->end(), entry == nullptr ? 0 : entry->end());
         }
         if (at < segment->durable.length) {
             return fail(Errc::kCorrupt, fmt::format("segment {} lacks its bytes from {} to {}", segment->name, at,
@@ -57,6 +59,7 @@ Result<> SegmentContainer::Impl::finish_recovery() {
     for (auto& [segment_id, segment] : segments_) {
         segment->pending = segment->durable;
         for (auto& [key, entry] : segment->attributes) entry.pending = entry.durable;
+        if (segment->log_only_bytes > 0) tiering_.became_dirty(*segment);
         if (segment->attributes.contains(kEventCount)) segment->event_count = &segment->attribute(kEventCount);
     }
     named_.clear();
@@ -95,8 +98,8 @@ Result<> SegmentContainer::Impl::on(const AppendRecord& record) {
         Extent extent{record.offset, record.data_size, 0, 0, replay_address(record.data_position)};
         Extent replaced;
         if (!segment.index.put(extent, &replaced)) return fail(Errc::kCorrupt, "appends overlap");
-        drop_bytes(replaced);
-        index_grew(extent);
+        drop_bytes(segment, replaced);
+        index_grew(segment, extent);
     }
     segment.durable.length = std::max(segment.durable.length, record.offset + record.data_size);
     segment.last_modified_ms = replay_wall_ms_;
@@ -119,14 +122,14 @@ Result<> SegmentContainer::Impl::on(const SealRecord& record) {
 Result<> SegmentContainer::Impl::on(const TruncateRecord& record) {
     Segment& segment = replayed(record.id);
     segment.durable.start = std::max(segment.durable.start, record.start);
-    segment.index.drop_below(segment.durable.start, [this](const Extent& extent) { drop_bytes(extent); });
+    drop_below(segment, segment.durable.start);
     return {};
 }
 
 Result<> SegmentContainer::Impl::on(const MergeRecord& record) {
     Segment& target = replayed(record.target);
     Segment& source = replayed(record.source);
-    target.index.splice(source.index, record.target_offset);
+    splice(target, source, record.target_offset);
     target.durable.length = std::max(target.durable.length, record.target_offset + record.source_size);
     target.last_modified_ms = replay_wall_ms_;
     publish_attributes(target, record.attributes);
@@ -151,6 +154,11 @@ Result<> SegmentContainer::Impl::on(const CheckpointBeginRecord& record) {
     tables_.set_next_version(record.next_version);
     if (!complete_) {
         in_checkpoint_ = true;
+        for (auto& [segment_id, segment] : segments_) {
+            segment->manifest.clear([](const ManifestEntry&) {});
+            segment->dirty = segment->scattered = false;
+        }
+        tiering_.forget_all();
         by_name_.clear();
         tables_.clear();
         table_segments_.forget_all();
@@ -172,7 +180,7 @@ Result<> SegmentContainer::Impl::on(const CheckpointSegmentRecord& record) {
     segment.last_modified_ms = record.last_modified_ms;
     segment.attributes.clear();
     publish_attributes(segment, record.attributes);
-    segment.index.drop_below(record.start, [this](const Extent& extent) { drop_bytes(extent); });
+    drop_below(segment, record.start);
     by_name_[record.name] = &segment;
     named_[record.id] = true;
     return {};
@@ -188,7 +196,8 @@ Result<> SegmentContainer::Impl::on(const CheckpointEndRecord&) {
         if (!named_.contains(segment_id)) dead.push_back(segment_id);
     }
     for (SegmentId segment_id : dead) {
-        segments_[segment_id]->index.clear([this](const Extent& extent) { drop_bytes(extent); });
+        Segment& segment = *segments_[segment_id];
+        segment.index.clear([&](const Extent& extent) { drop_bytes(segment, extent); });
         segments_.erase(segment_id);
     }
     return {};
@@ -203,31 +212,34 @@ Result<> SegmentContainer::Impl::on(const RelocateRecord& record) {
     Extent extent{record.offset, record.data_size, 0, 0, replay_address(record.data_position)};
     Extent replaced;
     if (!segment.index.put(extent, &replaced)) return fail(Errc::kCorrupt, "a relocation overlaps other bytes");
-    drop_bytes(replaced);
-    index_grew(extent);
+    drop_bytes(segment, replaced);
+    index_grew(segment, extent);
     return {};
 }
 
 // ---- checkpoints ----
 
 void SegmentContainer::Impl::maybe_checkpoint() {
-    if (checkpoint_running_ || failed_ || stopping_ || !started_) return;
+    if (checkpoint_running_ || checkpoint_wanted_ || failed_ || stopping_ || !started_) return;
     bool asked = wanted_ > checkpoint_ && wanted_.value() != 0;
     // A checkpoint is worth no more than what was logged since the last one.
     if (!asked && log_bytes_since_checkpoint_ < std::max(options_.checkpoint_log_bytes, checkpoint_bytes_)) {
-        if (wanted_.value() != 0) carry_forward(wanted_);
+        if (wanted_.value() != 0) free_oldest();
         return;
     }
-    write_checkpoint();
+    checkpoint_wanted_ = true;
+    process();
 }
 
-// Pending state: at this place of the log everything before it will have been applied.
+// Nothing is under way, so pending and durable state are the same: the state at this place of the log.
 void SegmentContainer::Impl::write_checkpoint() {
+    checkpoint_wanted_ = false;
     checkpoint_running_ = true;
     log_bytes_since_checkpoint_ = 0;
     auto first = std::make_shared<LogSequence>();
     pipeline_.put(CheckpointBeginRecord{next_segment_, tables_.next_version()});
     *first = pipeline_.current_sequence();
+    checkpoint_objects();
     for (const auto& [name, segment] : by_name_) {
         if (segment->pending.gone) continue;
         CheckpointSegmentRecord record{segment->id,
@@ -254,6 +266,7 @@ void SegmentContainer::Impl::write_checkpoint() {
             if (values.size() == kCheckpointAttributes) put_part();
         }
         put_part();
+        checkpoint_manifest(*segment);
     }
     tables_.checkpoint(kCheckpointRecord, [this](const TableRecord& record) { pipeline_.put(record); });
     for (const auto& [name, segment] : by_name_) {
@@ -266,7 +279,7 @@ void SegmentContainer::Impl::write_checkpoint() {
         checkpoint_ = *first;
         checkpoint_bytes_ = std::exchange(log_bytes_since_checkpoint_, 0);
         advance_truncation();
-        if (wanted_.value() != 0) carry_forward(wanted_);
+        if (wanted_.value() != 0) free_oldest();
     });
 }
 
@@ -298,7 +311,7 @@ void SegmentContainer::Impl::carry_forward(LogSequence wanted) {
     if (bytes > std::max(kCarriedPerFile * freed_files, logged / kCarriedShare)) return;  // the space is really in use
     for (const auto& [segment_id, segment] : segments_) {
         for (const Extent& extent : segment->index) {
-            if (extent.address.file <= last_file) carry_.push_back({segment_id, extent});
+            if (extent.in_log() && extent.address.file <= last_file) carry_.push_back({segment_id, extent});
         }
     }
     carrying_ = true;
@@ -359,8 +372,8 @@ void SegmentContainer::Impl::publish_relocated(const FrameEvent& event, const Pe
         log::error("container {}: relocated bytes do not fit their segment", id.value());
         return;
     }
-    drop_bytes(replaced);
-    index_grew(moved);
+    drop_bytes(*found->second, replaced);
+    index_grew(*found->second, moved);
 }
 
 }  // namespace millrace::container

@@ -159,7 +159,7 @@ void SegmentContainer::Impl::publish_truncate(Segment& segment, std::uint64_t st
     if (start <= segment.durable.start) return;
     segment.durable.start = start;
     segment.last_modified_ms = executor.clock().wall_millis();
-    segment.index.drop_below(start, [this](const Extent& extent) { drop_bytes(extent); });
+    drop_below(segment, start);
     // Nobody may wait below the start: a reader that asked for bytes beyond the length of then is told now.
     std::vector<WaitingRead> late;
     std::erase_if(segment.waiting, [&](WaitingRead& read) {
@@ -173,15 +173,33 @@ void SegmentContainer::Impl::publish_truncate(Segment& segment, std::uint64_t st
     }
 }
 
-void SegmentContainer::Impl::index_grew(const Extent& extent) {
+void SegmentContainer::Impl::index_grew(Segment& segment, const Extent& extent) {
     usage_.add(extent.address.file, extent.size);
     ++index_entries_;
+    segment.log_only_bytes += extent.size;
+    tiering_.count_log_only(extent.size);
+    if (!segment.dirty) tiering_.became_dirty(segment);
 }
 
-void SegmentContainer::Impl::drop_bytes(const Extent& extent) {
+void SegmentContainer::Impl::drop_bytes(Segment& segment, const Extent& extent) {
     if (extent.size == 0) return;
-    usage_.remove(extent.address.file, extent.size);
     --index_entries_;
+    if (!extent.in_log()) return;
+    usage_.remove(extent.address.file, extent.size);
+    segment.log_only_bytes -= extent.size;
+    tiering_.count_log_only(-std::int64_t{extent.size});
+}
+
+void SegmentContainer::Impl::splice(Segment& target, Segment& source, std::uint64_t base) {
+    target.index.splice(source.index, base);
+    target.manifest.splice(source.manifest, base);
+    target.log_only_bytes += std::exchange(source.log_only_bytes, 0);
+    if (target.log_only_bytes > 0) tiering_.became_dirty(target);
+}
+
+void SegmentContainer::Impl::drop_below(Segment& segment, std::uint64_t start) {
+    segment.index.drop_below(start, [&](const Extent& extent) { drop_bytes(segment, extent); });
+    segment.manifest.drop_below(start, [this](const ManifestEntry& entry) { tiering_.release(entry); });
 }
 
 void SegmentContainer::Impl::remove(const std::string& name, Done<> done) {
@@ -212,7 +230,8 @@ void SegmentContainer::Impl::publish_gone(Segment* segment, bool merged) {
     segment->exists = false;
     segment->merged = merged;
     by_name_.erase(segment->name);
-    segment->index.clear([this](const Extent& extent) { drop_bytes(extent); });
+    segment->index.clear([this, segment](const Extent& extent) { drop_bytes(*segment, extent); });
+    segment->manifest.clear([this](const ManifestEntry& entry) { tiering_.release(entry); });
     fail_waiting(*segment, merged ? Error(Errc::kMerged) : Error(Errc::kNotFound));
     table_segments_.gone(*segment);
     traffic_.gone(*segment);
@@ -261,7 +280,7 @@ Result<std::int64_t> SegmentContainer::Impl::start_merge(const std::string& targ
     after_commit([this, target, source, record = std::move(record)](const Error* error) {
         if (error != nullptr) return;
         traffic_.merging(*target, *source);
-        target->index.splice(source->index, record.target_offset);
+        splice(*target, *source, record.target_offset);
         target->durable.length = record.target_offset + record.source_size;
         target->last_modified_ms = executor.clock().wall_millis();
         publish_attributes(*target, record.attributes);

@@ -92,6 +92,7 @@ void FramePipeline::flush() {
             std::unique_ptr<PendingFrame> frame = std::move(current_);
             publisher_.on_durable(*frame, nullptr);
             recycle(std::move(frame));
+            publisher_.on_place_free();
             return;
         }
         PendingFrame& last = *in_flight_.back();

@@ -108,6 +108,25 @@ class Describer final : public RecordVisitor {
                                    r.transient ? " transient" : "", r.sealed ? " sealed" : ""));
     }
     Result<> on(const CheckpointEndRecord& r) override { return note(r, "checkpoint end"); }
+    Result<> on(const ObjectWrittenRecord& r) override {
+        std::string parts;
+        for (const ObjectPart& part : r.parts) {
+            parts += fmt::format(" {}@{}+{}->{}", part.segment.value(), part.offset, part.size, part.object_offset);
+        }
+        return note(r, fmt::format("object {} {} '{}' of {}:{}", r.object.id.value(), static_cast<int>(r.object.kind),
+                                   r.object.key, r.object.data_bytes, parts));
+    }
+    Result<> on(const CheckpointObjectRecord& r) override {
+        return note(r, fmt::format("checkpoint object {} {} '{}' of {}", r.id.value(), static_cast<int>(r.kind), r.key,
+                                   r.data_bytes));
+    }
+    Result<> on(const CheckpointManifestRecord& r) override {
+        std::string entries;
+        for (const ManifestEntry& entry : r.entries) {
+            entries += fmt::format(" {}+{}={}@{}", entry.offset, entry.size, entry.object.value(), entry.object_offset);
+        }
+        return note(r, fmt::format("checkpoint manifest {}:{}", r.id.value(), entries));
+    }
     Result<> on(const RelocateRecord& r) override {
         std::string_view data = data_of(r.data_position, r.data_size);
         Bytes head(kRecordHeader + kRelocateFixed);

@@ -163,6 +163,45 @@ void encode(const TableUpdateRecord& r, bytes::Writer& out) {
     });
 }
 
+namespace {
+
+void put_object(bytes::Writer& out, const CheckpointObjectRecord& r) {
+    out.le64(r.id.value());
+    out.u8(static_cast<std::uint8_t>(r.kind));
+    out.le64(r.data_bytes);
+    out.le_string(r.key);
+}
+
+void get_object(bytes::Reader& in, CheckpointObjectRecord& r) {
+    r.id = ObjectId(in.le64());
+    std::uint8_t kind = in.u8();
+    r.data_bytes = in.le64();
+    r.key = in.le_string(kMaxObjectKey);
+    r.kind = static_cast<ObjectKind>(kind);
+    bool known = r.kind == ObjectKind::kChunk || r.kind == ObjectKind::kPack;
+    if (!known || r.data_bytes > kMaxObjectBytes) in.set_failed();
+}
+
+bool range_is_sane(std::uint64_t offset, std::uint64_t size) {
+    constexpr std::uint64_t kMost = std::uint64_t{1} << 62;
+    return size > 0 && size <= kMaxObjectBytes && offset <= kMost;
+}
+
+}  // namespace
+
+void encode(const ObjectWrittenRecord& r, bytes::Writer& out) {
+    record(out, RecordType::kObjectWritten, 0, [&] {
+        put_object(out, r.object);
+        out.le32(static_cast<std::uint32_t>(r.parts.size()));
+        for (const ObjectPart& part : r.parts) {
+            out.le64(part.segment.value());
+            out.le64(part.offset);
+            out.le64(part.size);
+            out.le64(part.object_offset);
+        }
+    });
+}
+
 void encode(const CheckpointTableRecord& r, bytes::Writer& out) {
     record(out, RecordType::kCheckpointTable, 0, [&] {
         out.le64(r.id.value());
@@ -171,6 +210,23 @@ void encode(const CheckpointTableRecord& r, bytes::Writer& out) {
             out.le64(static_cast<std::uint64_t>(entry.version));
             out.le_string(entry.key);
             out.le_string(entry.value);
+        }
+    });
+}
+
+void encode(const CheckpointObjectRecord& r, bytes::Writer& out) {
+    record(out, RecordType::kCheckpointObject, 0, [&] { put_object(out, r); });
+}
+
+void encode(const CheckpointManifestRecord& r, bytes::Writer& out) {
+    record(out, RecordType::kCheckpointManifest, 0, [&] {
+        out.le64(r.id.value());
+        out.le32(static_cast<std::uint32_t>(r.entries.size()));
+        for (const ManifestEntry& entry : r.entries) {
+            out.le64(entry.offset);
+            out.le64(entry.size);
+            out.le64(entry.object.value());
+            out.le64(entry.object_offset);
         }
     });
 }
@@ -243,6 +299,12 @@ class RecordDecoder {
                 return table_update(flags, body);
             case RecordType::kCheckpointTable:
                 return checkpoint_table(body);
+            case RecordType::kObjectWritten:
+                return object_written(body);
+            case RecordType::kCheckpointObject:
+                return checkpoint_object(body);
+            case RecordType::kCheckpointManifest:
+                return checkpoint_manifest(body);
         }
         return std::nullopt;
     }
@@ -390,6 +452,46 @@ class RecordDecoder {
         }
         if (!body.ok()) return std::nullopt;
         return visitor_.on(std::move(record));
+    }
+
+    std::optional<Result<>> object_written(bytes::Reader& body) {
+        ObjectWrittenRecord record;
+        get_object(body, record.object);
+        std::uint32_t count = body.le32();
+        if (count > kMaxObjectParts || count > body.remaining() / 32) return std::nullopt;
+        record.parts.resize(count);
+        for (ObjectPart& part : record.parts) {
+            part.segment = SegmentId(body.le64());
+            part.offset = body.le64();
+            part.size = body.le64();
+            part.object_offset = body.le64();
+            bool sane = range_is_sane(part.offset, part.size) && part.object_offset <= record.object.data_bytes &&
+                        part.size <= record.object.data_bytes - part.object_offset;
+            if (!sane) return std::nullopt;
+        }
+        return give(body, record);
+    }
+
+    std::optional<Result<>> checkpoint_object(bytes::Reader& body) {
+        CheckpointObjectRecord record;
+        get_object(body, record);
+        return give(body, record);
+    }
+
+    std::optional<Result<>> checkpoint_manifest(bytes::Reader& body) {
+        CheckpointManifestRecord record;
+        record.id = SegmentId(body.le64());
+        std::uint32_t count = body.le32();
+        if (count > body.remaining() / 32) return std::nullopt;
+        record.entries.resize(count);
+        for (ManifestEntry& entry : record.entries) {
+            entry.offset = body.le64();
+            entry.size = body.le64();
+            entry.object = ObjectId(body.le64());
+            entry.object_offset = body.le64();
+            if (!range_is_sane(entry.offset, entry.size)) return std::nullopt;
+        }
+        return give(body, record);
     }
 
     // Offsets are written as signed integers elsewhere.

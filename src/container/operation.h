@@ -38,6 +38,9 @@ enum class RecordType : std::uint8_t {
     kRelocate = 12,
     kTableUpdate = 13,
     kCheckpointTable = 14,
+    kObjectWritten = 16,
+    kCheckpointObject = 17,
+    kCheckpointManifest = 18,
 };
 
 inline constexpr std::uint8_t kFlagTransient = 1;
@@ -157,6 +160,53 @@ struct CheckpointTableRecord {
     std::vector<Entry> entries;
 };
 
+using ObjectId = NamedInt<struct ObjectIdTag, std::uint64_t>;  // unique within a container
+
+enum class ObjectKind : std::uint8_t {
+    kChunk = 1,  // bytes of one segment
+    kPack = 2,   // extents of many
+};
+
+// Docs: docs/formats/objects.md.
+struct ObjectPart {
+    SegmentId segment;
+    std::uint64_t offset = 0;  // in the segment
+    std::uint64_t size = 0;
+    std::uint64_t object_offset = 0;
+
+    std::uint64_t end() const { return offset + size; }
+};
+inline constexpr std::size_t kMaxObjectParts = 65'536;
+inline constexpr std::size_t kMaxObjectKey = 512;
+inline constexpr std::uint64_t kMaxObjectBytes = 256ULL << 20;
+
+struct CheckpointObjectRecord {
+    ObjectId id;
+    ObjectKind kind = ObjectKind::kChunk;
+    std::uint64_t data_bytes = 0;
+    std::string key;
+};
+
+struct ObjectWrittenRecord {
+    CheckpointObjectRecord object;
+    std::vector<ObjectPart> parts;
+};
+
+struct ManifestEntry {
+    std::uint64_t offset = 0;  // in the segment
+    std::uint64_t size = 0;
+    ObjectId object;
+    std::uint64_t object_offset = 0;
+
+    std::uint64_t end() const { return offset + size; }
+    friend bool operator==(const ManifestEntry&, const ManifestEntry&) = default;
+};
+
+struct CheckpointManifestRecord {
+    SegmentId id;
+    std::vector<ManifestEntry> entries;
+};
+
 // Bodies of all records but append and relocate, whose data is copied straight into the frame.
 void encode(const CreateRecord& record, bytes::Writer& out);
 void encode(const AttributesRecord& record, bytes::Writer& out);
@@ -170,6 +220,9 @@ void encode(const CheckpointSegmentRecord& record, bytes::Writer& out);
 void encode(const CheckpointEndRecord& record, bytes::Writer& out);
 void encode(const TableUpdateRecord& record, bytes::Writer& out);
 void encode(const CheckpointTableRecord& record, bytes::Writer& out);
+void encode(const ObjectWrittenRecord& record, bytes::Writer& out);
+void encode(const CheckpointObjectRecord& record, bytes::Writer& out);
+void encode(const CheckpointManifestRecord& record, bytes::Writer& out);
 
 // Write header and fixed body into `at` (kRecordHeader + fixed size bytes); return that size. The data comes right
 // behind.
@@ -194,6 +247,9 @@ class RecordVisitor {
     virtual Result<> on(const RelocateRecord& record) = 0;
     virtual Result<> on(TableUpdateRecord&& record) = 0;
     virtual Result<> on(CheckpointTableRecord&& record) = 0;
+    virtual Result<> on(const ObjectWrittenRecord& record) = 0;
+    virtual Result<> on(const CheckpointObjectRecord& record) = 0;
+    virtual Result<> on(const CheckpointManifestRecord& record) = 0;
 };
 
 struct PayloadHeader {

@@ -11,6 +11,7 @@
 
 #include <absl/container/node_hash_map.h>
 
+#include "container/manifest.h"
 #include "container/operation.h"
 #include "container/table_state.h"
 #include "container/tail_index.h"
@@ -66,6 +67,10 @@ class Segment {
     absl::node_hash_map<Uuid, AttributeEntry> attributes;
     AttributeEntry* event_count = nullptr;  // attributes[kEventCount], once there is one
     TailIndex index;
+    Manifest manifest;
+    std::uint64_t log_only_bytes = 0;  // of the index: not in long-term storage
+    bool dirty = false;                // the storage writer knows of them
+    bool scattered = false;            // and of small pieces in the manifest
     std::unique_ptr<TableState> table;        // null: not a table
     std::unique_ptr<MeteredSegment> metered;  // null: without traffic for some time
     std::vector<WaitingRead> waiting;

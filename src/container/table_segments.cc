@@ -188,7 +188,7 @@ void TableSegments::remove(std::string table, bool must_be_empty, Done<> done) {
 }
 
 void TableSegments::enqueue(const std::string& name, std::shared_ptr<TableWork> work, bool frees_space) {
-    container_.control(frees_space, [this, name, work = std::move(work)](const Error* closed) {
+    container_.control(frees_space ? SpaceNeed::kFrees : SpaceNeed::kOrdinary, [this, name, work = std::move(work)](const Error* closed) {
         if (closed != nullptr) return work->fail_with(*closed);
         Segment* segment = container_.find_pending(name);
         if (segment == nullptr) return refuse(*work, container_.missing(name));

@@ -16,8 +16,9 @@ struct Extent {
     std::uint32_t size = 0;
     std::uint32_t slab_offset = 0;
     std::uint64_t slab = 0;  // 0: not in memory
-    wal::LogAddress address;
+    wal::LogAddress address;  // nowhere: in long-term storage, and here only for what is in memory
 
+    bool in_log() const { return address.file != 0; }
     std::uint64_t end() const { return offset + size; }
 };
 
@@ -68,6 +69,24 @@ class TailIndex {
             ++head_;
         }
         compact();
+    }
+
+    // Drops from the front as long as `goes(extent)`.
+    template <typename Goes, typename Dropped>
+    void drop_front(Goes goes, Dropped dropped) {
+        while (!empty() && goes(*begin())) {
+            dropped(*begin());
+            ++head_;
+        }
+        compact();
+    }
+
+    // Calls `visit` for each extent that lies wholly within [from, to).
+    template <typename Visit>
+    void within(std::uint64_t from, std::uint64_t to, Visit visit) {
+        Extent* at = std::lower_bound(begin(), end(), from,
+                                      [](const Extent& e, std::uint64_t offset) { return e.offset < offset; });
+        for (; at != end() && at->end() <= to; ++at) visit(*at);
     }
 
     template <typename Dropped>

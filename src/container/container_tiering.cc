@@ -1,0 +1,121 @@
+// Bytes that move to long-term storage: what the storage writer asks of the container, and what its records do to the
+// state.
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "container/container_impl.h"
+
+namespace millrace::container {
+namespace {
+constexpr std::size_t kCheckpointEntries = 8192;
+}
+
+Segment* SegmentContainer::Impl::find_segment(SegmentId segment_id) {
+    auto found = segments_.find(segment_id);
+    return found == segments_.end() || found->second->durable.gone ? nullptr : found->second.get();
+}
+
+void SegmentContainer::Impl::read_part(SegmentId segment_id, std::uint64_t offset, std::size_t max_bytes,
+                                       runtime::Callback<Result<bytes::Chain>> done) {
+    Segment* segment = find_segment(segment_id);
+    if (failed_ || stopping_) return done(fail(Errc::kClosed));
+    if (segment == nullptr) return done(fail(Errc::kNotFound));
+    bool there = segment->index.find(offset) != segment->index.end() || segment->manifest.find(offset) != nullptr;
+    if (!there) return done(fail(Errc::kTruncated));
+    serve(*segment, offset, max_bytes, false, [done = std::move(done)](Result<ReadResult> read) mutable {
+        if (!read) return done(fail(read.error()));
+        done(std::move(read->data));
+    });
+}
+
+void SegmentContainer::Impl::log_object(ObjectWrittenRecord record, runtime::Callback<Result<>> done) {
+    control(SpaceNeed::kFrees, [this, record = std::move(record), done = std::move(done)](const Error* closed) mutable {
+        if (closed != nullptr) return done(fail(*closed));
+        pipeline_.put(record);
+        after_commit([this, record = std::move(record), done = std::move(done)](const Error* error) mutable {
+            if (error != nullptr) return done(fail(*error));
+            if (!tiering_.apply(record)) {
+                log::error("container {}: object {} does not fit the manifests of its segments", id.value(),
+                           record.object.key);
+            }
+            settle(record);
+            advance_truncation();
+            done({});
+        });
+    });
+}
+
+void SegmentContainer::Impl::settle(const ObjectWrittenRecord& record) {
+    for (const ObjectPart& part : record.parts) {
+        Segment* segment = find_segment(part.segment);
+        const ManifestEntry* entry = segment == nullptr ? nullptr : segment->manifest.find(part.offset);
+        if (entry != nullptr && entry->object == record.object.id) settle(*segment, part.offset, part.end());
+    }
+}
+
+// These bytes are in long-term storage: the log is no longer needed for them, and the index only while they are in
+// memory.
+void SegmentContainer::Impl::settle(Segment& segment, std::uint64_t from, std::uint64_t to) {
+    segment.index.within(from, to, [&](Extent& extent) {
+        if (!extent.in_log()) return;
+        usage_.remove(extent.address.file, extent.size);
+        segment.log_only_bytes -= extent.size;
+        tiering_.count_log_only(-std::int64_t{extent.size});
+        extent.address = {};
+    });
+    segment.index.drop_front([this](const Extent& extent) { return !extent.in_log() && !cache_.holds(extent.slab); },
+                             [&](const Extent& extent) { drop_bytes(segment, extent); });
+}
+
+// The log wants its oldest files back.
+void SegmentContainer::Impl::free_oldest() {
+    if (tiering_.active() && !tiering_.in_trouble()) {
+        tiering_.poke();
+        return advance_truncation();
+    }
+    carry_forward(wanted_);
+}
+
+// ---- checkpoints and replay ----
+
+void SegmentContainer::Impl::checkpoint_objects() {
+    for (const CheckpointObjectRecord& object : tiering_.living_objects()) pipeline_.put(object);
+}
+
+void SegmentContainer::Impl::checkpoint_manifest(const Segment& segment) {
+    CheckpointManifestRecord record{segment.id, {}};
+    for (const ManifestEntry& entry : segment.manifest.entries()) {
+        record.entries.push_back(entry);
+        if (record.entries.size() < kCheckpointEntries) continue;
+        pipeline_.put(record);
+        record.entries.clear();
+    }
+    if (!record.entries.empty()) pipeline_.put(record);
+}
+
+Result<> SegmentContainer::Impl::on(const ObjectWrittenRecord& record) {
+    if (!tiering_.apply(record)) {
+        return fail(Errc::kCorrupt, fmt::format("object {} does not fit the manifests of its segments", record.object.key));
+    }
+    settle(record);
+    return {};
+}
+
+Result<> SegmentContainer::Impl::on(const CheckpointObjectRecord& record) {
+    if (in_checkpoint_) tiering_.restore(record);
+    return {};
+}
+
+Result<> SegmentContainer::Impl::on(const CheckpointManifestRecord& record) {
+    if (!in_checkpoint_) return {};
+    Segment& segment = replayed(record.id);
+    for (const ManifestEntry& entry : record.entries) {
+        if (!tiering_.restore(segment, entry)) {
+            return fail(Errc::kCorrupt, fmt::format("the manifest of segment {} does not fit its objects", segment.name));
+        }
+        settle(segment, entry.offset, entry.end());
+    }
+    return {};
+}
+
+}  // namespace millrace::container

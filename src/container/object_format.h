@@ -1,0 +1,44 @@
+// The bytes of an object in long-term storage beside its data: checksums of its blocks, and the tail that says that it
+// is whole. Format: docs/formats/objects.md.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "base/error.h"
+#include "bytes/buffer.h"
+
+namespace millrace::container {
+
+inline constexpr std::uint32_t kObjectBlock = 64 << 10;  // bytes under one checksum
+inline constexpr std::size_t kObjectTail = 32;
+
+constexpr std::uint64_t object_blocks(std::uint64_t data_bytes) {
+    return (data_bytes + kObjectBlock - 1) / kObjectBlock;
+}
+constexpr std::uint64_t object_footer_bytes(std::uint64_t data_bytes) {
+    return object_blocks(data_bytes) * 4 + kObjectTail;
+}
+
+// Checksums of data that comes in pieces.
+class ObjectChecksums {
+  public:
+    void add(bytes::ByteSpan data);
+    std::uint64_t data_bytes() const { return data_bytes_; }
+    bytes::Slice footer();  // table and tail; ends the object
+
+  private:
+    std::uint64_t data_bytes_ = 0;
+    std::uint32_t current_ = 0;  // of the block that is being filled
+    std::vector<std::uint32_t> blocks_;
+};
+
+// The table of an object of `data_bytes`. kCorrupt says in which way the footer is damaged.
+Result<std::vector<std::uint32_t>> read_footer(bytes::ByteSpan footer, std::uint64_t data_bytes);
+
+// Position in `data` of the first block whose checksum differs, or nothing. `data` begins with block `first_block`.
+std::optional<std::uint64_t> first_damaged_block(bytes::ByteSpan data, std::uint64_t first_block,
+                                                 const std::vector<std::uint32_t>& table);
+
+}  // namespace millrace::container

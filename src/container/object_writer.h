@@ -1,0 +1,81 @@
+// Writes one object to long-term storage: gathers the bytes of a plan's parts piece by piece, so that a large object
+// takes little memory, adds the checksums, and says what the object holds. Does not decide what to write
+// (storage_writer.h) and records nothing in the log.
+//
+// Thread rule: on the executor. One object at a time.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "container/object_format.h"
+#include "container/operation.h"
+#include "lts/chunk_store.h"
+
+namespace millrace::container {
+
+// Where the bytes come from. Answers with at least one byte and at most `max_bytes`; kNotFound, kTruncated or kMerged
+// when the range no longer belongs to the segment.
+class SegmentSource {
+  public:
+    virtual ~SegmentSource() = default;
+    virtual void read_part(SegmentId segment, std::uint64_t offset, std::size_t max_bytes,
+                           runtime::Callback<Result<bytes::Chain>> done) = 0;
+};
+
+struct ObjectPlan {
+    CheckpointObjectRecord object;  // its data_bytes follow from the writing
+    std::vector<ObjectPart> parts;  // object offsets, too
+
+    std::uint64_t bytes() const {
+        std::uint64_t sum = 0;
+        for (const ObjectPart& part : parts) sum += part.size;
+        return sum;
+    }
+};
+
+class ObjectWriter {
+  public:
+    ObjectWriter(lts::ChunkStore& store, SegmentSource& source) : store_(store), source_(source) {}
+    ~ObjectWriter() { *alive_ = false; }
+    ObjectWriter(const ObjectWriter&) = delete;
+    ObjectWriter& operator=(const ObjectWriter&) = delete;
+
+    bool busy() const { return static_cast<bool>(done_); }
+
+    // The record of what was written: without the parts that went away meanwhile, so maybe without any (then there is
+    // no object). Errors: the store's, or those of the source that are not about its parts.
+    void write(ObjectPlan plan, runtime::Callback<Result<ObjectWrittenRecord>> done);
+
+  private:
+    void go_on();
+    void next_piece();
+    void took(Result<bytes::Chain> piece);
+    void drop_part();
+    void send_piece();
+    void finish();
+    void end(Result<> result);
+
+    template <typename T, typename F>
+    runtime::Callback<Result<T>> guarded(F function) {
+        return [alive = alive_, function = std::move(function)](Result<T> result) mutable {
+            if (*alive) function(std::move(result));
+        };
+    }
+
+    lts::ChunkStore& store_;
+    SegmentSource& source_;
+    ObjectPlan plan_;
+    std::size_t part_ = 0;         // of the plan
+    std::uint64_t part_done_ = 0;  // bytes of it that were taken
+    ObjectChecksums checksums_;
+    bytes::Chain buffer_;  // taken, not given to the store
+    bool going_ = false;
+    bool again_ = false;  // an answer came within the call: no deeper, once more
+    std::unique_ptr<lts::Upload> upload_;
+    runtime::Callback<Result<ObjectWrittenRecord>> done_;
+    std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace millrace::container

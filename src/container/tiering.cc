@@ -1,0 +1,419 @@
+#include "container/tiering.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "base/units.h"
+
+namespace millrace::container {
+namespace {
+
+constexpr std::chrono::milliseconds kTick{500};
+constexpr std::chrono::milliseconds kFirstPause{500};
+constexpr std::chrono::milliseconds kLongestPause{15'000};
+constexpr std::uint64_t kFirstWindow = 1 << 20;
+constexpr std::size_t kScansOfASegment = 4;
+constexpr std::size_t kScannedSegments = 1024;
+constexpr std::size_t kPackPartsMax = 16'384;
+
+}  // namespace
+
+Tiering::Tiering(ContainerId container, runtime::Executor& executor, TieringHost& host, TieringOptions options)
+    : container_(container), executor_(executor), host_(host), options_(options) {}
+
+Tiering::~Tiering() { *alive_ = false; }
+
+// ---- what follows from the log ----
+
+bool Tiering::apply(const ObjectWrittenRecord& record) {
+    auto [made, is_new] = objects_.try_emplace(record.object.id, Object{record.object, 0});
+    if (!is_new) return true;  // replayed twice
+    next_object_ = std::max(next_object_, record.object.id.value() + 1);
+    ++made->second.living_bytes;  // stays while its parts are put, whatever they take the place of
+    bool fits = true;
+    for (const ObjectPart& part : record.parts) {
+        Segment* segment = host_.find_segment(part.segment);
+        if (segment == nullptr || part.end() <= segment->durable.start) continue;
+        fits = restore(*segment, {part.offset, part.size, record.object.id, part.object_offset}) && fits;
+        if (part.size < options_.chunk_bytes_min && !segment->scattered) {
+            segment->scattered = true;
+            scattered_.push_back(segment->id);
+        }
+    }
+    release({0, 1, record.object.id, 0});
+    return fits;
+}
+
+void Tiering::restore(const CheckpointObjectRecord& object) {
+    objects_.try_emplace(object.id, Object{object, 0});
+    next_object_ = std::max(next_object_, object.id.value() + 1);
+}
+
+bool Tiering::restore(Segment& segment, const ManifestEntry& entry) {
+    auto object = objects_.find(entry.object);
+    if (object == objects_.end()) return false;
+    std::vector<ManifestEntry> replaced;
+    if (!segment.manifest.put(entry, [&](const ManifestEntry& old) { replaced.push_back(old); })) return false;
+    object->second.living_bytes += entry.size;
+    for (const ManifestEntry& old : replaced) release(old);
+    return true;
+}
+
+void Tiering::forget_all() {
+    objects_.clear();
+    dirty_.clear();
+    dirty_since_.clear();
+    scattered_.clear();
+}
+
+void Tiering::became_dirty(Segment& segment) {
+    if (segment.dirty) return;
+    segment.dirty = true;
+    dirty_.push_back(segment.id);
+    dirty_since_.push_back(executor_.clock().now());
+    if (active() && timer_.value() == 0) arm_timer(kTick);
+}
+
+void Tiering::release(const ManifestEntry& entry) {
+    auto found = objects_.find(entry.object);
+    if (found == objects_.end()) return;
+    std::uint64_t& living = found->second.living_bytes;
+    living -= std::min(living, entry.size);
+    if (living > 0) return;
+    garbage_.push_back(found->second.record.key);
+    if (reader_) reader_->forget(entry.object);
+    objects_.erase(found);
+    remove_garbage();
+}
+
+std::vector<CheckpointObjectRecord> Tiering::living_objects() const {
+    std::vector<CheckpointObjectRecord> all;
+    all.reserve(objects_.size());
+    for (const auto& [id, object] : objects_) all.push_back(object.record);
+    return all;
+}
+
+// ---- life cycle ----
+
+void Tiering::start(std::unique_ptr<lts::ChunkStore> store, std::string prefix) {
+    if (!store) return;
+    store_ = std::move(store);
+    prefix_ = fmt::format("{}/c{:x}", prefix, container_.value());
+    life_ = fmt::format("{:016x}", executor_.random().next());
+    reader_ = std::make_unique<TierReader>(*store_, options_.reader);
+    for (std::uint32_t i = 0; i < options_.writers; ++i) {
+        writers_.push_back(std::make_unique<ObjectWriter>(*store_, host_));
+    }
+    garbage_.clear();  // the sweep finds it
+    sweep_orphans("");
+    arm_timer(kTick);
+}
+
+void Tiering::stop() {
+    stopped_ = true;
+    executor_.cancel(timer_);
+    plans_.clear();
+}
+
+void Tiering::arm_timer(std::chrono::milliseconds delay) {
+    executor_.cancel(timer_);
+    timer_ = executor_.call_after(delay, [this, alive = alive_] {
+        if (!*alive) return;
+        timer_ = {};
+        look();
+    });
+}
+
+void Tiering::poke() {
+    if (!active() || poked_) return;
+    poked_ = true;
+    if (!in_round_ && !trouble_) arm_timer(std::chrono::milliseconds(0));
+}
+
+bool Tiering::is_due() const {
+    if (dirty_.empty()) return false;
+    if (trouble_ || poked_ || host_.wants_space()) return true;
+    return log_only_bytes_ >= options_.flush_bytes || executor_.clock().now() - dirty_since_.front() >= options_.flush_after;
+}
+
+void Tiering::look() {
+    if (!active() || in_round_) return;
+    remove_garbage();
+    if (is_due()) {
+        plan_round();
+        return give_work();
+    }
+    if (!dirty_.empty() || !garbage_.empty()) arm_timer(kTick);
+}
+
+// ---- planning ----
+
+void Tiering::plan_round() {
+    in_round_ = true;
+    poked_ = false;
+    ++counters_.rounds;
+    auto dirty = std::exchange(dirty_, {});
+    dirty_since_.clear();
+    auto scattered = std::exchange(scattered_, {});
+    for (SegmentId id : dirty) {
+        Segment* segment = host_.find_segment(id);
+        if (segment == nullptr) continue;
+        segment->dirty = false;
+        plan_log_runs(*segment);
+        // Until its bytes have moved it stays in the list, for the next round.
+        if (segment->log_only_bytes > 0) became_dirty(*segment);
+    }
+    for (SegmentId id : scattered) {
+        Segment* segment = host_.find_segment(id);
+        if (segment == nullptr) continue;
+        segment->scattered = false;
+        plan_small_pieces(*segment);
+    }
+    close_pack();
+}
+
+void Tiering::plan_log_runs(Segment& segment) {
+    std::uint64_t begin = 0;
+    std::uint64_t end = 0;
+    for (const Extent& extent : segment.index) {
+        if (extent.address.file == 0) continue;
+        if (extent.offset == end && extent.end() - begin <= options_.object_bytes_max) {
+            end = extent.end();
+            continue;
+        }
+        add_run(segment.id, begin, end);
+        begin = extent.offset;
+        end = extent.end();
+    }
+    add_run(segment.id, begin, end);
+}
+
+// Runs of small neighbours in storage that are worth one piece.
+void Tiering::plan_small_pieces(Segment& segment) {
+    const auto& entries = segment.manifest.entries();
+    bool left_over = false;
+    for (std::size_t first = 0; first < entries.size();) {
+        std::size_t last = first;
+        std::uint64_t bytes = 0;
+        while (last < entries.size() && entries[last].size < options_.chunk_bytes_min &&
+               (last == first || entries[last].offset == entries[last - 1].end()) &&
+               bytes + entries[last].size <= options_.object_bytes_max) {
+            bytes += entries[last].size;
+            ++last;
+        }
+        std::size_t count = last - first;
+        if (count >= options_.pieces_max || (count > 1 && bytes >= options_.chunk_bytes_min))
+            add_run(segment.id, entries[first].offset, entries[last - 1].end());
+        else
+            left_over = left_over || count > 0;
+        first = std::max(last, first + 1);
+    }
+    if (left_over && !segment.scattered) {
+        segment.scattered = true;
+        scattered_.push_back(segment.id);
+    }
+}
+
+void Tiering::add_run(SegmentId segment, std::uint64_t begin, std::uint64_t end) {
+    if (begin == end) return;
+    ObjectPart part{segment, begin, end - begin, 0};
+    if (part.size >= options_.chunk_bytes_min) {
+        ObjectPlan chunk;
+        chunk.object.kind = ObjectKind::kChunk;
+        chunk.parts.push_back(part);
+        plans_.push_back(std::move(chunk));
+        return;
+    }
+    if (pack_bytes_ + part.size > options_.object_bytes_max || pack_.parts.size() == kPackPartsMax) close_pack();
+    pack_.parts.push_back(part);
+    pack_bytes_ += part.size;
+}
+
+void Tiering::close_pack() {
+    if (pack_.parts.empty()) return;
+    pack_.object.kind = pack_.parts.size() == 1 ? ObjectKind::kChunk : ObjectKind::kPack;
+    plans_.push_back(std::exchange(pack_, {}));
+    pack_bytes_ = 0;
+}
+
+// ---- writing ----
+
+std::string Tiering::next_key(ObjectId id) { return fmt::format("{}/{}-{:x}", prefix_, life_, id.value()); }
+
+void Tiering::give_work() {
+    for (auto& writer : writers_) {
+        if (plans_.empty() || !active()) break;
+        if (writer->busy()) continue;
+        ObjectPlan plan = std::move(plans_.front());
+        plans_.pop_front();
+        plan.object.id = ObjectId(next_object_++);
+        plan.object.key = next_key(plan.object.id);
+        ++under_way_;
+        std::string key = plan.object.key;
+        writer->write(std::move(plan), [this, key](Result<ObjectWrittenRecord> record) mutable {
+            written(std::move(key), std::move(record));
+        });
+    }
+    if (under_way_ == 0 && plans_.empty()) round_ended();
+}
+
+void Tiering::written(std::string key, Result<ObjectWrittenRecord> record) {
+    if (!record) {
+        // It may be there nevertheless, and nobody will name it.
+        garbage_.push_back(std::move(key));
+        --under_way_;
+        failed(record.error());
+        return give_work();
+    }
+    if (record->parts.empty()) {
+        --under_way_;
+        return give_work();
+    }
+    ++counters_.written_objects;
+    counters_.written_bytes += record->object.data_bytes;
+    if (std::exchange(trouble_, std::nullopt)) {
+        log::info("container {}: long-term storage takes objects again", container_.value());
+    }
+    pause_ = {};
+    host_.log_object(std::move(*record), [this, alive = alive_, key](Result<> logged) mutable {
+        if (!*alive) return;
+        if (!logged) garbage_.push_back(std::move(key));
+        recorded(std::move(logged));
+    });
+    give_work();
+}
+
+void Tiering::recorded(Result<> result) {
+    --under_way_;
+    if (!result && result.error() != Errc::kClosed) failed(result.error());
+    give_work();
+}
+
+void Tiering::failed(const Error& error) {
+    plans_.clear();  // what they were to move is dirty still
+    if (!trouble_) {
+        log::warn("container {}: long-term storage does not take objects, their bytes stay in the log: {}",
+                  container_.value(), error.to_string());
+    }
+    trouble_ = error.to_string();
+    pause_ = std::clamp(pause_ * 2, kFirstPause, kLongestPause);
+}
+
+void Tiering::round_ended() {
+    if (!std::exchange(in_round_, false) || !active()) return;
+    if (trouble_) {
+        auto spread = static_cast<std::int64_t>(executor_.random().below(static_cast<std::uint64_t>(pause_.count()) / 2 + 1));
+        return arm_timer(pause_ + std::chrono::milliseconds(spread));
+    }
+    if (dirty_.empty() && garbage_.empty() && scattered_.empty()) return;
+    arm_timer(is_due() ? std::chrono::milliseconds(0) : kTick);
+}
+
+// ---- garbage ----
+
+void Tiering::remove_garbage() {
+    if (!active() || removing_ || garbage_.empty()) return;
+    removing_ = true;
+    store_->remove(garbage_.front(), [this, alive = alive_](Result<> removed) {
+        if (!*alive) return;
+        removing_ = false;
+        if (!removed) return;  // with the next look
+        garbage_.pop_front();
+        ++counters_.removed_objects;
+        remove_garbage();
+    });
+}
+
+// Once, at the start: what a crash left behind. Keys of this life are not looked at.
+void Tiering::sweep_orphans(std::string after) {
+    store_->list(prefix_ + "/", std::move(after), lts::kListMax, [this, alive = alive_](Result<lts::ListPage> page) {
+        if (!*alive || stopped_) return;
+        if (!page) {
+            log::warn("container {}: objects that a crash may have left are not looked for: {}", container_.value(),
+                      page.error().to_string());
+            return;
+        }
+        const std::string ours = fmt::format("{}/{}-", prefix_, life_);
+        absl::flat_hash_map<std::string_view, bool> named;
+        for (const auto& [id, object] : objects_) named[object.record.key] = true;
+        std::size_t orphans = 0;
+        for (const lts::ListedObject& object : page->objects) {
+            if (object.key.starts_with(ours) || named.contains(object.key)) continue;
+            garbage_.push_back(object.key);
+            ++orphans;
+        }
+        if (orphans > 0) {
+            log::info("container {}: {} objects in long-term storage that nothing refers to are removed",
+                      container_.value(), orphans);
+            remove_garbage();
+        }
+        if (!page->next.empty()) sweep_orphans(page->next);
+    });
+}
+
+// ---- reading ----
+
+void Tiering::read(Segment& segment, std::uint64_t offset, std::size_t max_bytes, TierReader::Done done) {
+    const ManifestEntry* entry = segment.manifest.find(offset);
+    if (entry == nullptr || !reader_) {
+        return done(fail(Errc::kCorrupt, fmt::format("segment {} has no bytes at {}", segment.name, offset)));
+    }
+    auto object = objects_.find(entry->object);
+    if (object == objects_.end()) return done(fail(Errc::kCorrupt, "a manifest names an object that is not known"));
+    std::uint64_t within = offset - entry->offset;
+    std::size_t size = std::min<std::uint64_t>(max_bytes, entry->size - within);
+    Scan& scan = scan_of(segment.id, offset);
+    read_ahead(segment, scan);  // what is asked for comes first in it
+    bool passing = scan.window > kFirstWindow;
+    // Bounds of the part, not of the object: what lies behind it belongs to others.
+    reader_->read(object->second.record, entry->object_offset + within, size, passing,
+                  [this, alive = alive_, id = segment.id, offset, done = std::move(done)](Result<bytes::Chain> data) mutable {
+                      if (*alive && data) scan_of(id, offset).next = offset + data->size();
+                      done(std::move(data));
+                  });
+}
+
+Tiering::Scan& Tiering::scan_of(SegmentId segment, std::uint64_t offset) {
+    if (scans_.size() > kScannedSegments) scans_.clear();
+    std::vector<Scan>& scans = scans_[segment];
+    for (Scan& scan : scans) {
+        if (scan.next == offset) return scan;
+    }
+    if (scans.size() == kScansOfASegment) scans.erase(scans.begin());
+    return scans.emplace_back(Scan{offset, 0, 0});
+}
+
+void Tiering::read_ahead(Segment& segment, Scan& scan) {
+    std::uint64_t most = std::min(options_.read_ahead_max, options_.reader.cache_bytes / 2);
+    // The window doubles whenever half of what was asked for has been read.
+    if (scan.ahead > scan.next && scan.ahead - scan.next > scan.window / 2) return;
+    scan.window = scan.window == 0 ? kFirstWindow : std::min(scan.window * 2, most);
+    std::uint64_t at = std::max(scan.ahead, scan.next);
+    std::uint64_t until = scan.next + scan.window;
+    while (at < until) {
+        const ManifestEntry* entry = segment.manifest.find(at);
+        if (entry == nullptr) break;
+        auto object = objects_.find(entry->object);
+        if (object == objects_.end()) break;
+        std::uint64_t within = at - entry->offset;
+        std::uint64_t wanted = std::min(entry->size - within, until - at);
+        std::uint64_t asked = reader_->will_need(object->second.record, entry->object_offset + within, wanted);
+        at += asked;
+        if (asked < wanted) break;
+    }
+    scan.ahead = at;
+}
+
+TieringStats Tiering::stats() const {
+    TieringStats stats = counters_;
+    stats.log_only_bytes = log_only_bytes_;
+    stats.objects = objects_.size();
+    for (const auto& [id, object] : objects_) stats.object_bytes += object.record.data_bytes;
+    stats.trouble = trouble_;
+    if (reader_) stats.reader = reader_->stats();
+    return stats;
+}
+
+}  // namespace millrace::container

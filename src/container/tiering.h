@@ -1,0 +1,141 @@
+// The storage writer: moves a container's bytes from the log to long-term storage, and knows what lies there.
+//
+// Rounds. Bytes that are only in the log make their segment dirty. A round takes all dirty segments when there are
+// enough bytes, when the oldest have waited long enough, or when the log wants space: a run of a busy segment becomes a
+// chunk, the rest of all segments share packs, so the number of objects follows the bytes and not the segments. Small
+// pieces of a segment that have come together over many rounds are written again as one.
+//
+// Safety. An object counts from the moment its record is durable in the log; before that it is garbage, and so is one
+// that no manifest refers to any more. Garbage is removed; what a crash left is found by listing at the next start.
+// Until the record is published the bytes stay in the log. A failing store delays all this, with longer and longer
+// pauses, and nothing else.
+//
+// Thread rule: on the container's executor.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <absl/container/flat_hash_map.h>
+
+#include "container/object_writer.h"
+#include "container/segment.h"
+#include "container/tier_reader.h"
+#include "container/tiering_options.h"
+
+namespace millrace::container {
+
+// What the storage writer needs of its container.
+class TieringHost : public SegmentSource {
+  public:
+    virtual Segment* find_segment(SegmentId segment) = 0;  // durable; null when it has gone
+    virtual bool wants_space() const = 0;  // the log is full, or asked for its oldest files
+    // Logs that an object was written, and calls `done` when Tiering::apply() has been called for it.
+    virtual void log_object(ObjectWrittenRecord record, runtime::Callback<Result<>> done) = 0;
+};
+
+class Tiering {
+  public:
+    Tiering(ContainerId container, runtime::Executor& executor, TieringHost& host, TieringOptions options);
+    ~Tiering();
+    Tiering(const Tiering&) = delete;
+    Tiering& operator=(const Tiering&) = delete;
+
+    // ---- the state that follows from the log: in replay, before start(), as well ----
+    // False: a manifest entry overlaps another one partly, or names no known object.
+    bool apply(const ObjectWrittenRecord& record);
+    void restore(const CheckpointObjectRecord& object);
+    bool restore(Segment& segment, const ManifestEntry& entry);
+    void forget_all();
+    void became_dirty(Segment& segment);  // it has bytes only in the log
+    void release(const ManifestEntry& entry);
+    std::vector<CheckpointObjectRecord> living_objects() const;
+
+    // ---- serving ----
+    // `store` may be null: then nothing is moved. `prefix` of all keys, without a slash at its end.
+    void start(std::unique_ptr<lts::ChunkStore> store, std::string prefix);
+    void stop();
+    bool active() const { return store_ != nullptr && !stopped_; }
+    bool in_trouble() const { return trouble_.has_value(); }
+    bool holds_anything() const { return !objects_.empty(); }
+    void poke();  // the log wants space: do not wait for a round's time
+
+    // Bytes of `segment` at `offset`, which its manifest holds.
+    void read(Segment& segment, std::uint64_t offset, std::size_t max_bytes, TierReader::Done done);
+
+    TieringStats stats() const;
+    void count_log_only(std::int64_t change) { log_only_bytes_ += static_cast<std::uint64_t>(change); }
+
+  private:
+    struct Object {
+        CheckpointObjectRecord record;
+        std::uint64_t living_bytes = 0;
+    };
+    // Who reads a segment one piece after the other, and how far ahead is loaded.
+    struct Scan {
+        std::uint64_t next = 0;
+        std::uint64_t window = 0;
+        std::uint64_t ahead = 0;  // offset up to which bytes were asked for
+    };
+
+    void arm_timer(std::chrono::milliseconds delay);
+    void look();
+    bool is_due() const;
+    void plan_round();
+    void plan_log_runs(Segment& segment);
+    void plan_small_pieces(Segment& segment);
+    void add_run(SegmentId segment, std::uint64_t begin, std::uint64_t end);
+    void close_pack();
+    void give_work();
+    void written(std::string key, Result<ObjectWrittenRecord> record);
+    void recorded(Result<> result);
+    void failed(const Error& error);
+    void round_ended();
+    void remove_garbage();
+    void sweep_orphans(std::string after);
+    std::string next_key(ObjectId id);
+    Scan& scan_of(SegmentId segment, std::uint64_t offset);
+    void read_ahead(Segment& segment, Scan& scan);
+
+    const ContainerId container_;
+    runtime::Executor& executor_;
+    TieringHost& host_;
+    const TieringOptions options_;
+
+    absl::flat_hash_map<ObjectId, Object> objects_;
+    std::uint64_t next_object_ = 1;
+    std::uint64_t log_only_bytes_ = 0;
+    std::deque<SegmentId> dirty_;  // in the order in which they became so
+    std::deque<std::chrono::steady_clock::time_point> dirty_since_;
+
+    std::unique_ptr<lts::ChunkStore> store_;
+    std::unique_ptr<TierReader> reader_;
+    std::vector<std::unique_ptr<ObjectWriter>> writers_;
+    std::string prefix_;
+    std::string life_;
+    bool stopped_ = false;
+    runtime::TimerId timer_;
+
+    // The round under way.
+    bool in_round_ = false;
+    bool poked_ = false;
+    std::deque<ObjectPlan> plans_;
+    ObjectPlan pack_;
+    std::uint64_t pack_bytes_ = 0;
+    std::uint32_t under_way_ = 0;  // objects being written or recorded
+    std::vector<SegmentId> scattered_;  // segments that got small pieces
+
+    std::optional<std::string> trouble_;
+    std::chrono::milliseconds pause_{0};
+    std::deque<std::string> garbage_;
+    bool removing_ = false;
+
+    absl::flat_hash_map<SegmentId, std::vector<Scan>> scans_;
+    TieringStats counters_;
+    std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace millrace::container

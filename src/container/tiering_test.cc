@@ -1,0 +1,358 @@
+#include "container/tiering.h"
+
+#include "container/container_harness.h"
+
+namespace millrace::container {
+namespace {
+
+using std::chrono::milliseconds;
+
+ContainerOptions small_tier() {
+    ContainerOptions options;
+    options.tiering.flush_bytes = 4000;
+    options.tiering.flush_after = milliseconds(2000);
+    options.tiering.chunk_bytes_min = 2000;
+    options.tiering.object_bytes_max = 8000;
+    options.tiering.pieces_max = 4;
+    options.tiering.reader.block_bytes = kObjectBlock;
+    options.tiering.reader.cache_bytes = 4 * kObjectBlock;
+    return options;
+}
+
+class Tier : public testing::Test {
+  protected:
+    explicit Tier() : objects(std::make_shared<MemoryObjects>()) {}
+
+    // `count` appends of `size` bytes by a writer of its own; what was written is kept in `model`.
+    void write(Harness& h, const std::string& segment, int count, std::size_t size) {
+        AppendSession& w = h.session(segment, ++writers);
+        ASSERT_TRUE(h.setup(w));
+        for (int i = 1; i <= count; ++i) {
+            std::string data(size, static_cast<char>('a' + (letter++ % 26)));
+            model[segment] += data;
+            h.append(w, i, data);
+            h.executor.run_until_idle();
+        }
+    }
+    // Long enough for all rounds that are due.
+    void settle(Harness& h) {
+        for (int i = 0; i < 20; ++i) h.executor.advance(milliseconds(1000));
+    }
+    void expect_all(Harness& h) {
+        for (const auto& [name, text] : model) {
+            auto start = static_cast<std::size_t>(h.container->info(name)->start_offset);
+            std::string now = h.text(name, static_cast<std::int64_t>(start));
+            std::string expected = text.substr(start);
+            if (now == expected) continue;
+            auto at = std::mismatch(now.begin(), now.end(), expected.begin(), expected.end()).first - now.begin();
+            auto failing = h.read(name, static_cast<std::int64_t>(start) + at);
+            FAIL() << name << " from " << start << ": " << now.size() << " bytes instead of " << expected.size()
+                   << ", different at " << at << "; there: "
+                   << (failing && !*failing ? failing->error().to_string() : "bytes");
+        }
+    }
+
+    std::shared_ptr<MemoryObjects> objects;
+    std::map<std::string, std::string> model;
+    std::uint64_t writers = 0;
+    int letter = 0;
+};
+
+TEST_F(Tier, BytesMoveAndTheLogIsFreed) {
+    ContainerOptions options = small_tier();
+    options.cache_bytes = 4 << 10;
+    options.frame_bytes = 4 << 10;
+    options.checkpoint_log_bytes = 3000;
+    Harness h(options, objects);
+    ASSERT_TRUE(h.create("busy"));
+    ASSERT_TRUE(h.create("quiet"));
+    write(h, "quiet", 1, 10);
+    for (int round = 0; round < 10; ++round) {
+        write(h, "busy", 20, 500);
+        h.executor.advance(milliseconds(1000));
+    }
+    settle(h);
+    TieringStats stats = h.container->stats().tiering;
+    EXPECT_EQ(stats.log_only_bytes, 0u);
+    EXPECT_GT(stats.written_objects, 10u);
+    EXPECT_GT(h.disk->physically_truncated, 100u) << "the quiet segment holds nothing back";
+    expect_all(h);
+    EXPECT_GT(objects->reads, 0u);
+    h.crash();
+    expect_all(h);
+    EXPECT_EQ(h.container->stats().tiering.log_only_bytes, 0u);
+    AppendSession& w = h.session("busy", writers);
+    EXPECT_EQ(h.setup(w), 20);
+}
+
+TEST_F(Tier, QuietSegmentsShareOneObject) {
+    Harness h(small_tier(), objects);
+    for (int i = 0; i < 50; ++i) ASSERT_TRUE(h.create("s" + std::to_string(i)));
+    for (int i = 0; i < 50; ++i) write(h, "s" + std::to_string(i), 1, 20);
+    settle(h);
+    EXPECT_EQ(objects->objects.size(), 1u);
+    expect_all(h);
+    h.crash();
+    expect_all(h);
+}
+
+TEST_F(Tier, SmallPiecesAreJoined) {
+    Harness h(small_tier(), objects);
+    for (int i = 0; i < 5; ++i) ASSERT_TRUE(h.create("s" + std::to_string(i)));
+    for (int round = 0; round < 12; ++round) {
+        for (int i = 0; i < 5; ++i) write(h, "s" + std::to_string(i), 1, 30);
+        settle(h);
+    }
+    EXPECT_LE(objects->objects.size(), 5u) << "of twelve rounds";
+    EXPECT_GT(objects->removed, 0u);
+    expect_all(h);
+    h.crash();
+    settle(h);
+    expect_all(h);
+}
+
+TEST_F(Tier, TruncationAndDeletionRemoveObjects) {
+    Harness h(small_tier(), objects);
+    ASSERT_TRUE(h.create("a"));
+    write(h, "a", 40, 500);
+    settle(h);
+    std::size_t before = objects->objects.size();
+    ASSERT_GE(before, 2u);
+    ASSERT_TRUE(h.truncate("a", 19'000));
+    settle(h);
+    EXPECT_LT(objects->objects.size(), before);
+    expect_all(h);
+    h.crash();
+    expect_all(h);
+    ASSERT_TRUE(h.remove("a"));
+    settle(h);
+    EXPECT_TRUE(objects->objects.empty());
+}
+
+TEST_F(Tier, AMergeCopiesNoBytes) {
+    Harness h(small_tier(), objects);
+    ASSERT_TRUE(h.create("target"));
+    ASSERT_TRUE(h.create("source"));
+    write(h, "target", 10, 500);
+    write(h, "source", 10, 500);
+    settle(h);
+    write(h, "target", 1, 7);
+    write(h, "source", 1, 9);
+    std::uint64_t puts = objects->puts;
+    ASSERT_TRUE(h.merge("target", "source"));
+    model["target"] += model["source"];
+    model.erase("source");
+    EXPECT_EQ(objects->puts, puts);
+    expect_all(h);
+    settle(h);
+    expect_all(h);
+    h.crash();
+    expect_all(h);
+    ASSERT_TRUE(h.remove("target"));
+    settle(h);
+    EXPECT_TRUE(objects->objects.empty());
+}
+
+TEST_F(Tier, WhatIsGoneWhileItIsWrittenCountsForNothing) {
+    Harness h(small_tier(), objects);
+    ASSERT_TRUE(h.create("a"));
+    ASSERT_TRUE(h.create("b"));
+    ASSERT_TRUE(h.create("c"));
+    objects->hold = true;
+    write(h, "a", 1, 100);
+    write(h, "b", 1, 100);
+    write(h, "c", 1, 100);
+    h.executor.advance(milliseconds(5000));
+    ASSERT_EQ(objects->held.size(), 1u);
+    ASSERT_TRUE(h.remove("a"));
+    model.erase("a");
+    ASSERT_TRUE(h.merge("c", "b"));
+    model["c"] += model["b"];
+    model.erase("b");
+    objects->hold = false;
+    objects->held[0]();
+    objects->held.clear();
+    settle(h);
+    expect_all(h);
+    EXPECT_EQ(h.container->stats().tiering.log_only_bytes, 0u);
+    h.crash();
+    expect_all(h);
+    ASSERT_TRUE(h.remove("c"));
+    settle(h);
+    EXPECT_TRUE(objects->objects.empty());
+}
+
+TEST_F(Tier, StorageThatIsDownDelaysAndHeals) {
+    ContainerOptions options = small_tier();
+    Harness h(options, objects);
+    ASSERT_TRUE(h.create("a"));
+    objects->down = true;
+    write(h, "a", 30, 500);
+    settle(h);
+    TieringStats stats = h.container->stats().tiering;
+    ASSERT_TRUE(stats.trouble);
+    EXPECT_EQ(stats.log_only_bytes, 15'000u);
+    expect_all(h);
+    objects->down = false;
+    for (int i = 0; i < 60; ++i) h.executor.advance(milliseconds(1000));
+    stats = h.container->stats().tiering;
+    EXPECT_FALSE(stats.trouble);
+    EXPECT_EQ(stats.log_only_bytes, 0u);
+    expect_all(h);
+}
+
+TEST_F(Tier, LostRepliesLeaveNoGarbage) {
+    Harness h(small_tier(), objects);
+    ASSERT_TRUE(h.create("a"));
+    objects->lose_replies = true;
+    write(h, "a", 10, 500);
+    settle(h);
+    objects->lose_replies = false;
+    for (int i = 0; i < 60; ++i) h.executor.advance(milliseconds(1000));
+    expect_all(h);
+    EXPECT_EQ(h.container->stats().tiering.log_only_bytes, 0u);
+    EXPECT_EQ(objects->objects.size(), h.container->stats().tiering.objects);
+}
+
+TEST_F(Tier, ACrashLeavesOrphansThatTheNextStartRemoves) {
+    Harness h(small_tier(), objects);
+    ASSERT_TRUE(h.create("a"));
+    write(h, "a", 3, 100);
+    h.log->hold = true;  // the object is written, its record never is
+    h.executor.advance(milliseconds(5000));
+    ASSERT_EQ(objects->objects.size(), 1u);
+    std::string orphan = objects->objects.begin()->first;
+    h.crash(0);
+    settle(h);
+    EXPECT_FALSE(objects->objects.contains(orphan));
+    EXPECT_EQ(objects->objects.size(), 1u);
+    expect_all(h);
+}
+
+TEST_F(Tier, DamageIsToldWithItsPlaceAndNeverServed) {
+    ContainerOptions options = small_tier();
+    options.cache_bytes = 4 << 10;
+    options.frame_bytes = 4 << 10;
+    Harness h(options, objects);
+    ASSERT_TRUE(h.create("a"));
+    ASSERT_TRUE(h.create("b"));
+    write(h, "a", 8, 500);
+    settle(h);
+    write(h, "b", 30, 500);
+    settle(h);
+    h.crash();
+    auto good = objects->objects;
+    for (auto& [key, data] : objects->objects) data[100] ^= 1;
+    auto result = h.read("a", 0);
+    ASSERT_TRUE(result);
+    ASSERT_FALSE(*result);
+    EXPECT_EQ(result->error(), Errc::kCorrupt);
+    EXPECT_NE(result->error().message().find("test/c0/"), std::string::npos) << result->error().message();
+    objects->objects = good;
+    expect_all(h);  // what was damaged on the way is not kept
+    h.crash();
+    for (auto& [key, data] : objects->objects) data.resize(data.size() - 1);
+    EXPECT_EQ(h.read("a", 0)->error(), Errc::kCorrupt);
+    objects->objects.clear();
+    h.crash();
+    EXPECT_EQ(h.read("b", 0)->error(), Errc::kCorrupt);
+    EXPECT_EQ(h.container->info("b")->length, 15'000) << "only the bytes are gone";
+}
+
+TEST_F(Tier, RandomRunsSurviveCrashes) {
+    for (std::uint64_t seed = 1; seed <= 150; ++seed) {
+        SeededRandom random(seed);
+        objects = std::make_shared<MemoryObjects>();
+        model.clear();
+        ContainerOptions options = small_tier();
+        options.frame_bytes = 4096;
+        options.cache_bytes = 8192;
+        options.checkpoint_log_bytes = 2000 + random.below(10'000);
+        Harness h(options, objects);
+        h.disk->frames_per_file = 1 + random.below(5);
+        std::vector<std::string> names{"a", "b", "c", "d"};
+        for (int step = 0; step < 120; ++step) {
+            const std::string& name = names[random.below(names.size())];
+            if (!model.contains(name)) {
+                ASSERT_TRUE(h.create(name)) << "seed " << seed;
+                model[name];
+            }
+            switch (random.below(12)) {
+                case 0:
+                    ASSERT_TRUE(h.remove(name));
+                    model.erase(name);
+                    break;
+                case 1: {
+                    std::string other = names[random.below(names.size())];
+                    if (other == name || !model.contains(other) || h.container->info(other)->start_offset > 0) break;
+                    ASSERT_TRUE(h.merge(name, other)) << "seed " << seed;
+                    model[name] += model[other];
+                    model.erase(other);
+                    break;
+                }
+                case 2: {
+                    auto info = h.container->info(name);
+                    auto size = static_cast<std::uint64_t>(info->length - info->start_offset);
+                    ASSERT_TRUE(h.truncate(name, info->start_offset + static_cast<std::int64_t>(random.below(size + 1))));
+                    break;
+                }
+                case 3:
+                    objects->down = !objects->down && random.below(2) == 0;
+                    break;
+                case 4:
+                    objects->lose_replies = random.below(3) == 0;
+                    break;
+                case 5:
+                    h.crash(random.below(3));
+                    break;
+                case 6:
+                    h.log->set_full(false, h.log->next_sequence());
+                    h.executor.run_until_idle();
+                    break;
+                case 7:
+                case 8:
+                    h.executor.advance(milliseconds(random.below(6000)));
+                    break;
+                default:
+                    write(h, name, 1 + static_cast<int>(random.below(6)), 1 + random.below(900));
+            }
+            ASSERT_FALSE(h.failure) << "seed " << seed;
+            if (random.below(10) == 0 && !objects->down) expect_all(h);
+            if (HasFatalFailure()) FAIL() << "seed " << seed << " step " << step;
+        }
+        objects->down = objects->lose_replies = false;
+        h.crash();
+        for (int i = 0; i < 60; ++i) h.executor.advance(milliseconds(1000));
+        expect_all(h);
+        ASSERT_EQ(h.container->stats().tiering.log_only_bytes, 0u) << "seed " << seed;
+        ASSERT_EQ(objects->objects.size(), h.container->stats().tiering.objects) << "seed " << seed << ": garbage";
+        if (HasFatalFailure()) FAIL() << "seed " << seed;
+    }
+}
+
+TEST(Manifest, PutReplacesWholeEntriesOnly) {
+    Manifest manifest;
+    auto none = [](const ManifestEntry&) { FAIL(); };
+    auto entry = [](std::uint64_t from, std::uint64_t to, std::uint64_t object) {
+        return ManifestEntry{from, to - from, ObjectId(object), 0};
+    };
+    ASSERT_TRUE(manifest.put(entry(10, 20, 1), none));
+    ASSERT_TRUE(manifest.put(entry(30, 40, 2), none));
+    ASSERT_TRUE(manifest.put(entry(20, 30, 3), none));
+    EXPECT_FALSE(manifest.put(entry(5, 15, 4), none));
+    EXPECT_FALSE(manifest.put(entry(35, 45, 4), none));
+    EXPECT_FALSE(manifest.put(entry(12, 15, 4), none));
+    int dropped = 0;
+    ASSERT_TRUE(manifest.put(entry(10, 30, 5), [&](const ManifestEntry&) { ++dropped; }));
+    EXPECT_EQ(dropped, 2);
+    EXPECT_EQ(manifest.size(), 2u);
+    EXPECT_EQ(manifest.find(29)->object, ObjectId(5));
+    EXPECT_EQ(manifest.find(9), nullptr);
+    EXPECT_EQ(manifest.find(40), nullptr);
+    manifest.drop_below(30, [&](const ManifestEntry&) { ++dropped; });
+    EXPECT_EQ(dropped, 3);
+    EXPECT_EQ(manifest.entries().front(), entry(30, 40, 2));
+}
+
+}  // namespace
+}  // namespace millrace::container
