@@ -172,14 +172,14 @@ void TableSegments::recognise(Segment& segment) {
 
 // ---- the queue of a table ----
 
-void TableSegments::update(std::string table, TableBatch batch, Done<std::vector<std::int64_t>> done) {
+void TableSegments::update(const std::string& table, TableBatch batch, Done<std::vector<std::int64_t>> done) {
     auto work = std::make_shared<TableWork>();
     work->batch = std::move(batch);
     work->updated = std::move(done);
     enqueue(table, std::move(work), false);
 }
 
-void TableSegments::remove(std::string table, bool must_be_empty, Done<> done) {
+void TableSegments::remove(const std::string& table, bool must_be_empty, Done<> done) {
     auto work = std::make_shared<TableWork>();
     work->removal = true;
     work->must_be_empty = must_be_empty;

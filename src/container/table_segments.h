@@ -74,9 +74,9 @@ class TableSegments {
     // ---- operations (creation is the container's create) ----
     // All or none. The result is the new version of each item. kNoKey (hash tables: a version is expected of an absent
     // key), kBadVersion, kBadOffset (value = length), kSealed.
-    void update(std::string table, TableBatch batch, Done<std::vector<std::int64_t>> done);
+    void update(const std::string& table, TableBatch batch, Done<std::vector<std::int64_t>> done);
     // kConflict: it must be empty and is not; kUnsupported: that was asked of a table with keys of a fixed length.
-    void remove(std::string table, bool must_be_empty, Done<> done);
+    void remove(const std::string& table, bool must_be_empty, Done<> done);
 
     // ---- reads: durable state ----
     void info(std::string_view table, Done<TableSegmentInfo> done);

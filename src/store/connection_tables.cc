@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "base/units.h"
 #include "container/table_segments.h"
 #include "store/connection.h"
 
@@ -16,7 +17,7 @@ using wire::CommandType;
 namespace {
 
 // What a reply is taken to need in memory until it is sent; a page has its limit, a multi-get is guessed.
-constexpr std::uint64_t kGuessedEntryBytes = 4 * 1024;
+constexpr std::uint64_t kGuessedEntryBytes = 4 * kKiB;
 
 std::vector<wire::TableEntry> to_wire(std::vector<container::TableEntry> entries) {
     std::vector<wire::TableEntry> out;
@@ -57,7 +58,7 @@ void StoreConnection::handle(wire::DeleteTableSegment& request) {
     serve<void>(
         CommandType::kDeleteTableSegment, id, request.segment, -1,
         [segment = request.segment, empty = request.must_be_empty](SegmentContainer& c, auto done) mutable {
-            c.tables().remove(std::move(segment), empty, std::move(done));
+            c.tables().remove(segment, empty, std::move(done));
         },
         [this, id](std::string segment) { reply(wire::SegmentDeleted{id, std::move(segment)}); });
 }
@@ -87,7 +88,7 @@ void StoreConnection::handle(wire::UpdateTableEntries& request) {
     serve<Versions>(
         CommandType::kUpdateTableEntries, id, request.segment, request.table_segment_offset,
         [segment = request.segment, batch = std::move(batch)](SegmentContainer& c, auto done) mutable {
-            c.tables().update(std::move(segment), std::move(batch), std::move(done));
+            c.tables().update(segment, std::move(batch), std::move(done));
         },
         [this, id](const std::string&, Versions versions) {
             reply(wire::TableEntriesUpdated{id, std::move(versions)});
@@ -104,7 +105,7 @@ void StoreConnection::handle(wire::RemoveTableKeys& request) {
     serve<Versions>(
         CommandType::kRemoveTableKeys, id, request.segment, request.table_segment_offset,
         [segment = request.segment, batch = std::move(batch)](SegmentContainer& c, auto done) mutable {
-            c.tables().update(std::move(segment), std::move(batch), std::move(done));
+            c.tables().update(segment, std::move(batch), std::move(done));
         },
         [this, id](std::string segment, const Versions&) { reply(wire::TableKeysRemoved{id, std::move(segment)}); });
 }
