@@ -14,8 +14,8 @@
 #include <string_view>
 #include <vector>
 
-#include "container/traffic.h"
 #include "container/tiering_options.h"
+#include "container/traffic.h"
 #include "container/types.h"
 #include "lts/chunk_store.h"
 #include "runtime/executor.h"

@@ -1,7 +1,7 @@
 // The container's inside. One class in six files: container.cc (life cycle, queue, appends), container_publish.cc
 // (what happens when a frame is durable), container_segments.cc (segment operations and tables), container_read.cc,
-// container_recovery.cc (replay, checkpoints, carrying bytes forward), container_tiering.cc (bytes that move to long-term
-// storage).
+// container_recovery.cc (replay, checkpoints, carrying bytes forward), container_tiering.cc (bytes that move to
+// long-term storage).
 #pragma once
 
 #include <deque>
@@ -212,7 +212,7 @@ class SegmentContainer::Impl final : public FramePublisher, private RecordVisito
     std::uint64_t last_read_ = 0;
 
     LogUsage usage_;
-    LogSequence checkpoint_;  // frame of the newest durable checkpoint's begin; 0: none
+    LogSequence checkpoint_;          // frame of the newest durable checkpoint's begin; 0: none
     bool checkpoint_wanted_ = false;  // nothing new is taken until what is under way is durable, then it is written
     bool checkpoint_running_ = false;
     std::uint64_t log_bytes_since_checkpoint_ = 0;

@@ -95,7 +95,8 @@ void SegmentContainer::Impl::checkpoint_manifest(const Segment& segment) {
 
 Result<> SegmentContainer::Impl::on(const ObjectWrittenRecord& record) {
     if (!tiering_.apply(record)) {
-        return fail(Errc::kCorrupt, fmt::format("object {} does not fit the manifests of its segments", record.object.key));
+        return fail(Errc::kCorrupt,
+                    fmt::format("object {} does not fit the manifests of its segments", record.object.key));
     }
     settle(record);
     return {};
@@ -111,7 +112,8 @@ Result<> SegmentContainer::Impl::on(const CheckpointManifestRecord& record) {
     Segment& segment = replayed(record.id);
     for (const ManifestEntry& entry : record.entries) {
         if (!tiering_.restore(segment, entry)) {
-            return fail(Errc::kCorrupt, fmt::format("the manifest of segment {} does not fit its objects", segment.name));
+            return fail(Errc::kCorrupt,
+                        fmt::format("the manifest of segment {} does not fit its objects", segment.name));
         }
         settle(segment, entry.offset, entry.end());
     }

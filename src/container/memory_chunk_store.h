@@ -76,7 +76,8 @@ class MemoryChunkStore final : public lts::ChunkStore {
     }
     void write_register(std::string, std::vector<std::uint8_t>, lts::RegisterTag,
                         runtime::Callback<Result<lts::RegisterTag>> done) override {
-        answer<lts::RegisterTag>(std::move(done), []() -> Result<lts::RegisterTag> { return fail(Errc::kUnsupported); });
+        answer<lts::RegisterTag>(std::move(done),
+                                 []() -> Result<lts::RegisterTag> { return fail(Errc::kUnsupported); });
     }
     lts::StoreStats stats() const override { return {}; }
     std::string description() const override { return "memory"; }

@@ -76,7 +76,8 @@ void ObjectWriter::finish() {
     buffer_.append(checksums_.footer());
     auto ended = guarded<void>([this](Result<> written) { end(std::move(written)); });
     if (!upload_) return store_.put_if_absent(plan_.object.key, std::exchange(buffer_, {}), std::move(ended));
-    upload_->append(std::exchange(buffer_, {}), guarded<void>([this, ended = std::move(ended)](Result<> written) mutable {
+    upload_->append(std::exchange(buffer_, {}),
+                    guarded<void>([this, ended = std::move(ended)](Result<> written) mutable {
                         if (!written) return end(std::move(written));
                         upload_->finish(std::move(ended));
                     }));

@@ -68,9 +68,9 @@ class Segment {
     AttributeEntry* event_count = nullptr;  // attributes[kEventCount], once there is one
     TailIndex index;
     Manifest manifest;
-    std::uint64_t log_only_bytes = 0;  // of the index: not in long-term storage
-    bool dirty = false;                // the storage writer knows of them
-    bool scattered = false;            // and of small pieces in the manifest
+    std::uint64_t log_only_bytes = 0;         // of the index: not in long-term storage
+    bool dirty = false;                       // the storage writer knows of them
+    bool scattered = false;                   // and of small pieces in the manifest
     std::unique_ptr<TableState> table;        // null: not a table
     std::unique_ptr<MeteredSegment> metered;  // null: without traffic for some time
     std::vector<WaitingRead> waiting;

@@ -188,14 +188,16 @@ void TableSegments::remove(const std::string& table, bool must_be_empty, Done<> 
 }
 
 void TableSegments::enqueue(const std::string& name, std::shared_ptr<TableWork> work, bool frees_space) {
-    container_.control(frees_space ? SpaceNeed::kFrees : SpaceNeed::kOrdinary, [this, name, work = std::move(work)](const Error* closed) {
-        if (closed != nullptr) return work->fail_with(*closed);
-        Segment* segment = container_.find_pending(name);
-        if (segment == nullptr) return refuse(*work, container_.missing(name));
-        if (segment->table == nullptr) return refuse(*work, {Errc::kInvalidArgument, name + " is no table"});
-        segment->table->waiting.push_back(work);
-        run(*segment);
-    });
+    container_.control(frees_space ? SpaceNeed::kFrees : SpaceNeed::kOrdinary,
+                       [this, name, work = std::move(work)](const Error* closed) {
+                           if (closed != nullptr) return work->fail_with(*closed);
+                           Segment* segment = container_.find_pending(name);
+                           if (segment == nullptr) return refuse(*work, container_.missing(name));
+                           if (segment->table == nullptr)
+                               return refuse(*work, {Errc::kInvalidArgument, name + " is no table"});
+                           segment->table->waiting.push_back(work);
+                           run(*segment);
+                       });
 }
 
 void TableSegments::run(Segment& segment) {

@@ -15,7 +15,7 @@ struct Extent {
     std::uint64_t offset = 0;  // in the segment
     std::uint32_t size = 0;
     std::uint32_t slab_offset = 0;
-    std::uint64_t slab = 0;  // 0: not in memory
+    std::uint64_t slab = 0;   // 0: not in memory
     wal::LogAddress address;  // nowhere: in long-term storage, and here only for what is in memory
 
     bool in_log() const { return address.file != 0; }

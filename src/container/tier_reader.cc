@@ -159,9 +159,9 @@ void TierReader::loaded(const ObjectRef& object, std::uint64_t first, std::uint6
     std::uint64_t begin = first * options_.block_bytes;
     if (!data) return failed(object, first, count, describe(*object, data.error(), begin));
     if (auto damaged = first_damaged_block(data->span(), begin / kObjectBlock, object->table)) {
-        return failed(object, first, count,
-                      describe(*object, Error(Errc::kCorrupt, "its bytes do not match their checksum"),
-                               begin + *damaged));
+        return failed(
+            object, first, count,
+            describe(*object, Error(Errc::kCorrupt, "its bytes do not match their checksum"), begin + *damaged));
     }
     stats_.loaded_bytes += data->size();
     std::vector<runtime::Callback<Result<>>> waiting;

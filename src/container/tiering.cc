@@ -135,7 +135,8 @@ void Tiering::poke() {
 bool Tiering::is_due() const {
     if (dirty_.empty()) return false;
     if (trouble_ || poked_ || host_.wants_space()) return true;
-    return log_only_bytes_ >= options_.flush_bytes || executor_.clock().now() - dirty_since_.front() >= options_.flush_after;
+    return log_only_bytes_ >= options_.flush_bytes ||
+           executor_.clock().now() - dirty_since_.front() >= options_.flush_after;
 }
 
 void Tiering::look() {
@@ -304,7 +305,8 @@ void Tiering::failed(const Error& error) {
 void Tiering::round_ended() {
     if (!std::exchange(in_round_, false) || !active()) return;
     if (trouble_) {
-        auto spread = static_cast<std::int64_t>(executor_.random().below(static_cast<std::uint64_t>(pause_.count()) / 2 + 1));
+        auto spread =
+            static_cast<std::int64_t>(executor_.random().below(static_cast<std::uint64_t>(pause_.count()) / 2 + 1));
         return arm_timer(pause_ + std::chrono::milliseconds(spread));
     }
     if (dirty_.empty() && garbage_.empty() && scattered_.empty()) return;
@@ -368,11 +370,12 @@ void Tiering::read(Segment& segment, std::uint64_t offset, std::size_t max_bytes
     read_ahead(segment, scan);  // what is asked for comes first in it
     bool passing = scan.window > kFirstWindow;
     // Bounds of the part, not of the object: what lies behind it belongs to others.
-    reader_->read(object->second.record, entry->object_offset + within, size, passing,
-                  [this, alive = alive_, id = segment.id, offset, done = std::move(done)](Result<bytes::Chain> data) mutable {
-                      if (*alive && data) scan_of(id, offset).next = offset + data->size();
-                      done(std::move(data));
-                  });
+    reader_->read(
+        object->second.record, entry->object_offset + within, size, passing,
+        [this, alive = alive_, id = segment.id, offset, done = std::move(done)](Result<bytes::Chain> data) mutable {
+            if (*alive && data) scan_of(id, offset).next = offset + data->size();
+            done(std::move(data));
+        });
 }
 
 Tiering::Scan& Tiering::scan_of(SegmentId segment, std::uint64_t offset) {

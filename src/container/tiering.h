@@ -32,7 +32,7 @@ namespace millrace::container {
 class TieringHost : public SegmentSource {
   public:
     virtual Segment* find_segment(SegmentId segment) = 0;  // durable; null when it has gone
-    virtual bool wants_space() const = 0;  // the log is full, or asked for its oldest files
+    virtual bool wants_space() const = 0;                  // the log is full, or asked for its oldest files
     // Logs that an object was written, and calls `done` when Tiering::apply() has been called for it.
     virtual void log_object(ObjectWrittenRecord record, runtime::Callback<Result<>> done) = 0;
 };
@@ -125,7 +125,7 @@ class Tiering {
     std::deque<ObjectPlan> plans_;
     ObjectPlan pack_;
     std::uint64_t pack_bytes_ = 0;
-    std::uint32_t under_way_ = 0;  // objects being written or recorded
+    std::uint32_t under_way_ = 0;       // objects being written or recorded
     std::vector<SegmentId> scattered_;  // segments that got small pieces
 
     std::optional<std::string> trouble_;

@@ -47,8 +47,8 @@ class Tier : public testing::Test {
             auto at = std::mismatch(now.begin(), now.end(), expected.begin(), expected.end()).first - now.begin();
             auto failing = h.read(name, static_cast<std::int64_t>(start) + at);
             FAIL() << name << " from " << start << ": " << now.size() << " bytes instead of " << expected.size()
-                   << ", different at " << at << "; there: "
-                   << (failing && !*failing ? failing->error().to_string() : "bytes");
+                   << ", different at " << at
+                   << "; there: " << (failing && !*failing ? failing->error().to_string() : "bytes");
         }
     }
 
@@ -293,7 +293,8 @@ TEST_F(Tier, RandomRunsSurviveCrashes) {
                 case 2: {
                     auto info = h.container->info(name);
                     auto size = static_cast<std::uint64_t>(info->length - info->start_offset);
-                    ASSERT_TRUE(h.truncate(name, info->start_offset + static_cast<std::int64_t>(random.below(size + 1))));
+                    ASSERT_TRUE(
+                        h.truncate(name, info->start_offset + static_cast<std::int64_t>(random.below(size + 1))));
                     break;
                 }
                 case 3:
