@@ -23,6 +23,8 @@ class Rewriter final : public RecordVisitor {
     Result<> on(const CheckpointBeginRecord& record) override { return put(record); }
     Result<> on(const CheckpointSegmentRecord& record) override { return put(record); }
     Result<> on(const CheckpointEndRecord& record) override { return put(record); }
+    Result<> on(TableUpdateRecord&& record) override { return put(record); }
+    Result<> on(CheckpointTableRecord&& record) override { return put(record); }
     Result<> on(const ObjectWrittenRecord& record) override { return put(record); }
     Result<> on(const CheckpointObjectRecord& record) override { return put(record); }
     Result<> on(const CheckpointManifestRecord& record) override { return put(record); }

@@ -1,4 +1,5 @@
-// The golden file of the container log's payload: version 1 stays readable, and what is written is what is documented.
+// The golden files of the container log's payload: each version stays readable, and what is written is what is
+// documented.
 #include <fstream>
 #include <string>
 #include <utility>
@@ -28,8 +29,8 @@ Bytes from_hex(const std::string& text) {
 }
 
 // The payload's header and its records, in order, each with what it means.
-std::vector<Piece> golden() {
-    std::ifstream in(CONTAINER_TESTDATA "/payload-v1.txt");
+std::vector<Piece> golden(int version) {
+    std::ifstream in(fmt::format("{}/payload-v{}.txt", CONTAINER_TESTDATA, version));
     std::vector<Piece> pieces(1);
     for (std::string line; std::getline(in, line);) {
         if (line.starts_with("#")) continue;
@@ -108,6 +109,21 @@ class Describer final : public RecordVisitor {
                                    r.transient ? " transient" : "", r.sealed ? " sealed" : ""));
     }
     Result<> on(const CheckpointEndRecord& r) override { return note(r, "checkpoint end"); }
+    Result<> on(TableUpdateRecord&& r) override {
+        std::string entries;
+        for (const auto& entry : r.entries) {
+            entries +=
+                fmt::format(" '{}'={}@{}", entry.key, entry.value ? "'" + *entry.value + "'" : "none", entry.version);
+        }
+        return note(r, fmt::format("table {} at {}{}:{}", r.id.value(), r.offset,
+                                   r.free_removals ? " free removals" : "", entries));
+    }
+    Result<> on(CheckpointTableRecord&& r) override {
+        std::string entries;
+        for (const auto& entry : r.entries)
+            entries += fmt::format(" '{}'='{}'@{}", entry.key, entry.value, entry.version);
+        return note(r, fmt::format("checkpoint table {}:{}", r.id.value(), entries));
+    }
     Result<> on(const ObjectWrittenRecord& r) override {
         std::string parts;
         for (const ObjectPart& part : r.parts) {
@@ -158,9 +174,12 @@ class Describer final : public RecordVisitor {
     bytes::ByteSpan payload_;
 };
 
-TEST(LogGolden, IsReadAndWrittenAgainTheSame) {
-    std::vector<Piece> expected = golden();
-    ASSERT_GT(expected.size(), 12u) << "every kind of record, and the header";
+class LogGolden : public testing::TestWithParam<int> {};
+INSTANTIATE_TEST_SUITE_P(Versions, LogGolden, testing::Range(1, kPayloadVersion + 1));
+
+TEST_P(LogGolden, IsReadAndWrittenAgainTheSame) {
+    std::vector<Piece> expected = golden(GetParam());
+    ASSERT_GT(expected.size(), 5u) << "every kind of record that the version brought, and the header";
     Bytes payload = joined(expected);
     Describer describer(payload);
     auto header = decode_payload(payload, describer);
@@ -168,6 +187,8 @@ TEST(LogGolden, IsReadAndWrittenAgainTheSame) {
     EXPECT_EQ(fmt::format("header: {} records at {}", header->records, header->wall_ms), expected[0].meaning);
     Bytes header_again(kPayloadHeader);
     encode_payload_header(*header, header_again.data());
+    EXPECT_EQ(header_again[0], kPayloadVersion);
+    header_again[0] = static_cast<std::uint8_t>(GetParam());
     EXPECT_EQ(header_again, expected[0].bytes);
     ASSERT_EQ(describer.pieces.size() + 1, expected.size());
     for (std::size_t i = 1; i < expected.size(); ++i) {
@@ -178,8 +199,8 @@ TEST(LogGolden, IsReadAndWrittenAgainTheSame) {
 }
 
 // A payload cut off anywhere, or of a version that is not known, is damage and not a shorter log.
-TEST(LogGolden, CutOffOrOfAnotherVersionItIsDamage) {
-    Bytes payload = joined(golden());
+TEST_P(LogGolden, CutOffOrOfAnotherVersionItIsDamage) {
+    Bytes payload = joined(golden(GetParam()));
     for (std::size_t size = 0; size < payload.size(); ++size) {
         bytes::ByteSpan cut(payload.data(), size);
         Describer describer(cut);
