@@ -87,6 +87,30 @@ Result<> apply_io(NodeOptions& options, const std::string& text) {
     return {};
 }
 
+Result<> apply_storage(NodeOptions& options, const std::string& text) {
+    if (text == "filesystem")
+        options.storage.kind = node::StorageKind::kFilesystem;
+    else if (text == "s3")
+        options.storage.kind = node::StorageKind::kS3;
+    else if (text == "none")
+        options.storage.kind = node::StorageKind::kNone;
+    else
+        return refuse("it must be filesystem, s3 or none");
+    return {};
+}
+
+template <std::string lts::S3Options::* Member>
+Result<> apply_s3(NodeOptions& options, const std::string& text) {
+    options.storage.s3.*Member = text;
+    return {};
+}
+
+Result<> apply_s3_style(NodeOptions& options, const std::string& text) {
+    if (text != "path" && text != "host") return refuse("it must be path (HOST/BUCKET/KEY) or host (BUCKET.HOST/KEY)");
+    options.storage.s3.path_style = text == "path";
+    return {};
+}
+
 Result<> apply_containers(NodeOptions& options, const std::string& text) {
     std::uint32_t containers = 0;
     if (auto done = apply_number(text, 1, node::kMaxContainers, containers); !done) return done;
@@ -124,6 +148,50 @@ constexpr std::array kOptions{
                [](NodeOptions& o, const std::string& text) { return apply_size(text, o.journal.limit_bytes); }},
     OptionSpec{"journal-file", "SIZE", "64MiB", "Size of one journal file.",
                [](NodeOptions& o, const std::string& text) { return apply_size(text, o.journal.file_bytes); }},
+    OptionSpec{
+        "storage", "KIND", "filesystem",
+        "Long-term storage, where data goes from the journal: filesystem, s3, or none (all stays in the journal).",
+        apply_storage},
+    OptionSpec{"storage-dir", "DIR", "DATA-DIR/storage", "Directory of the objects, for storage = filesystem.",
+               [](NodeOptions& o, const std::string& text) {
+                   o.storage.directory = text;
+                   return Result<>();
+               }},
+    OptionSpec{"storage-cache", "SIZE", "128MiB", "Memory for data that is read from long-term storage.",
+               [](NodeOptions& o, const std::string& text) { return apply_size(text, o.storage_cache_bytes); }},
+    OptionSpec{
+        "flush-size", "SIZE", "32MiB", "So much of a container only in the journal is moved to long-term storage.",
+        [](NodeOptions& o, const std::string& text) { return apply_size(text, o.container.tiering.flush_bytes); }},
+    OptionSpec{"flush-seconds", "N", "10", "And less than that after so many seconds.",
+               [](NodeOptions& o, const std::string& text) {
+                   std::uint32_t seconds = 0;
+                   auto done = apply_number(text, 1, 86'400, seconds);
+                   if (done) o.container.tiering.flush_after = std::chrono::seconds(seconds);
+                   return done;
+               }},
+    OptionSpec{"s3-endpoint", "URL", "Amazon's, of the region", "http://HOST:PORT or https://HOST[:PORT].",
+               apply_s3<&lts::S3Options::endpoint>},
+    OptionSpec{"s3-region", "NAME", "us-east-1", "Region, as the S3 server calls it.",
+               apply_s3<&lts::S3Options::region>},
+    OptionSpec{"s3-bucket", "NAME", "none", "Bucket; it must exist.", apply_s3<&lts::S3Options::bucket>},
+    OptionSpec{"s3-prefix", "PREFIX", "none", "Before all keys, so that several clusters can share a bucket.",
+               apply_s3<&lts::S3Options::prefix>},
+    OptionSpec{"s3-style", "STYLE", "path", "Addresses: path (HOST/BUCKET/KEY) or host (BUCKET.HOST/KEY).",
+               apply_s3_style},
+    OptionSpec{"s3-access-key", "KEY", "as AWS tools find it", "Or AWS_ACCESS_KEY_ID, or a credentials file.",
+               apply_s3<&lts::S3Options::access_key>},
+    OptionSpec{"s3-secret-key", "KEY", "as AWS tools find it",
+               "Better not on the command line, which others can see: MILLRACE_S3_SECRET_KEY, AWS_SECRET_ACCESS_KEY or "
+               "a file.",
+               [](NodeOptions& o, const std::string& text) {
+                   o.storage.s3.secret_key = lts::Secret(text);
+                   return Result<>();
+               }},
+    OptionSpec{"s3-credentials-file", "FILE", "~/.aws/credentials", "In the form of AWS tools.",
+               apply_s3<&lts::S3Options::credentials_file>},
+    OptionSpec{"s3-profile", "NAME", "default", "Section of the credentials file.", apply_s3<&lts::S3Options::profile>},
+    OptionSpec{"s3-ca-file", "FILE", "the system's", "Certificates that an https endpoint is checked against.",
+               apply_s3<&lts::S3Options::ca_file>},
     OptionSpec{"io", "KIND", "auto",
                "How files are written: uring (io_uring), threads, or auto: uring where it is allowed.", apply_io},
 };

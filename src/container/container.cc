@@ -129,18 +129,21 @@ void SegmentContainer::Impl::process() {
             if (!process_batch(*batch)) break;
         } else {
             auto& next = std::get<Control>(queue_.front());
-            next.run(appends_wait() && next.need == SpaceNeed::kOrdinary ? &full : nullptr);
+            bool needs_space = appends_wait() && next.need == SpaceNeed::kOrdinary;
+            if (needs_space && space_will_come()) break;
+            next.run(needs_space ? &full : nullptr);
         }
         queue_.pop_front();
         batch_progress_ = 0;
     }
     // While the log is full appends wait, and what frees space overtakes them. A set-up stays behind its session's
-    // appends.
+    // appends, and what needs space waits too if long-term storage is about to make some.
     if (appends_wait() && !queue_.empty() && !failed_) {
         std::vector<Control> overtaking;
         std::erase_if(queue_, [&](Work& work) {
             auto* waiting = std::get_if<Control>(&work);
             if (waiting == nullptr || waiting->need == SpaceNeed::kNone) return false;
+            if (waiting->need == SpaceNeed::kOrdinary && space_will_come()) return false;
             overtaking.push_back(std::move(*waiting));
             return true;
         });
@@ -470,5 +473,6 @@ std::vector<TableEntry> SegmentContainer::table_scan(std::string_view table, std
     return impl_->tables().scan(table, prefix, after, limit);
 }
 ContainerStats SegmentContainer::stats() const { return impl_->stats(); }
+TieringGauges::Values SegmentContainer::tiering_gauges() const { return impl_->tiering().gauges().read(); }
 
 }  // namespace millrace::container

@@ -124,6 +124,7 @@ class SegmentContainer {
                                        std::size_t limit) const;
 
     ContainerStats stats() const;
+    TieringGauges::Values tiering_gauges() const;  // any thread
 
   private:
     friend class TableSegments;

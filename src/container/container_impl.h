@@ -99,6 +99,7 @@ class SegmentContainer::Impl final : public FramePublisher, private RecordVisito
     bool appends_wait() const { return log_full_ || index_full(); }
     bool index_full() const { return index_entries_ * sizeof(Extent) > options_.index_bytes; }
     const char* why_appends_wait() const;
+    bool space_will_come() const { return tiering_.active() && !tiering_.in_trouble() && !stopping_; }
     void after_commit(CommitTask task) { pipeline_.task(std::move(task)); }
 
     // ---- container_publish.cc
@@ -136,6 +137,7 @@ class SegmentContainer::Impl final : public FramePublisher, private RecordVisito
     // ---- container_tiering.cc
     Segment* find_segment(SegmentId segment) override;
     bool wants_space() const override { return appends_wait() || wanted_.value() != 0; }
+    void storage_failed() override { process(); }  // what counted on it is refused
     void log_object(ObjectWrittenRecord record, runtime::Callback<Result<>> done) override;
     void read_part(SegmentId segment, std::uint64_t offset, std::size_t max_bytes,
                    runtime::Callback<Result<bytes::Chain>> done) override;

@@ -73,6 +73,7 @@ void Tiering::became_dirty(Segment& segment) {
     segment.dirty = true;
     dirty_.push_back(segment.id);
     dirty_since_.push_back(executor_.clock().now());
+    publish_gauges();
     if (active() && timer_.value() == 0) arm_timer(kTick);
 }
 
@@ -85,6 +86,7 @@ void Tiering::release(const ManifestEntry& entry) {
     garbage_.push_back(found->second.record.key);
     if (reader_) reader_->forget(entry.object);
     objects_.erase(found);
+    publish_gauges();
     remove_garbage();
 }
 
@@ -139,7 +141,14 @@ bool Tiering::is_due() const {
            executor_.clock().now() - dirty_since_.front() >= options_.flush_after;
 }
 
+void Tiering::publish_gauges() {
+    gauges_.log_only_bytes.store(log_only_bytes_, std::memory_order_relaxed);
+    gauges_.objects.store(objects_.size(), std::memory_order_relaxed);
+    gauges_.in_trouble.store(trouble_ ? 1 : 0, std::memory_order_relaxed);
+}
+
 void Tiering::look() {
+    publish_gauges();
     if (!active() || in_round_) return;
     remove_garbage();
     if (is_due()) {
@@ -298,11 +307,14 @@ void Tiering::failed(const Error& error) {
         log::warn("container {}: long-term storage does not take objects, their bytes stay in the log: {}",
                   container_.value(), error.to_string());
     }
+    bool is_new = !trouble_;
     trouble_ = error.to_string();
+    if (is_new) host_.storage_failed();
     pause_ = std::clamp(pause_ * 2, kFirstPause, kLongestPause);
 }
 
 void Tiering::round_ended() {
+    publish_gauges();
     if (!std::exchange(in_round_, false) || !active()) return;
     if (trouble_) {
         auto spread =

@@ -33,6 +33,7 @@ class TieringHost : public SegmentSource {
   public:
     virtual Segment* find_segment(SegmentId segment) = 0;  // durable; null when it has gone
     virtual bool wants_space() const = 0;                  // the log is full, or asked for its oldest files
+    virtual void storage_failed() = 0;                     // objects are no longer taken, for a while
     // Logs that an object was written, and calls `done` when Tiering::apply() has been called for it.
     virtual void log_object(ObjectWrittenRecord record, runtime::Callback<Result<>> done) = 0;
 };
@@ -67,6 +68,7 @@ class Tiering {
     void read(Segment& segment, std::uint64_t offset, std::size_t max_bytes, TierReader::Done done);
 
     TieringStats stats() const;
+    const TieringGauges& gauges() const { return gauges_; }
     void count_log_only(std::int64_t change) { log_only_bytes_ += static_cast<std::uint64_t>(change); }
 
   private:
@@ -83,6 +85,7 @@ class Tiering {
 
     void arm_timer(std::chrono::milliseconds delay);
     void look();
+    void publish_gauges();
     bool is_due() const;
     void plan_round();
     void plan_log_runs(Segment& segment);
@@ -135,6 +138,7 @@ class Tiering {
 
     absl::flat_hash_map<SegmentId, std::vector<Scan>> scans_;
     TieringStats counters_;
+    TieringGauges gauges_;
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

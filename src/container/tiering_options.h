@@ -1,6 +1,7 @@
 // How a container uses long-term storage, and what it tells of it.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -44,6 +45,27 @@ struct TieringStats {
     std::uint64_t rounds = 0;
     std::optional<std::string> trouble;  // why nothing is moved now
     TierReaderStats reader;
+};
+
+// For other threads: what changes often enough to be shown, and nothing that must be exact.
+class TieringGauges {
+  public:
+    struct Values {
+        std::uint64_t log_only_bytes = 0;
+        std::uint64_t objects = 0;
+        std::uint64_t in_trouble = 0;  // 0 or 1, or how many of several
+        Values& operator+=(const Values& other) {
+            log_only_bytes += other.log_only_bytes;
+            objects += other.objects;
+            in_trouble += other.in_trouble;
+            return *this;
+        }
+    };
+    Values read() const { return {log_only_bytes.load(), objects.load(), in_trouble.load()}; }
+
+    std::atomic<std::uint64_t> log_only_bytes{0};
+    std::atomic<std::uint64_t> objects{0};
+    std::atomic<std::uint64_t> in_trouble{0};
 };
 
 }  // namespace millrace::container

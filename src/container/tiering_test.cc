@@ -201,6 +201,32 @@ TEST_F(Tier, StorageThatIsDownDelaysAndHeals) {
     expect_all(h);
 }
 
+TEST_F(Tier, AFullLogIsWaitedForWhileStorageWorks) {
+    Harness h(small_tier(), objects);
+    ASSERT_TRUE(h.create("a"));
+    write(h, "a", 2, 100);
+    h.log->set_full(true);
+    std::optional<Result<>> created;
+    h.container->create("b", {}, [&](Result<> result) { created = std::move(result); });
+    h.executor.run_until_idle();
+    EXPECT_FALSE(created) << "space is about to come";
+    h.log->set_full(false);
+    h.executor.run_until_idle();
+    ASSERT_TRUE(created);
+    EXPECT_TRUE(*created);
+
+    h.log->set_full(true);
+    created.reset();
+    h.container->create("c", {}, [&](Result<> result) { created = std::move(result); });
+    objects->down = true;
+    AppendSession& w = h.session("a", 77);
+    h.container->setup_append(w, [](Result<std::int64_t>) {});
+    h.append(w, 1, "more");
+    h.executor.advance(milliseconds(3000));
+    ASSERT_TRUE(created) << "nobody makes space";
+    EXPECT_EQ(created->error(), Errc::kNoSpace);
+}
+
 TEST_F(Tier, LostRepliesLeaveNoGarbage) {
     Harness h(small_tier(), objects);
     ASSERT_TRUE(h.create("a"));

@@ -12,11 +12,13 @@
 #include "api/rest/routes.h"
 #include "base/assert.h"
 #include "base/log.h"
+#include "base/uuid.h"
 #include "container/container.h"
 #include "controller/controller.h"
 #include "net/listener.h"
 #include "node/countdown.h"
 #include "node/journal_health.h"
+#include "node/storage.h"
 #include "runtime/core_loop.h"
 #include "runtime/stall_detector.h"
 #include "store/service.h"
@@ -96,6 +98,7 @@ class Node::Impl {
     void stop_loops();
     void failed(Error error);
     Health health() const;
+    Health storage_health() const;
     runtime::CoreLoop& shard_of(ContainerId id) { return *shards_[id.value() % shards_.size()]; }
 
     NodeOptions options_;
@@ -110,6 +113,7 @@ class Node::Impl {
     std::unique_ptr<io::FileSystem> files_;
     std::optional<wal::local::DataDirectory> directory_;
     std::unique_ptr<wal::local::LocalJournal> journal_;
+    std::optional<Storage> storage_;
     wal::RecoveryReport recovered_;
     std::vector<std::unique_ptr<SegmentContainer>> containers_;
     std::unique_ptr<store::StoreService> store_;
@@ -166,8 +170,13 @@ Result<> Node::Impl::recover() {
     std::uint32_t count = directory_->info().containers;
     container::ContainerOptions each = options_.container;
     each.cache_bytes = options_.cache_bytes / count;
+    each.index_bytes = options_.index_bytes / count;
+    each.tiering.reader.cache_bytes = options_.storage_cache_bytes / count;
+    // The journal is freed by checkpoints: all containers together write some before it is half full.
+    each.checkpoint_log_bytes = std::min(each.checkpoint_log_bytes, options_.journal.limit_bytes / (8 * count));
     for (std::uint32_t i = 0; i < count; ++i)
         containers_.push_back(std::make_unique<SegmentContainer>(ContainerId(i), shard_of(ContainerId(i)), each));
+    storage_.emplace(options_.storage);
     journal_ = std::make_unique<wal::local::LocalJournal>(*files_, *shards_.front(), options_.journal);
     Replay replay(containers_);
     auto report = journal_->recover(replay);
@@ -177,6 +186,11 @@ Result<> Node::Impl::recover() {
     if (auto bound = directory_->bind_journal(journal_->id()); !bound) return bound;
     for (auto& each_container : containers_) {
         if (auto done = each_container->finish_recovery(); !done) return done;
+        if (each_container->has_tiered_bytes() && !storage_->is_used()) {
+            return fail(
+                Errc::kInvalidArgument,
+                "this data directory has data in long-term storage; start with the storage that it was written with");
+        }
     }
     return {};
 }
@@ -184,12 +198,16 @@ Result<> Node::Impl::recover() {
 Result<> Node::Impl::start_containers() {
     auto started = Countdown::of(containers_.size());
     for (auto& container : containers_) {
-        container->executor().post([this, started, container = container.get()] {
-            container->start(journal_->open(container->id(), container->executor()),
-                             [this](Error error) { failed(std::move(error)); });
+        auto store = storage_->open(shard_of(container->id()));
+        if (!store) return fail(store.error());
+        container->executor().post([this, started, container = container.get(), store = std::move(*store)]() mutable {
+            container->start(
+                journal_->open(container->id(), container->executor()),
+                [this](Error error) { failed(std::move(error)); }, std::move(store), to_string(journal_->id()));
             started->arrive();
         });
     }
+    log::info("long-term storage: {}", storage_->description());
     for (auto& shard : shards_) {
         stalls_.watch(*shard);
         shard->start();
@@ -300,6 +318,7 @@ bool Node::Impl::stop(std::chrono::milliseconds within) {
 
 void Node::Impl::stop_loops() {
     stalls_.stop();
+    if (storage_) storage_->stop();
     control_.stop();
     for (auto& shard : shards_) shard->stop();
 }
@@ -308,6 +327,18 @@ void Node::Impl::failed(Error error) {
     if (has_failed_.exchange(true)) return;
     status_ = HealthStatus::kFailed;
     on_failure_(std::move(error));
+}
+
+// Storage that is down is no reason to restart or to leave the process alone: the journal takes what comes.
+Health Node::Impl::storage_health() const {
+    container::TieringGauges::Values sum;
+    for (const auto& container : containers_) sum += container->tiering_gauges();
+    Health storage{"storage", status_.load(), {}, {}};
+    storage.details = {{"place", storage_->description()},
+                       {"state", sum.in_trouble > 0 ? "failing: data stays in the journal" : "working"},
+                       {"journalOnlyBytes", fmt::to_string(sum.log_only_bytes)},
+                       {"objects", fmt::to_string(sum.objects)}};
+    return storage;
 }
 
 Health Node::Impl::health() const {
@@ -328,6 +359,7 @@ Health Node::Impl::health() const {
         root.details.emplace_back("warning", "log full: appends wait until streams are truncated or deleted");
     root.children.push_back(Health{"controller", status, {}, {}});
     root.children.push_back(std::move(store));
+    root.children.push_back(storage_health());
     root.children.push_back(journal_health(status, files_->description(), space, recovered_.torn_tails));
     return root;
 }

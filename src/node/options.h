@@ -12,6 +12,7 @@
 #include "base/units.h"
 #include "container/container.h"
 #include "io/file.h"
+#include "lts/s3/s3_options.h"
 #include "store/options.h"
 #include "wal/local/journal_options.h"
 
@@ -20,6 +21,14 @@ namespace millrace::node {
 inline constexpr std::uint32_t kDefaultContainers = 4;
 inline constexpr std::uint32_t kMaxContainers = 1024;
 inline constexpr std::uint32_t kMaxShards = 256;
+
+enum class StorageKind : std::uint8_t { kNone, kFilesystem, kS3 };
+
+struct StorageOptions {
+    StorageKind kind = StorageKind::kFilesystem;
+    std::string directory;  // of kFilesystem; empty: "storage" in the data directory
+    lts::S3Options s3;
+};
 
 struct NodeOptions {
     std::string data_directory = "millrace-data";
@@ -32,7 +41,10 @@ struct NodeOptions {
     bool log_json = false;
     std::uint32_t shards = 0;                 // 0: by the number of cores
     std::optional<std::uint32_t> containers;  // none: as the data directory says, or kDefaultContainers for a new one
-    std::uint64_t cache_bytes = 256 * kMiB;   // of all containers
+    std::uint64_t cache_bytes = 256 * kMiB;   // of all containers: recent data
+    std::uint64_t storage_cache_bytes = 128 * kMiB;  // of all containers: data read from long-term storage
+    std::uint64_t index_bytes = 512 * kMiB;          // of all containers: places of data that is only in the journal
+    StorageOptions storage;
     io::Backend io = io::Backend::kAuto;
 
     container::ContainerOptions container;

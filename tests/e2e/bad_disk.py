@@ -254,7 +254,7 @@ def torn_tail():
 
 # ---- too little room -----------------------------------------------------------------------------
 
-SMALL_JOURNAL = ["--journal-file", "34MiB", "--journal-limit", "136MiB"]
+SMALL_JOURNAL = ["--journal-file", "34MiB", "--journal-limit", "136MiB", "--storage", "none"]
 BLOCK = RANDOM.randbytes(1 << 20)
 
 

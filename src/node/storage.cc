@@ -1,0 +1,42 @@
+#include "node/storage.h"
+
+#include <fmt/format.h>
+
+#include "lts/filesystem/filesystem_store.h"
+#include "lts/s3/s3_store.h"
+
+namespace millrace::node {
+
+Result<std::unique_ptr<lts::ChunkStore>> Storage::open(runtime::CoreLoop& loop) {
+    Result<std::unique_ptr<lts::ChunkStore>> store;
+    switch (options_.kind) {
+        case StorageKind::kNone:
+            return store;
+        case StorageKind::kFilesystem: {
+            auto& files = files_[&loop];
+            if (!files) {
+                auto made = io::make_file_system(loop, io::Backend::kThreads);
+                if (!made) return fail(made.error());
+                files = std::move(*made);
+            }
+            lts::FilesystemOptions place;
+            place.directory = options_.directory;
+            store = lts::open_filesystem_store(loop, *files, std::move(place));
+            break;
+        }
+        case StorageKind::kS3:
+            if (!hashing_)
+                hashing_ = std::make_unique<runtime::BlockingPool>(runtime::BlockingPoolOptions{"hashing", 2, 256});
+            store = lts::open_s3_store(loop, options_.s3, hashing_.get());
+            break;
+    }
+    if (!store) return fail(store.error().code(), fmt::format("long-term storage: {}", store.error().message()));
+    description_ = (*store)->description();
+    return store;
+}
+
+void Storage::stop() {
+    if (hashing_) hashing_->stop();
+}
+
+}  // namespace millrace::node

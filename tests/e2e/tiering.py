@@ -1,0 +1,290 @@
+#!/usr/bin/env python3
+"""Long-term storage behind a small journal: data without end, restarts with history, storage that is down, that lies and that is missing.
+
+Arguments: words; only cases whose name contains one of them. KEEP=1 keeps the data and logs. MILLRACE_TIER_MIB: how much the first case
+writes (600). MILLRACE_TIER_S3="endpoint region bucket access-key secret-key" runs it on an S3 server instead of a directory.
+"""
+import hashlib
+import os
+import random
+import shutil
+import socket
+import struct
+import sys
+import tempfile
+import threading
+import time
+import uuid
+
+import cases
+import wire
+from cases import expect, note
+from server import NotReady, Server
+from wire import Closed, Wire
+
+SCRATCH = tempfile.mkdtemp(prefix="millrace-tiering-")
+MIB = 1 << 20
+JOURNAL_MIB = 136
+LIMIT_RSS = 400 * MIB
+SMALL = ["--journal-file", "34MiB", "--journal-limit", f"{JOURNAL_MIB}MiB", "--cache", "64MiB", "--storage-cache", "64MiB",
+         "--flush-size", "8MiB", "--flush-seconds", "1"]
+
+
+def storage_options(name):
+    given = os.environ.get("MILLRACE_TIER_S3", "").split()
+    if not given:
+        return [], {}
+    endpoint, region, bucket, access, secret = given
+    return (["--storage", "s3", "--s3-endpoint", endpoint, "--s3-region", region, "--s3-bucket", bucket, "--s3-prefix", name,
+             "--s3-access-key", access], {"MILLRACE_S3_SECRET_KEY": secret})
+
+
+def server_of(name):
+    options, environment = storage_options(name)
+    return Server(os.path.join(SCRATCH, name), options=SMALL + options, environment=environment)
+
+
+def usage(path):
+    total = 0
+    for folder, _, files in os.walk(path):
+        for file in files:
+            try:
+                total += os.stat(os.path.join(folder, file)).st_blocks * 512
+            except FileNotFoundError:
+                pass
+    return total
+
+
+def objects_below(server):
+    found = []
+    for folder, _, files in os.walk(os.path.join(server.data, "storage")):
+        found += [os.path.join(folder, file) for file in files if "objects" in folder]
+    return found
+
+
+def storage_health(server):
+    return server.get("/v1/health/details/storage")[1]
+
+
+def until(what, condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        expect(time.monotonic() < end, f"{what}: not within {seconds} s")
+        time.sleep(0.05)
+
+
+class Stream:
+    """One segment, written in blocks that follow from a seed; goes on where the server says after a reconnection."""
+
+    def __init__(self, server, name, seed):
+        self.server, self.segment, self.writer = server, f"tier/{name}/0.#epoch.0", uuid.uuid4()
+        self.seed = seed
+        self.blocks = 0  # acknowledged
+        self.client = None
+
+    def block(self, number):
+        data = random.Random(self.seed * 1_000_003 + number).randbytes(4096) * 256
+        return struct.pack(">ii", 0, len(data) - 8) + data[8:]
+
+    def connect(self):
+        self.client = Wire(self.server.store, timeout=60)
+        self.client.create(self.segment)
+        last = self.client.setup(self.segment, self.writer)
+        stored = 0 if last == wire.NO_EVENT else last
+        expect(stored >= self.blocks, f"{self.segment}: {self.blocks} acknowledged, {stored} stored")
+        self.blocks = stored
+
+    def write(self, until_blocks, window=8):
+        """Blocks of 1 MiB up to that number, some in flight."""
+        while self.blocks < until_blocks:
+            try:
+                if self.client is None:
+                    self.connect()
+                sent = self.blocks
+                while self.blocks < until_blocks:
+                    while sent < until_blocks and sent - self.blocks < window:
+                        sent += 1
+                        self.client.send(self.client.append_frame(self.writer, self.block(sent), sent))
+                    self.blocks = self.client.acknowledged()
+            except (Closed, OSError, socket.timeout):
+                self.client = None
+                time.sleep(0.1)
+
+    def check(self, from_block=0):
+        with Wire(self.server.store, timeout=60) as client:
+            start, length, _ = client.info(self.segment)
+            expect(length == self.blocks * MIB, f"{self.segment} has {length} bytes, {self.blocks} MiB were acknowledged")
+            at = from_block * MIB
+            for number in range(from_block + 1, self.blocks + 1):
+                want, got = self.block(number), bytearray()
+                while len(got) < MIB:
+                    got += client.read(self.segment, at + len(got), MIB - len(got))
+                expect(hashlib.sha256(got).digest() == hashlib.sha256(want).digest(), f"{self.segment}: other bytes in block {number}")
+                at += MIB
+
+
+def much_data():
+    """More than the journal holds several times over, with a kill on the way; all of it is there afterwards, and memory stays."""
+    total = int(os.environ.get("MILLRACE_TIER_MIB", 600))
+    server = server_of("much")
+    server.start()
+    streams = [Stream(server, f"s{i}", i) for i in range(3)]
+    quiet = [Stream(server, f"quiet{i}", 100 + i) for i in range(20)]
+    for stream in quiet:
+        stream.write(1)
+    peak = [0, 0]
+    done = threading.Event()
+
+    def watch():
+        while not done.is_set():
+            try:
+                peak[0] = max(peak[0], server.rss_bytes())
+            except (OSError, StopIteration, TypeError):
+                pass
+            peak[1] = max(peak[1], usage(os.path.join(server.data, "journal")))
+            time.sleep(0.1)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        for part in (1, 2, 3):
+            goal = total * part // 9
+            writers = [threading.Thread(target=stream.write, args=(goal,)) for stream in streams]
+            begun = time.monotonic()
+            for writer in writers:
+                writer.start()
+            if part == 2:
+                time.sleep(0.5)
+                server.kill()
+                note(f"killed; ready again after {server.start() * 1000:.0f} ms")
+            for writer in writers:
+                writer.join()
+            note(f"{goal} MiB in each of {len(streams)} segments, {total / 3 / (time.monotonic() - begun):.0f} MiB/s")
+        for stream in streams + quiet:
+            stream.check()
+    finally:
+        done.set()
+        watcher.join()
+    note(f"at most {peak[0] >> 20} MiB resident, journal at most {peak[1] >> 20} MiB; storage says {storage_health(server)}")
+    expect(peak[0] < LIMIT_RSS, f"{peak[0] >> 20} MiB resident")
+    expect(peak[1] <= (JOURNAL_MIB + 2) * MIB, f"the journal took {peak[1] >> 20} MiB")
+    until("everything has moved", lambda: storage_health(server)["journalOnlyBytes"] == "0")
+    server.kill()
+    note(f"ready after {server.start() * 1000:.0f} ms with {total} MiB of history")
+    for stream in streams + quiet:
+        stream.check()
+    with Wire(server.store) as client:
+        for stream in streams:
+            client.truncate(stream.segment, client.info(stream.segment)[1])
+    until("objects of what was truncated are removed", lambda: int(storage_health(server)["objects"]) <= len(quiet))
+    for stream in quiet:
+        stream.check()
+    server.stop_in_order()
+
+
+def storage_down():
+    """While storage takes nothing the journal does, and says why it grows; afterwards all moves by itself."""
+    server = Server(os.path.join(SCRATCH, "down"), options=SMALL)
+    server.start()
+    stream = Stream(server, "a", 1)
+    stream.write(20)
+    until("the first bytes have moved", lambda: storage_health(server)["journalOnlyBytes"] == "0")
+    place, away = os.path.join(server.data, "storage"), os.path.join(server.state, "away")
+    os.rename(place, away)
+    with open(place, "w") as file:
+        file.write("not a directory")
+    stream.write(40)
+    until("health says so", lambda: storage_health(server)["state"].startswith("failing"))
+    expect(server.get("/v1/health/readiness") == (200, True), "it is not ready, though it takes data")
+    stream.check(from_block=20)
+    os.remove(place)
+    os.rename(away, place)
+    until("it heals", lambda: storage_health(server)["state"] == "working" and storage_health(server)["journalOnlyBytes"] == "0")
+    stream.check()
+    server.kill()
+    server.start()
+    stream.check()
+    server.stop_in_order()
+
+
+def damaged_storage():
+    """An object that lacks a byte, has another one, or is gone: an error for its range, never other bytes, and only for its range."""
+    server = Server(os.path.join(SCRATCH, "damaged"), options=SMALL)
+    server.start()
+    streams = [Stream(server, name, seed) for seed, name in enumerate(("a", "b"))]
+    for stream in streams:
+        stream.write(16)
+        until("it has moved", lambda: storage_health(server)["journalOnlyBytes"] == "0")
+    server.stop_in_order()
+    largest = sorted(objects_below(server), key=os.path.getsize)[-1]
+    with open(largest, "rb") as file:
+        whole = file.read()
+    flipped = whole[:5000] + bytes([whole[5000] ^ 4]) + whole[5001:]
+    for damage, content in (("a flipped bit", flipped), ("cut off", whole[:-1]), ("missing", None)):
+        os.remove(largest)
+        if content is not None:
+            with open(largest, "wb") as file:
+                file.write(content)
+        server.start()
+        begin = os.path.getsize(server.log_path)
+        harmed = 0
+        for stream in streams:
+            for number in range(1, stream.blocks + 1):
+                with Wire(server.store, timeout=20) as client:
+                    client.ask_for(stream.segment, (number - 1) * MIB, MIB)
+                    try:
+                        code, fields = client.receive()
+                    except Closed:
+                        harmed += 1
+                        continue
+                    if code != wire.SEGMENT_READ:
+                        harmed += 1
+                        continue
+                    fields.text(), fields.take("q"), fields.take("bb")
+                    data = fields.blob()
+                    expect(data and stream.block(number).startswith(data), f"{damage}: other bytes are served")
+        expect(0 < harmed <= 16, f"{damage}: {harmed} of 32 blocks are not served")
+        with open(server.log_path, "rb") as log:
+            log.seek(begin)
+            said = log.read().decode(errors="replace")
+        expect(os.path.basename(largest) in said, f"{damage}: the log does not name the object: {said[-600:]}")
+        note(f"{damage}: {harmed} of 32 blocks are not served")
+        server.stop_in_order()
+    with open(largest, "wb") as file:
+        file.write(whole)
+    server.start()
+    for stream in streams:
+        stream.check()
+    server.stop_in_order()
+
+
+def without_storage():
+    """What lies in long-term storage is not forgotten by a start without it."""
+    server = Server(os.path.join(SCRATCH, "without"), options=SMALL)
+    server.start()
+    stream = Stream(server, "a", 1)
+    stream.write(4)
+    until("it has moved", lambda: storage_health(server)["journalOnlyBytes"] == "0")
+    server.stop_in_order()
+    server.options = SMALL + ["--storage", "none"]
+    try:
+        server.start()
+    except NotReady as error:
+        expect("long-term storage" in error.said, f"the message is {error.said}")
+    else:
+        raise cases.Failure("it started")
+    server.options = SMALL
+    server.start()
+    stream.check()
+    server.stop_in_order()
+
+
+if __name__ == "__main__":
+    try:
+        on_files = [("storage is down for a while", storage_down), ("storage is damaged", damaged_storage),
+                    ("a start without storage", without_storage)]
+        sys.exit(cases.run([("much data through a small journal", much_data)] +
+                           ([] if os.environ.get("MILLRACE_TIER_S3") else on_files), sys.argv[1:]))
+    finally:
+        if not os.environ.get("KEEP"):
+            shutil.rmtree(SCRATCH, ignore_errors=True)
