@@ -57,4 +57,8 @@ failed=$(grep -cE '^\[  FAILED  \] .*\([0-9]+ ms\)$' "$out" || true)
 if ((status != 0 && failed == 0)) || ((passed + failed == 0)); then failed=$((failed + 1)); fi
 if ((failed > 0)); then grep -vE '^\[ RUN  |^\[       OK' "$out" | tail -60; fi
 echo "counted $passed passed, $failed failed, 0 skipped: long-term storage on $MILLRACE_S3_ENDPOINT"
+
+# The server itself on it.
+MILLRACE_TIER_MIB=${MILLRACE_TIER_MIB:-150} MILLRACE_TIER_S3="$MILLRACE_S3_ENDPOINT $MILLRACE_S3_REGION $MILLRACE_S3_BUCKET $MILLRACE_S3_ACCESS_KEY $MILLRACE_S3_SECRET_KEY" \
+    env -u MILLRACE_S3_ENDPOINT "$HERE/tiering.py" || failed=$((failed + 1))
 ((failed == 0))
