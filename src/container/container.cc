@@ -116,6 +116,7 @@ void SegmentContainer::Impl::process() {
         write_checkpoint();
     }
     processing_ = true;
+    if (index_full() && !index_warned_) drop_stale_extents();
     Error full(Errc::kNoSpace, why_appends_wait());
     if (index_full() != index_warned_) {
         index_warned_ = !index_warned_;

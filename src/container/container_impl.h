@@ -143,6 +143,8 @@ class SegmentContainer::Impl final : public FramePublisher, private RecordVisito
                    runtime::Callback<Result<bytes::Chain>> done) override;
     void settle(const ObjectWrittenRecord& record);
     void settle(Segment& segment, std::uint64_t from, std::uint64_t to);
+    void drop_stale(Segment& segment);  // what is neither in the log nor in memory any more, from the front
+    void drop_stale_extents();
     void free_oldest();
     void checkpoint_objects();
     void checkpoint_manifest(const Segment& segment);

@@ -63,6 +63,15 @@ void SegmentContainer::Impl::settle(Segment& segment, std::uint64_t from, std::u
         tiering_.count_log_only(-std::int64_t{extent.size});
         extent.address = {};
     });
+    drop_stale(segment);
+}
+
+// A segment that nobody writes to any more keeps its last extents until then.
+void SegmentContainer::Impl::drop_stale_extents() {
+    for (auto& [segment_id, segment] : segments_) drop_stale(*segment);
+}
+
+void SegmentContainer::Impl::drop_stale(Segment& segment) {
     segment.index.drop_front([this](const Extent& extent) { return !extent.in_log() && !cache_.holds(extent.slab); },
                              [&](const Extent& extent) { drop_bytes(segment, extent); });
 }

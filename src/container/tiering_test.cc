@@ -227,6 +227,22 @@ TEST_F(Tier, AFullLogIsWaitedForWhileStorageWorks) {
     EXPECT_EQ(created->error(), Errc::kNoSpace);
 }
 
+TEST_F(Tier, ExtentsOfQuietSegmentsAreGivenUpBeforeTheIndexIsFull) {
+    ContainerOptions options = small_tier();
+    options.index_bytes = 10 * sizeof(Extent);
+    options.cache_bytes = 8 << 10;
+    options.frame_bytes = 4 << 10;
+    Harness h(options, objects);
+    for (int i = 0; i < 40; ++i) {
+        std::string name = "s" + std::to_string(i);
+        ASSERT_TRUE(h.create(name));
+        write(h, name, 1, 500);
+        settle(h);
+    }
+    EXPECT_LE(h.container->stats().index_entries, 12u);
+    expect_all(h);
+}
+
 TEST_F(Tier, LostRepliesLeaveNoGarbage) {
     Harness h(small_tier(), objects);
     ASSERT_TRUE(h.create("a"));
