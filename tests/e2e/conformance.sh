@@ -1,20 +1,23 @@
 #!/usr/bin/env bash
-# The conformance kit against Millrace: the official Java client, on what this release has. Two runs, each on a fresh server:
-# the kit's tests by tag, and those that kill and restart the server under their clients.
+# The conformance kit against Millrace: the official Java client, on what this release has. Three runs, each on a fresh server:
+# the kit's tests by tag; the same with so little memory and journal, and such eager moves to long-term storage, that history comes from
+# there; and those that kill and restart the server under their clients, in that narrowness too.
 #
-#   conformance.sh [plain] [restart]
+#   conformance.sh [plain] [tiered] [restart]
 # shellcheck source=tests/e2e/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 need_kit conformance "conformance kit"
 
 TAGS=${MILLRACE_KIT_TAGS:-stem,write,bytes,sync}
-EXCLUDED=${MILLRACE_KIT_EXCLUDED:-x-large,x-scale,x-time}
+EXCLUDED=${MILLRACE_KIT_EXCLUDED:-x-scale,x-time,x-txn,x-kvt}
 RESTART_EXCLUDED=${MILLRACE_KIT_RESTART_EXCLUDED:-x-txn,x-kvt,x-scale}
 
-kit() { # name, options...
+NARROW=(--journal-file 34MiB --journal-limit 256MiB --cache 16MiB --storage-cache 16MiB --flush-size 256KiB --flush-seconds 1)
+
+kit() { # name, options...; the server's are in SERVER_OPTIONS
     local name=$1 status=0 out=$SCRATCH/$1.out
     shift
-    start_server "$name"
+    start_server "$name" "${SERVER_OPTIONS[@]}"
     "$KITS/conformance/run.sh" --controller "$CONTROLLER" --rest "$REST" "$@" >"$out" 2>&1 || status=$?
     sed -i 's/\x1b\[[0-9;]*m//g' "$out"
     grep -vE '^[[:space:]]*$|^\[(INFO|ERROR|WARNING)\]' "$out" | sed 's/^/     /' || true
@@ -36,10 +39,13 @@ kit() { # name, options...
 
 FAILED=0
 runs=("$@")
-((${#runs[@]})) || runs=(plain restart)
+((${#runs[@]})) || runs=(plain tiered restart)
 for run in "${runs[@]}"; do
+    SERVER_OPTIONS=()
+    [[ $run == plain ]] || SERVER_OPTIONS=("${NARROW[@]}")
     case $run in
     plain) kit conformance --tags "$TAGS" --exclude "$EXCLUDED" ;;
+    tiered) kit conformance-tiered --tags "$TAGS" --exclude "$EXCLUDED" ;;
     restart)
         kit conformance-restart --tags restart --exclude "$RESTART_EXCLUDED" \
             --restart-cmd "$(printf '%q restart %q' "$HERE/server.py" "$SCRATCH/conformance-restart")"
