@@ -37,12 +37,30 @@ void SegmentContainer::Impl::start(std::unique_ptr<wal::DurableLog> log, runtime
         process();
     });
     log_full_ = pipeline_.log()->space().full;
-    tiering_.start(std::move(tier), std::move(tier_prefix));
+    std::int64_t newest_ms = replay_wall_ms_ == 0 ? executor.clock().wall_millis() : replay_wall_ms_;
+    tiering_.start(std::move(tier), std::move(tier_prefix), newest_ms);
     process();
+}
+
+void SegmentContainer::Impl::end_waiting() {
+    ending_ = true;
+    process();
+}
+
+// Storage may work and yet make no space, for want of anything to move.
+void SegmentContainer::Impl::watch_patience() {
+    constexpr std::chrono::milliseconds kPatience{30'000};
+    if (patience_.value() != 0 || patience_over_) return;
+    patience_ = executor.call_after(kPatience, [this] {
+        patience_ = {};
+        patience_over_ = appends_wait();
+        process();
+    });
 }
 
 void SegmentContainer::Impl::stop(runtime::Task stopped) {
     stopping_ = true;
+    executor.cancel(patience_);
     stopped_ = std::move(stopped);
     traffic_.stop();
     tiering_.stop();
@@ -111,7 +129,8 @@ void SegmentContainer::Impl::enqueue_append(AppendBatch batch) {
 
 void SegmentContainer::Impl::process() {
     if (processing_ || !started_ || failed_) return;
-    if (checkpoint_wanted_ && !stopping_) {
+    if (!appends_wait()) patience_over_ = false;
+    if (checkpoint_wanted_ && !stopping_ && !pipeline_.refused()) {
         if (!pipeline_.idle()) return;
         write_checkpoint();
     }
@@ -131,7 +150,10 @@ void SegmentContainer::Impl::process() {
         } else {
             auto& next = std::get<Control>(queue_.front());
             bool needs_space = appends_wait() && next.need == SpaceNeed::kOrdinary;
-            if (needs_space && space_will_come()) break;
+            if (needs_space && space_will_come()) {
+                watch_patience();
+                break;
+            }
             next.run(needs_space ? &full : nullptr);
         }
         queue_.pop_front();
@@ -144,7 +166,10 @@ void SegmentContainer::Impl::process() {
         std::erase_if(queue_, [&](Work& work) {
             auto* waiting = std::get_if<Control>(&work);
             if (waiting == nullptr || waiting->need == SpaceNeed::kNone) return false;
-            if (waiting->need == SpaceNeed::kOrdinary && space_will_come()) return false;
+            if (waiting->need == SpaceNeed::kOrdinary && space_will_come()) {
+                watch_patience();
+                return false;
+            }
             overtaking.push_back(std::move(*waiting));
             return true;
         });
@@ -424,6 +449,7 @@ void SegmentContainer::start(std::unique_ptr<wal::DurableLog> log, runtime::Call
                              std::unique_ptr<lts::ChunkStore> tier, std::string tier_prefix) {
     impl_->start(std::move(log), std::move(on_failure), std::move(tier), std::move(tier_prefix));
 }
+void SegmentContainer::end_waiting() { impl_->end_waiting(); }
 void SegmentContainer::stop(runtime::Task stopped) { impl_->stop(std::move(stopped)); }
 void SegmentContainer::setup_append(AppendSession& session, Done<std::int64_t> done) {
     impl_->setup_append(session, std::move(done));

@@ -76,6 +76,7 @@ class SegmentContainer {
     // `tier` may be null: everything stays in the log. `tier_prefix`: of the keys of all containers of this log.
     void start(std::unique_ptr<wal::DurableLog> log, runtime::Callback<Error> on_failure,
                std::unique_ptr<lts::ChunkStore> tier = {}, std::string tier_prefix = {});
+    void end_waiting();                // what waits for space in the log is refused, from now on
     void stop(runtime::Task stopped);  // refuses new work, lets the pipeline drain, then fails what waits
 
     // ---- appends ----

@@ -39,6 +39,7 @@ class SegmentContainer::Impl final : public FramePublisher, private RecordVisito
     // ---- container.cc
     void start(std::unique_ptr<wal::DurableLog> log, runtime::Callback<Error> on_failure,
                std::unique_ptr<lts::ChunkStore> tier, std::string tier_prefix);
+    void end_waiting();
     void stop(runtime::Task stopped);
     void enqueue_append(AppendBatch batch);
     void control(SpaceNeed need, std::move_only_function<void(const Error*)> run, AppendSession* session = nullptr);
@@ -99,7 +100,10 @@ class SegmentContainer::Impl final : public FramePublisher, private RecordVisito
     bool appends_wait() const { return log_full_ || index_full(); }
     bool index_full() const { return index_entries_ * sizeof(Extent) > options_.index_bytes; }
     const char* why_appends_wait() const;
-    bool space_will_come() const { return tiering_.active() && !tiering_.in_trouble() && !stopping_; }
+    bool space_will_come() const {
+        return tiering_.active() && !tiering_.in_trouble() && !stopping_ && !ending_ && !patience_over_;
+    }
+    void watch_patience();
     void after_commit(CommitTask task) { pipeline_.task(std::move(task)); }
 
     // ---- container_publish.cc
@@ -131,6 +135,8 @@ class SegmentContainer::Impl final : public FramePublisher, private RecordVisito
 
     // ---- container_read.cc
     void serve(Segment& segment, std::uint64_t offset, std::size_t max_bytes, bool waited, ReadCallback done);
+    void read_again(SegmentId segment_id, std::uint64_t offset, std::size_t max_bytes, wal::LogAddress before,
+                    ReadCallback done);
     void read_from_log(const Segment& segment, const Extent* first, std::uint64_t offset, std::size_t max_bytes,
                        ReadCallback done);
 
@@ -197,6 +203,9 @@ class SegmentContainer::Impl final : public FramePublisher, private RecordVisito
     bool log_full_ = false;
     std::uint64_t index_entries_ = 0;  // of all segments
     bool index_warned_ = false;
+    bool ending_ = false;         // nothing waits for space any more
+    bool patience_over_ = false;  // since the log is full
+    runtime::TimerId patience_;
 
     // The append put last, while nothing came behind it in its frame.
     struct LastAppend {

@@ -100,10 +100,10 @@ void SegmentContainer::Impl::fail_everything() {
     tiering_.stop();
     Error closed(Errc::kClosed, "the container has failed");
     pipeline_.fail_all(closed);
-    for (auto& work : queue_) {
+    auto queue = std::exchange(queue_, {});  // what is told may come back with more
+    for (auto& work : queue) {
         if (auto* waiting = std::get_if<Control>(&work)) waiting->run(&closed);
     }
-    queue_.clear();
     for (auto& [segment_id, segment] : segments_) fail_waiting(*segment, closed);
 }
 

@@ -93,6 +93,19 @@ void SegmentContainer::Impl::serve(Segment& segment, std::uint64_t offset, std::
     done(std::move(result));
 }
 
+// The log was freed while it was asked: the bytes have moved, or are truncated.
+void SegmentContainer::Impl::read_again(SegmentId segment_id, std::uint64_t offset, std::size_t max_bytes,
+                                        wal::LogAddress before, ReadCallback done) {
+    Segment* segment = failed_ || stopping_ ? nullptr : find_segment(segment_id);
+    if (segment == nullptr) return done(fail(Errc::kUnavailable, "the segment is gone, or merged; ask again"));
+    if (offset < segment->durable.start)
+        return done(fail(Error(Errc::kTruncated, static_cast<std::int64_t>(segment->durable.start))));
+    const Extent* extent = segment->index.find(offset);
+    if (extent != segment->index.end() && extent->address == before)
+        return done(fail(Errc::kUnavailable, "the log does not find its bytes"));
+    serve(*segment, offset, max_bytes, false, std::move(done));
+}
+
 void SegmentContainer::Impl::read_from_log(const Segment& segment, const Extent* first, std::uint64_t offset,
                                            std::size_t max_bytes, ReadCallback done) {
     struct Piece {
@@ -115,7 +128,10 @@ void SegmentContainer::Impl::read_from_log(const Segment& segment, const Extent*
         end = from + size;
         total += size;
     }
-    auto deliver = [pieces = std::move(pieces), done = std::move(done)](Result<bytes::Slice> read) mutable {
+    auto deliver = [this, asked = segment.id, offset, max_bytes, begin = first->address, pieces = std::move(pieces),
+                    done = std::move(done)](Result<bytes::Slice> read) mutable {
+        if (!read && read.error() == Errc::kNotFound)
+            return read_again(asked, offset, max_bytes, begin, std::move(done));
         if (!read) return done(fail(std::move(read.error())));
         ReadResult result;
         for (const Piece& piece : pieces) result.data.append(read->sub(piece.position, piece.size));

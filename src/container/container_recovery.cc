@@ -209,6 +209,7 @@ Result<> SegmentContainer::Impl::on(const RelocateRecord& record) {
     if (complete_ && found == segments_.end()) return {};
     Segment& segment = replayed(record.id);
     if (record.offset + record.data_size <= segment.durable.start) return {};
+    if (segment.manifest.covers(record.offset, record.offset + record.data_size)) return {};
     Extent extent{record.offset, record.data_size, 0, 0, replay_address(record.data_position)};
     Extent replaced;
     if (!segment.index.put(extent, &replaced)) return fail(Errc::kCorrupt, "a relocation overlaps other bytes");
@@ -345,6 +346,8 @@ void SegmentContainer::Impl::carry_next() {
 void SegmentContainer::Impl::put_relocated(SegmentId segment_id, const Extent& extent, const bytes::Slice& data) {
     auto found = segments_.find(segment_id);
     if (found == segments_.end() || found->second->pending.gone || extent.end() <= found->second->pending.start) return;
+    const Extent* now = found->second->index.find(extent.offset);
+    if (now == found->second->index.end() || now->offset != extent.offset || now->address != extent.address) return;
     RelocateRecord record{segment_id, extent.offset, extent.size, 0};
     std::size_t slab_offset = 0;
     constexpr std::size_t kHead = kRecordHeader + kRelocateFixed;
@@ -365,6 +368,7 @@ void SegmentContainer::Impl::publish_relocated(const FrameEvent& event, const Pe
                                                const wal::Appended& where) {
     auto found = segments_.find(event.relocated);
     if (found == segments_.end() || event.offset + event.size <= found->second->durable.start) return;
+    if (found->second->manifest.covers(event.offset, event.offset + event.size)) return;
     std::size_t in_payload = event.slab_offset - (frame.begin + wal::kHeaderRoom);
     Extent moved{event.offset, event.size, event.slab_offset, frame.slab_id, where.payload.plus(in_payload)};
     Extent replaced;

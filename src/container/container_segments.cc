@@ -192,6 +192,7 @@ void SegmentContainer::Impl::drop_bytes(Segment& segment, const Extent& extent) 
 
 void SegmentContainer::Impl::splice(Segment& target, Segment& source, std::uint64_t base) {
     target.index.splice(source.index, base);
+    if (!source.manifest.empty()) tiering_.became_scattered(target);
     target.manifest.splice(source.manifest, base);
     target.log_only_bytes += std::exchange(source.log_only_bytes, 0);
     if (target.log_only_bytes > 0) tiering_.became_dirty(target);

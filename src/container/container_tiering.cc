@@ -39,6 +39,7 @@ void SegmentContainer::Impl::log_object(ObjectWrittenRecord record, runtime::Cal
                            record.object.key);
             }
             settle(record);
+            if (index_full()) drop_stale_extents();
             advance_truncation();
             done({});
         });
@@ -72,8 +73,10 @@ void SegmentContainer::Impl::drop_stale_extents() {
 }
 
 void SegmentContainer::Impl::drop_stale(Segment& segment) {
-    segment.index.drop_front([this](const Extent& extent) { return !extent.in_log() && !cache_.holds(extent.slab); },
-                             [&](const Extent& extent) { drop_bytes(segment, extent); });
+    bool all = index_full();  // then memory is given up for space in the index
+    segment.index.drop_front(
+        [&](const Extent& extent) { return !extent.in_log() && (all || !cache_.holds(extent.slab)); },
+        [&](const Extent& extent) { drop_bytes(segment, extent); });
 }
 
 // The log wants its oldest files back.
@@ -103,10 +106,8 @@ void SegmentContainer::Impl::checkpoint_manifest(const Segment& segment) {
 }
 
 Result<> SegmentContainer::Impl::on(const ObjectWrittenRecord& record) {
-    if (!tiering_.apply(record)) {
-        return fail(Errc::kCorrupt,
-                    fmt::format("object {} does not fit the manifests of its segments", record.object.key));
-    }
+    // As when it was written: a part that does not fit counts for nothing, and its bytes are still in the log.
+    if (!tiering_.apply(record)) log::warn("object {} does not fit the manifests of its segments", record.object.key);
     settle(record);
     return {};
 }

@@ -90,7 +90,7 @@ void FramePipeline::flush() {
         if (current_->events.empty()) return;
         if (in_flight_.empty()) {
             std::unique_ptr<PendingFrame> frame = std::move(current_);
-            publisher_.on_durable(*frame, nullptr);
+            publish(*frame, nullptr);
             recycle(std::move(frame));
             publisher_.on_place_free();
             return;
@@ -114,12 +114,23 @@ void FramePipeline::submit() {
     encode_payload_header({frame->records, frame->wall_ms}, frame->slab->data() + frame->begin + wal::kHeaderRoom);
     slab_used_ = frame->begin + wal::kHeaderRoom + frame->payload_size;
     in_flight_.push_back(std::move(frame));
-    send(*in_flight_.back());
+    // Behind refused frames it waits with them: it must not take their sequence.
+    if (refused())
+        ++refused_;
+    else
+        send(*in_flight_.back());
+}
+
+void FramePipeline::publish(PendingFrame& frame, const wal::Appended* where) {
+    publishing_ = true;
+    publisher_.on_durable(frame, where);
+    publishing_ = false;
 }
 
 void FramePipeline::send(PendingFrame& frame) {
     // Admission was decided when the operations were taken, so the frame itself may use the reserve.
     wal::Frame out{frame.slab, frame.begin, frame.payload_size};
+    ++sent_;
     log_->append(std::move(out), true, [this](Result<wal::Appended> result) { completed(std::move(result)); });
 }
 
@@ -128,23 +139,28 @@ void FramePipeline::completed(Result<wal::Appended> result) {
     if (!result && result.error() == Errc::kNoSpace) {
         // Nothing was written, and the frames behind it are refused with it: all are sent again, in order, so they get
         // the sequences that they had.
-        if (++refused_ == in_flight_.size()) publisher_.on_log_refused();
+        if (++refused_answers_ == 1) refused_ = in_flight_.size();
+        if (refused_answers_ == sent_) {
+            sent_ = refused_answers_ = 0;
+            publisher_.on_log_refused();
+        }
         return;
     }
     if (!result) {
         publisher_.on_log_failed(result.error());
         return;
     }
+    --sent_;
     std::unique_ptr<PendingFrame> frame = std::move(in_flight_.front());
     in_flight_.pop_front();
-    publisher_.on_durable(*frame, &*result);
+    publish(*frame, &*result);
     recycle(std::move(frame));
     publisher_.on_place_free();
     if (!flush_scheduled_) flush();
 }
 
 void FramePipeline::retry() {
-    if (failed_ || refused_ == 0 || refused_ < in_flight_.size()) return;
+    if (failed_ || refused_ == 0 || refused_answers_ > 0) return;
     refused_ = 0;
     for (auto& frame : in_flight_) send(*frame);
 }

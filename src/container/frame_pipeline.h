@@ -99,7 +99,10 @@ class FramePipeline {
     void task(CommitTask task);
 
     LogSequence current_sequence() const;  // of the frame that is being filled
-    bool idle() const { return in_flight_.empty() && (current_ == nullptr || current_->events.empty()); }
+    // Nothing is under way, and nothing that is durable waits to be published.
+    bool idle() const {
+        return !publishing_ && in_flight_.empty() && (current_ == nullptr || current_->events.empty());
+    }
     // The log refused what is under way for want of space: it is kept and sent again by retry().
     bool refused() const { return refused_ > 0; }
     void retry();
@@ -113,6 +116,7 @@ class FramePipeline {
     void flush();
     void submit();
     void send(PendingFrame& frame);
+    void publish(PendingFrame& frame, const wal::Appended* where);
     void completed(Result<wal::Appended> result);
     void recycle(std::unique_ptr<PendingFrame> frame);
 
@@ -128,8 +132,11 @@ class FramePipeline {
     bytes::SlabRef slab_;  // the one that frames are cut from
     std::uint64_t slab_id_ = 0;
     std::size_t slab_used_ = 0;
-    std::size_t refused_ = 0;  // of in_flight_, from the front; nothing is sent until all are back
+    std::size_t sent_ = 0;  // of in_flight_: the log has not answered yet
+    std::size_t refused_answers_ = 0;
+    std::size_t refused_ = 0;  // all of in_flight_, or none: nothing is sent until retry()
     std::uint64_t mark_ = 1;
+    bool publishing_ = false;
     bool flush_scheduled_ = false;
     bool failed_ = false;
     std::vector<std::uint8_t> scratch_;

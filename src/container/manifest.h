@@ -26,6 +26,15 @@ class Manifest {
         return offset < at->end() ? &*at : nullptr;
     }
 
+    bool covers(std::uint64_t from, std::uint64_t to) const {
+        while (from < to) {
+            const ManifestEntry* entry = find(from);
+            if (entry == nullptr) return false;
+            from = entry->end();
+        }
+        return true;
+    }
+
     // Puts an entry in the place of those that lie wholly within it; `dropped(entry)` for each. False, and nothing is
     // changed, when it overlaps another one partly.
     template <typename Dropped>

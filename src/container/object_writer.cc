@@ -1,6 +1,7 @@
 #include "container/object_writer.h"
 
 #include "base/assert.h"
+#include "base/log.h"
 
 namespace millrace::container {
 namespace {
@@ -44,11 +45,12 @@ void ObjectWriter::next_piece() {
 void ObjectWriter::took(Result<bytes::Chain> piece) {
     if (!piece) {
         const Error& error = piece.error();
-        if (error == Errc::kNotFound || error == Errc::kTruncated || error == Errc::kMerged) {
-            drop_part();
-            return go_on();
-        }
-        return end(fail(error));
+        if (error == Errc::kClosed) return end(fail(error));
+        bool has_gone = error == Errc::kNotFound || error == Errc::kTruncated || error == Errc::kMerged;
+        // What cannot be read must not hold up the rest.
+        if (!has_gone) log::warn("bytes of a segment are not moved: {}", error.to_string());
+        drop_part();
+        return go_on();
     }
     for (const bytes::Slice& slice : piece->slices()) checksums_.add(slice.span());
     part_done_ += piece->size();
@@ -58,7 +60,7 @@ void ObjectWriter::took(Result<bytes::Chain> piece) {
 
 // What was taken of it stays in the object, and counts for nothing.
 void ObjectWriter::drop_part() {
-    plan_.parts.erase(plan_.parts.begin() + static_cast<std::ptrdiff_t>(part_));
+    plan_.parts[part_].size = 0;
     part_done_ = 0;
 }
 
@@ -71,6 +73,7 @@ void ObjectWriter::send_piece() {
 }
 
 void ObjectWriter::finish() {
+    std::erase_if(plan_.parts, [](const ObjectPart& part) { return part.size == 0; });
     if (plan_.parts.empty()) return end({});
     plan_.object.data_bytes = checksums_.data_bytes();
     buffer_.append(checksums_.footer());

@@ -1,6 +1,7 @@
 #include "container/tiering.h"
 
 #include <algorithm>
+#include <bit>
 
 #include <fmt/format.h>
 
@@ -17,6 +18,11 @@ constexpr std::uint64_t kFirstWindow = 1 << 20;
 constexpr std::size_t kScansOfASegment = 4;
 constexpr std::size_t kScannedSegments = 1024;
 constexpr std::size_t kPackPartsMax = 16'384;
+// An object whose record a crash prevented is hardly younger than the log; those of another copy's life soon are.
+constexpr std::chrono::milliseconds kForeignAge{10 * 60'000};
+constexpr std::chrono::seconds kPatience{60};  // without any answer from the store
+
+int magnitude(std::uint64_t bytes) { return std::bit_width(bytes) / 3; }
 
 }  // namespace
 
@@ -37,10 +43,7 @@ bool Tiering::apply(const ObjectWrittenRecord& record) {
         Segment* segment = host_.find_segment(part.segment);
         if (segment == nullptr || part.end() <= segment->durable.start) continue;
         fits = restore(*segment, {part.offset, part.size, record.object.id, part.object_offset}) && fits;
-        if (part.size < options_.chunk_bytes_min && !segment->scattered) {
-            segment->scattered = true;
-            scattered_.push_back(segment->id);
-        }
+        if (part.size < options_.chunk_bytes_min) became_scattered(*segment);
     }
     release({0, 1, record.object.id, 0});
     return fits;
@@ -54,6 +57,8 @@ void Tiering::restore(const CheckpointObjectRecord& object) {
 bool Tiering::restore(Segment& segment, const ManifestEntry& entry) {
     auto object = objects_.find(entry.object);
     if (object == objects_.end()) return false;
+    std::uint64_t data_bytes = object->second.record.data_bytes;
+    if (entry.object_offset > data_bytes || entry.size > data_bytes - entry.object_offset) return false;
     std::vector<ManifestEntry> replaced;
     if (!segment.manifest.put(entry, [&](const ManifestEntry& old) { replaced.push_back(old); })) return false;
     object->second.living_bytes += entry.size;
@@ -75,6 +80,12 @@ void Tiering::became_dirty(Segment& segment) {
     dirty_since_.push_back(executor_.clock().now());
     publish_gauges();
     if (active() && timer_.value() == 0) arm_timer(kTick);
+}
+
+void Tiering::became_scattered(Segment& segment) {
+    if (segment.scattered) return;
+    segment.scattered = true;
+    scattered_.push_back(segment.id);
 }
 
 void Tiering::release(const ManifestEntry& entry) {
@@ -99,8 +110,9 @@ std::vector<CheckpointObjectRecord> Tiering::living_objects() const {
 
 // ---- life cycle ----
 
-void Tiering::start(std::unique_ptr<lts::ChunkStore> store, std::string prefix) {
+void Tiering::start(std::unique_ptr<lts::ChunkStore> store, std::string prefix, std::int64_t newest_ms) {
     if (!store) return;
+    newest_ms_ = newest_ms;
     store_ = std::move(store);
     prefix_ = fmt::format("{}/c{:x}", prefix, container_.value());
     life_ = fmt::format("{:016x}", executor_.random().next());
@@ -116,6 +128,7 @@ void Tiering::start(std::unique_ptr<lts::ChunkStore> store, std::string prefix) 
 void Tiering::stop() {
     stopped_ = true;
     executor_.cancel(timer_);
+    executor_.cancel(watch_);
     plans_.clear();
 }
 
@@ -155,7 +168,27 @@ void Tiering::look() {
         plan_round();
         return give_work();
     }
+    if (dirty_.empty() && trouble_) {  // what could not be moved has gone
+        trouble_.reset();
+        publish_gauges();
+    }
     if (!dirty_.empty() || !garbage_.empty()) arm_timer(kTick);
+}
+
+// A store that answers nothing at all, like a network file system that hangs, is in trouble too.
+void Tiering::watch() {
+    executor_.cancel(watch_);
+    watch_ = executor_.call_after(kPatience, [this, alive = alive_, before = answers_] {
+        if (!*alive || stopped_ || !in_round_) return;
+        if (answers_ == before && !trouble_) {
+            log::warn("container {}: long-term storage has not answered for {} s", container_.value(),
+                      kPatience.count());
+            trouble_ = "no answer";
+            publish_gauges();
+            host_.storage_failed();
+        }
+        watch();
+    });
 }
 
 // ---- planning ----
@@ -163,6 +196,7 @@ void Tiering::look() {
 void Tiering::plan_round() {
     in_round_ = true;
     poked_ = false;
+    watch();
     ++counters_.rounds;
     auto dirty = std::exchange(dirty_, {});
     dirty_since_.clear();
@@ -175,6 +209,7 @@ void Tiering::plan_round() {
         // Until its bytes have moved it stays in the list, for the next round.
         if (segment->log_only_bytes > 0) became_dirty(*segment);
     }
+    close_pack();  // what is joined may be unreadable, and must not hold up what is new
     for (SegmentId id : scattered) {
         Segment* segment = host_.find_segment(id);
         if (segment == nullptr) continue;
@@ -207,7 +242,9 @@ void Tiering::plan_small_pieces(Segment& segment) {
     for (std::size_t first = 0; first < entries.size();) {
         std::size_t last = first;
         std::uint64_t bytes = 0;
+        // Of one order of magnitude only, so that a byte is written again a few times and not with every join.
         while (last < entries.size() && entries[last].size < options_.chunk_bytes_min &&
+               magnitude(entries[last].size) == magnitude(entries[first].size) &&
                (last == first || entries[last].offset == entries[last - 1].end()) &&
                bytes + entries[last].size <= options_.object_bytes_max) {
             bytes += entries[last].size;
@@ -220,10 +257,7 @@ void Tiering::plan_small_pieces(Segment& segment) {
             left_over = left_over || count > 0;
         first = std::max(last, first + 1);
     }
-    if (left_over && !segment.scattered) {
-        segment.scattered = true;
-        scattered_.push_back(segment.id);
-    }
+    if (left_over) became_scattered(segment);
 }
 
 void Tiering::add_run(SegmentId segment, std::uint64_t begin, std::uint64_t end) {
@@ -270,6 +304,7 @@ void Tiering::give_work() {
 }
 
 void Tiering::written(std::string key, Result<ObjectWrittenRecord> record) {
+    ++answers_;
     if (!record) {
         // It may be there nevertheless, and nobody will name it.
         garbage_.push_back(std::move(key));
@@ -302,6 +337,7 @@ void Tiering::recorded(Result<> result) {
 }
 
 void Tiering::failed(const Error& error) {
+    if (stopped_) return;
     plans_.clear();  // what they were to move is dirty still
     if (!trouble_) {
         log::warn("container {}: long-term storage does not take objects, their bytes stay in the log: {}",
@@ -315,6 +351,7 @@ void Tiering::failed(const Error& error) {
 
 void Tiering::round_ended() {
     publish_gauges();
+    executor_.cancel(watch_);
     if (!std::exchange(in_round_, false) || !active()) return;
     if (trouble_) {
         auto spread =
@@ -333,7 +370,10 @@ void Tiering::remove_garbage() {
     store_->remove(garbage_.front(), [this, alive = alive_](Result<> removed) {
         if (!*alive) return;
         removing_ = false;
-        if (!removed) return;  // with the next look
+        if (!removed) {  // with the next look
+            if (timer_.value() == 0 && !in_round_) arm_timer(kLongestPause);
+            return;
+        }
         garbage_.pop_front();
         ++counters_.removed_objects;
         remove_garbage();
@@ -353,10 +393,21 @@ void Tiering::sweep_orphans(std::string after) {
         absl::flat_hash_map<std::string_view, bool> named;
         for (const auto& [id, object] : objects_) named[object.record.key] = true;
         std::size_t orphans = 0;
+        std::size_t foreign = 0;
         for (const lts::ListedObject& object : page->objects) {
             if (object.key.starts_with(ours) || named.contains(object.key)) continue;
+            if (object.status.modified_ms > newest_ms_ + kForeignAge.count()) {
+                ++foreign;
+                continue;
+            }
             garbage_.push_back(object.key);
             ++orphans;
+        }
+        if (foreign > 0) {
+            log::warn(
+                "container {}: {} objects in long-term storage are younger than this journal, as if another copy of "
+                "the data directory had written them; they stay",
+                container_.value(), foreign);
         }
         if (orphans > 0) {
             log::info("container {}: {} objects in long-term storage that nothing refers to are removed",
@@ -382,12 +433,20 @@ void Tiering::read(Segment& segment, std::uint64_t offset, std::size_t max_bytes
     read_ahead(segment, scan);  // what is asked for comes first in it
     bool passing = scan.window > kFirstWindow;
     // Bounds of the part, not of the object: what lies behind it belongs to others.
-    reader_->read(
-        object->second.record, entry->object_offset + within, size, passing,
-        [this, alive = alive_, id = segment.id, offset, done = std::move(done)](Result<bytes::Chain> data) mutable {
-            if (*alive && data) scan_of(id, offset).next = offset + data->size();
-            done(std::move(data));
-        });
+    reader_->read(object->second.record, entry->object_offset + within, size, passing,
+                  [this, alive = alive_, id = segment.id, offset, max_bytes, before = entry->object,
+                   done = std::move(done)](Result<bytes::Chain> data) mutable {
+                      if (!*alive) return done(std::move(data));
+                      if (data) {
+                          scan_of(id, offset).next = offset + data->size();
+                          return done(std::move(data));
+                      }
+                      // Perhaps small pieces were joined meanwhile, and this was one of them.
+                      Segment* now = host_.find_segment(id);
+                      const ManifestEntry* moved = now == nullptr ? nullptr : now->manifest.find(offset);
+                      if (moved == nullptr || moved->object == before) return done(std::move(data));
+                      read(*now, offset, max_bytes, std::move(done));
+                  });
 }
 
 Tiering::Scan& Tiering::scan_of(SegmentId segment, std::uint64_t offset) {

@@ -51,13 +51,15 @@ class Tiering {
     void restore(const CheckpointObjectRecord& object);
     bool restore(Segment& segment, const ManifestEntry& entry);
     void forget_all();
-    void became_dirty(Segment& segment);  // it has bytes only in the log
+    void became_dirty(Segment& segment);      // it has bytes only in the log
+    void became_scattered(Segment& segment);  // it has small pieces, perhaps
     void release(const ManifestEntry& entry);
     std::vector<CheckpointObjectRecord> living_objects() const;
 
     // ---- serving ----
     // `store` may be null: then nothing is moved. `prefix` of all keys, without a slash at its end.
-    void start(std::unique_ptr<lts::ChunkStore> store, std::string prefix);
+    // `newest_ms`: wall clock of the newest entry of the log: what is much younger was not written by its past.
+    void start(std::unique_ptr<lts::ChunkStore> store, std::string prefix, std::int64_t newest_ms);
     void stop();
     bool active() const { return store_ != nullptr && !stopped_; }
     bool in_trouble() const { return trouble_.has_value(); }
@@ -86,6 +88,7 @@ class Tiering {
     void arm_timer(std::chrono::milliseconds delay);
     void look();
     void publish_gauges();
+    void watch();
     bool is_due() const;
     void plan_round();
     void plan_log_runs(Segment& segment);
@@ -119,6 +122,7 @@ class Tiering {
     std::vector<std::unique_ptr<ObjectWriter>> writers_;
     std::string prefix_;
     std::string life_;
+    std::int64_t newest_ms_ = 0;
     bool stopped_ = false;
     runtime::TimerId timer_;
 
@@ -130,6 +134,8 @@ class Tiering {
     std::uint64_t pack_bytes_ = 0;
     std::uint32_t under_way_ = 0;       // objects being written or recorded
     std::vector<SegmentId> scattered_;  // segments that got small pieces
+    std::uint64_t answers_ = 0;         // of the store, since the start
+    runtime::TimerId watch_;
 
     std::optional<std::string> trouble_;
     std::chrono::milliseconds pause_{0};

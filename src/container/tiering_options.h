@@ -12,7 +12,7 @@ namespace millrace::container {
 struct TierReaderOptions {
     std::uint64_t cache_bytes = 32ULL << 20;
     std::uint32_t block_bytes = 1 << 20;        // of one entry of the cache; a multiple of an object's block
-    std::uint32_t range_bytes = 4 << 20;        // loaded in one request at most
+    std::uint32_t range_bytes = 1 << 20;        // loaded in one request at most
     std::uint64_t loading_bytes = 64ULL << 20;  // under way at once, beyond which nothing is read ahead
 };
 
@@ -29,7 +29,7 @@ struct TieringOptions {
     std::chrono::milliseconds flush_after{10'000};  // so long a byte waits for company at most
     std::uint64_t chunk_bytes_min = 8ULL << 20;     // a run that long gets objects of its own
     std::uint64_t object_bytes_max = 32ULL << 20;
-    std::size_t pieces_max = 32;  // of less than chunk_bytes_min, one after the other: then they are written as one
+    std::size_t pieces_max = 16;  // of less than chunk_bytes_min, one after the other: then they are written as one
     std::uint32_t writers = 2;    // objects written at once
     std::uint64_t read_ahead_max = 64ULL << 20;
     TierReaderOptions reader;

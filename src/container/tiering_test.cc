@@ -243,6 +243,97 @@ TEST_F(Tier, ExtentsOfQuietSegmentsAreGivenUpBeforeTheIndexIsFull) {
     expect_all(h);
 }
 
+TEST_F(Tier, ACheckpointWaitsUntilItsLastFrameIsPublished) {
+    Harness h(small_tier(), objects);
+    h.disk->frames_per_file = 1;
+    ASSERT_TRUE(h.create("target"));
+    ASSERT_TRUE(h.create("source"));
+    write(h, "source", 1, 500);
+    settle(h);
+    h.log->hold = true;
+    h.container->create("x", {}, [&](Result<>) { h.container->create("y", {}, [](Result<>) {}); });
+    h.container->merge("target", "source", {}, [](Result<std::int64_t>) {});
+    h.executor.run_until_idle();
+    h.log->set_full(false, h.log->next_sequence());  // the checkpoint waits for the frame
+    h.log->hold = false;
+    h.log->acknowledge(1);
+    h.executor.run_until_idle();
+    model["target"] = model["source"];
+    model.erase("source");
+    h.crash();
+    expect_all(h);
+}
+
+TEST_F(Tier, WhatWasMovedMeanwhileIsNotCarried) {
+    Harness h(small_tier(), objects);
+    h.disk->frames_per_file = 1;
+    ASSERT_TRUE(h.create("a"));
+    write(h, "a", 6, 300);
+    objects->down = true;
+    h.executor.advance(milliseconds(5000));
+    objects->down = false;
+    objects->hold = true;
+    h.executor.advance(milliseconds(25'000));
+    ASSERT_EQ(objects->held.size(), 1u) << "still in trouble";
+    auto reads = h.log->reads;
+    h.log->set_full(false, LogSequence(4));
+    while (h.log->reads == reads) ASSERT_TRUE(h.executor.run_one());
+    objects->hold = false;
+    auto held = std::exchange(objects->held, {});
+    held[0]();  // the object's record comes before the relocations
+    settle(h);
+    EXPECT_EQ(h.container->stats().tiering.log_only_bytes, 0u);
+    h.crash();
+    expect_all(h);
+}
+
+TEST_F(Tier, AFullIndexOfMovedBytesTakesAppendsAgain) {
+    ContainerOptions options = small_tier();
+    options.index_bytes = 10 * sizeof(Extent);  // and all of it in memory
+    Harness h(options, objects);
+    ASSERT_TRUE(h.create("a"));
+    write(h, "a", 40, 200);
+    settle(h);
+    EXPECT_EQ(h.container->info("a")->length, 8000);
+    expect_all(h);
+}
+
+TEST_F(Tier, AStoreThatNeverAnswersIsInTrouble) {
+    Harness h(small_tier(), objects);
+    ASSERT_TRUE(h.create("a"));
+    objects->hold = true;
+    write(h, "a", 1, 100);
+    for (int i = 0; i < 100; ++i) h.executor.advance(milliseconds(1000));
+    EXPECT_TRUE(h.container->stats().tiering.trouble);
+    objects->hold = false;
+    for (auto& task : std::exchange(objects->held, {})) task();
+    settle(h);
+    EXPECT_FALSE(h.container->stats().tiering.trouble);
+    EXPECT_EQ(h.container->stats().tiering.log_only_bytes, 0u);
+}
+
+TEST_F(Tier, WhatNeedsSpaceIsRefusedWhenNoneComes) {
+    Harness h(small_tier(), objects);
+    ASSERT_TRUE(h.create("a"));
+    h.log->set_full(true);
+    std::optional<Result<>> created;
+    h.container->create("b", {}, [&](Result<> result) { created = std::move(result); });
+    h.executor.advance(milliseconds(20'000));
+    EXPECT_FALSE(created);
+    h.executor.advance(milliseconds(20'000));
+    ASSERT_TRUE(created);
+    EXPECT_EQ(created->error(), Errc::kNoSpace);
+    created.reset();
+    h.log->set_full(false);
+    h.executor.run_until_idle();
+    h.log->set_full(true);
+    h.container->create("b", {}, [&](Result<> result) { created = std::move(result); });
+    EXPECT_FALSE(created) << "patience again";
+    h.container->end_waiting();
+    ASSERT_TRUE(created);
+    EXPECT_EQ(created->error(), Errc::kNoSpace);
+}
+
 TEST_F(Tier, LostRepliesLeaveNoGarbage) {
     Harness h(small_tier(), objects);
     ASSERT_TRUE(h.create("a"));

@@ -512,7 +512,7 @@ TEST_F(ConnectionTest, ActivityIsDated) {
     client.send("x");
     ASSERT_TRUE(eventually([&] { return server.received == 1; }));
     EXPECT_GT(on_loop([&] { return server.transport->last_activity(); }), first);
-    EXPECT_THAT(server.transport->peer(), testing::StartsWith("127.0.0.1:"));
+    EXPECT_THAT(on_loop([&] { return std::string(server.transport->peer()); }), testing::StartsWith("127.0.0.1:"));
 }
 
 // A loop that stops takes its connections and their handlers with it, without on_closed().

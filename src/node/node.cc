@@ -172,6 +172,7 @@ Result<> Node::Impl::recover() {
     each.cache_bytes = options_.cache_bytes / count;
     each.index_bytes = options_.index_bytes / count;
     each.tiering.reader.cache_bytes = options_.storage_cache_bytes / count;
+    each.tiering.reader.loading_bytes = std::max<std::uint64_t>(options_.storage_cache_bytes / count, 4 * kMiB);
     // The journal is freed by checkpoints: all containers together write some before it is half full.
     each.checkpoint_log_bytes = std::min(each.checkpoint_log_bytes, options_.journal.limit_bytes / (8 * count));
     for (std::uint32_t i = 0; i < count; ++i)
@@ -289,6 +290,9 @@ bool Node::Impl::stop(std::chrono::milliseconds within) {
     Deadline deadline = std::chrono::steady_clock::now() + within;
     status_ = HealthStatus::kDown;
     auto quiet = Countdown::of(2);
+    for (auto& container : containers_) {
+        container->executor().post([container = container.get()] { container->end_waiting(); });
+    }
     rest_->stop([quiet] { quiet->arrive(); });
     store_->stop([quiet] { quiet->arrive(); });
     grpc_->stop(kCallsPatience);

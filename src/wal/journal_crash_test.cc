@@ -150,7 +150,9 @@ class Session {
         files_->set_hold(false);
         executor_.run_until_idle();
         auto checked = recover(*files_);
-        if (checked) EXPECT_TRUE(*checked);
+        if (checked) {
+            EXPECT_TRUE(*checked);
+        }
     }
 
     void truncate() {
