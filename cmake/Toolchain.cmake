@@ -18,6 +18,8 @@ else()
     # g++ 12 reports false positives of these in the standard library's own code when it inlines at -O2.
     add_compile_options(-Wno-maybe-uninitialized -Wno-stringop-overflow -Wno-array-bounds -Wno-restrict
                         -Wno-stringop-overread -Wno-dangling-pointer -Wno-mismatched-new-delete -fcoroutines)
+    # With a precompiled header it no longer knows that GoogleTest's macros come from a system header.
+    add_compile_options(-Wno-dangling-else)
 endif()
 add_compile_options(-fno-omit-frame-pointer -march=x86-64-v2 -pthread)
 
