@@ -566,10 +566,9 @@ void Client::check_read(const std::string& name, const std::shared_ptr<std::stri
     if (!read) {
         const Error& error = read.error();
         trace_.add(fmt::format("{} read {} {}: {}", index_, name, offset, to_string(error.code())));
-        bool allowed = error == Errc::kClosed || error == Errc::kIo || (error == Errc::kUnavailable && storage_fails);
-        if (error == Errc::kNotFound || error == Errc::kMerged) allowed = allowed || !there;
+        bool allowed = (!there && error != Errc::kCorrupt) || error == Errc::kClosed || error == Errc::kIo || (error == Errc::kUnavailable && storage_fails);
         if (error == Errc::kTruncated) allowed = allowed || (there && found->second.start > offset);
-        if (error == Errc::kSealed) allowed = allowed || !there || found->second.sealed;
+        if (error == Errc::kSealed) allowed = allowed || (there && found->second.sealed);
         if (!allowed) {
             verdict_.violated(
                 fmt::format("{}: a read of {} at {} fails: {}", label(), name, offset, error.to_string()));

@@ -14,6 +14,7 @@ class SimChunkStore final : public lts::ChunkStore {
     void put_if_absent(std::string key, bytes::Chain data, runtime::Callback<Result<>> done) override {
         auto put = [&world = world_, key, bytes = data.to_vector()]() mutable -> Result<> {
             bool is_new = world.objects.try_emplace(key, std::move(bytes)).second;
+            world.tell((is_new ? "put " : "exists ") + key);
             if (!is_new) return fail(Errc::kExists, key);
             if (world.sweep_too_early && world.random_.below(8) == 0) world.objects.erase(key);
             return {};
@@ -60,6 +61,7 @@ class SimChunkStore final : public lts::ChunkStore {
     }
     void remove(std::string key, runtime::Callback<Result<>> done) override {
         auto remove_it = [&world = world_, key]() -> Result<> {
+            world.tell("remove " + key);
             world.objects.erase(key);
             return {};
         };

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -30,7 +31,7 @@ class ObjectWorld {
     // The store that a node opens; requests of one that was destroyed are still done, and tell nobody.
     std::unique_ptr<lts::ChunkStore> open(runtime::Executor& executor);
     void run_due(std::chrono::steady_clock::time_point now);  // what has had its time
-    std::size_t waiting() const { return actions_.size(); }
+    std::function<void(std::string)> on_change;  // told what happens to objects
 
     std::map<std::string, std::vector<std::uint8_t>> objects;
     ObjectFaults faults;
@@ -39,6 +40,9 @@ class ObjectWorld {
   private:
     friend class SimChunkStore;
     using Time = std::chrono::steady_clock::time_point;
+    void tell(std::string what) const {
+        if (on_change) on_change(std::move(what));
+    }
     void at(Time time, runtime::Task action) { actions_.emplace(std::pair(time, ++last_), std::move(action)); }
 
     std::map<std::pair<Time, std::uint64_t>, runtime::Task> actions_;

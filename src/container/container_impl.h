@@ -175,6 +175,7 @@ class SegmentContainer::Impl final : public FramePublisher, private RecordVisito
     void carry_forward(LogSequence wanted);
     void carry_next();
     void publish_relocated(const FrameEvent& event, const PendingFrame& frame, const wal::Appended& where);
+    static bool is_tiered(const Segment& segment, std::uint64_t offset);
     void put_relocated(SegmentId segment, const Extent& extent, const bytes::Slice& data);
 
     ContainerOptions options_;

@@ -208,13 +208,19 @@ Result<> SegmentContainer::Impl::on(const RelocateRecord& record) {
     // Deleted before the relocation reached the log, or truncated away meanwhile.
     if (complete_ && found == segments_.end()) return {};
     Segment& segment = replayed(record.id);
-    if (record.offset + record.data_size <= segment.durable.start) return {};
+    if (record.offset + record.data_size <= segment.durable.start || is_tiered(segment, record.offset)) return {};
     Extent extent{record.offset, record.data_size, 0, 0, replay_address(record.data_position)};
     Extent replaced;
     if (!segment.index.put(extent, &replaced)) return fail(Errc::kCorrupt, "a relocation overlaps other bytes");
     drop_bytes(segment, replaced);
     index_grew(segment, extent);
     return {};
+}
+
+// Bytes that reached long-term storage while they were being carried forward are not put into the log's index again:
+// they would be moved once more, as a part of what is there.
+bool SegmentContainer::Impl::is_tiered(const Segment& segment, std::uint64_t offset) {
+    return segment.manifest.find(offset) != nullptr;
 }
 
 // ---- checkpoints ----
@@ -345,6 +351,7 @@ void SegmentContainer::Impl::carry_next() {
 void SegmentContainer::Impl::put_relocated(SegmentId segment_id, const Extent& extent, const bytes::Slice& data) {
     auto found = segments_.find(segment_id);
     if (found == segments_.end() || found->second->pending.gone || extent.end() <= found->second->pending.start) return;
+    if (is_tiered(*found->second, extent.offset)) return;
     RelocateRecord record{segment_id, extent.offset, extent.size, 0};
     std::size_t slab_offset = 0;
     constexpr std::size_t kHead = kRecordHeader + kRelocateFixed;
@@ -365,6 +372,7 @@ void SegmentContainer::Impl::publish_relocated(const FrameEvent& event, const Pe
                                                const wal::Appended& where) {
     auto found = segments_.find(event.relocated);
     if (found == segments_.end() || event.offset + event.size <= found->second->durable.start) return;
+    if (is_tiered(*found->second, event.offset)) return;
     std::size_t in_payload = event.slab_offset - (frame.begin + wal::kHeaderRoom);
     Extent moved{event.offset, event.size, event.slab_offset, frame.slab_id, where.payload.plus(in_payload)};
     Extent replaced;
