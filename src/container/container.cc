@@ -328,16 +328,11 @@ void SegmentContainer::Impl::setup_append(AppendSession& session, Done<std::int6
             Segment* segment = find_pending(session->segment_name);
             if (segment == nullptr) {
                 // Said in order with the acknowledgements before it.
-                after_commit([error = missing(session->segment_name), done = std::move(done)](const Error*) mutable {
-                    done(fail(std::move(error)));
-                });
-                return;
+                return after_commit(refusal(std::move(done), missing(session->segment_name)));
             }
             if (segment->table != nullptr) {
-                after_commit([name = segment->name, done = std::move(done)](const Error*) mutable {
-                    done(fail(Errc::kInvalidArgument, name + " is a table: it takes no appends"));
-                });
-                return;
+                Error table(Errc::kInvalidArgument, segment->name + " is a table: it takes no appends");
+                return after_commit(refusal(std::move(done), std::move(table)));
             }
             session->segment = segment;
             ++segment->sessions;

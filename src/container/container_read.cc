@@ -97,7 +97,7 @@ void SegmentContainer::Impl::serve(Segment& segment, std::uint64_t offset, std::
 void SegmentContainer::Impl::read_again(SegmentId segment_id, std::uint64_t offset, std::size_t max_bytes,
                                         wal::LogAddress before, ReadCallback done) {
     Segment* segment = failed_ || stopping_ ? nullptr : find_segment(segment_id);
-    if (segment == nullptr) return done(fail(Errc::kUnavailable, "the segment is gone, or merged; ask again"));
+    if (segment == nullptr) return done(fail(failed_ || stopping_ ? Errc::kClosed : Errc::kNotFound));
     if (offset < segment->durable.start)
         return done(fail(Error(Errc::kTruncated, static_cast<std::int64_t>(segment->durable.start))));
     const Extent* extent = segment->index.find(offset);

@@ -61,10 +61,7 @@ void SegmentContainer::Impl::create(std::string name, CreateOptions options, Don
                         });
                         return;
                     }
-                    after_commit([name, done = std::move(done)](const Error*) mutable {
-                        done(fail(Errc::kExists, std::move(name)));
-                    });
-                    return;
+                    return after_commit(refusal(std::move(done), Error(Errc::kExists, name)));
                 }
                 SegmentId segment_id(next_segment_++);
                 auto owned = std::make_unique<Segment>(segment_id, name);
@@ -116,10 +113,7 @@ void SegmentContainer::Impl::seal(const std::string& name, Done<std::int64_t> do
         Segment* segment = find_pending(name);
         if (segment == nullptr || segment->pending.sealed) {
             Error error = segment == nullptr ? missing(name) : Error(Errc::kSealed, name);
-            after_commit([error = std::move(error), done = std::move(done)](const Error*) mutable {
-                done(fail(std::move(error)));
-            });
-            return;
+            return after_commit(refusal(std::move(done), std::move(error)));
         }
         start_seal(*segment);
         after_commit(reply<std::int64_t>(std::move(done), static_cast<std::int64_t>(segment->pending.length)));
@@ -131,16 +125,11 @@ void SegmentContainer::Impl::truncate(const std::string& name, std::int64_t offs
         if (closed != nullptr) return done(fail(*closed));
         Segment* segment = find_pending(name);
         if (segment == nullptr) {
-            after_commit([error = missing(name), done = std::move(done)](const Error*) mutable {
-                done(fail(std::move(error)));
-            });
-            return;
+            return after_commit(refusal(std::move(done), missing(name)));
         }
         auto start = static_cast<std::int64_t>(segment->pending.start);
         if (offset < start || offset > static_cast<std::int64_t>(segment->pending.length)) {
-            after_commit(
-                [start, done = std::move(done)](const Error*) mutable { done(fail(Error(Errc::kTruncated, start))); });
-            return;
+            return after_commit(refusal(std::move(done), Error(Errc::kTruncated, start)));
         }
         if (offset != start) {
             segment->pending.start = static_cast<std::uint64_t>(offset);
@@ -208,9 +197,7 @@ void SegmentContainer::Impl::remove(const std::string& name, Done<> done) {
         if (closed != nullptr) return done(fail(*closed));
         Segment* segment = find_pending(name);
         if (segment == nullptr) {
-            after_commit(
-                [name, done = std::move(done)](const Error*) mutable { done(fail(Errc::kNotFound, std::move(name))); });
-            return;
+            return after_commit(refusal(std::move(done), Error(Errc::kNotFound, name)));
         }
         start_remove(*segment, std::move(done));
     });
@@ -367,10 +354,7 @@ void SegmentContainer::Impl::update_attributes(const std::string& name, std::vec
                 else
                     values = prepare_attributes(*segment, updates);
                 if (!values) {
-                    after_commit([error = values.error(), done = std::move(done)](const Error*) mutable {
-                        done(fail(std::move(error)));
-                    });
-                    return;
+                    return after_commit(refusal(std::move(done), values.error()));
                 }
                 AttributesRecord record{segment->id, std::move(*values)};
                 pipeline_.put(record);
@@ -413,10 +397,7 @@ void SegmentContainer::Impl::update_table(std::string table, std::vector<TableUp
         if (closed != nullptr) return done(fail(*closed));
         auto record = tables_.prepare(std::move(table), std::move(updates));
         if (!record) {
-            after_commit([error = record.error(), done = std::move(done)](const Error*) mutable {
-                done(fail(std::move(error)));
-            });
-            return;
+            return after_commit(refusal(std::move(done), record.error()));
         }
         if (!record->entries.empty()) pipeline_.put(*record);
         after_commit([this, record = std::move(*record), done = std::move(done)](const Error* error) mutable {

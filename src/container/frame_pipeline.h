@@ -19,6 +19,14 @@ namespace millrace::container {
 // Runs when everything before it is durable (no error), or when the container failed or stops (with one).
 using CommitTask = std::move_only_function<void(const Error*)>;
 
+// A refusal follows from pending state, so it is told when that is durable, and not at all when it will never be.
+template <typename Done>
+CommitTask refusal(Done done, Error error) {
+    return [done = std::move(done), error = std::move(error)](const Error* failed) mutable {
+        done(fail(failed != nullptr ? *failed : std::move(error)));
+    };
+}
+
 // What happens when a frame is durable, in order.
 struct FrameEvent {
     enum class Kind : std::uint8_t {

@@ -434,19 +434,26 @@ void Tiering::read(Segment& segment, std::uint64_t offset, std::size_t max_bytes
     bool passing = scan.window > kFirstWindow;
     // Bounds of the part, not of the object: what lies behind it belongs to others.
     reader_->read(object->second.record, entry->object_offset + within, size, passing,
-                  [this, alive = alive_, id = segment.id, offset, max_bytes, before = entry->object,
+                  [this, alive = alive_, id = segment.id, object_id = entry->object, offset, max_bytes,
                    done = std::move(done)](Result<bytes::Chain> data) mutable {
                       if (!*alive) return done(std::move(data));
-                      if (data) {
-                          scan_of(id, offset).next = offset + data->size();
-                          return done(std::move(data));
-                      }
-                      // Perhaps small pieces were joined meanwhile, and this was one of them.
-                      Segment* now = host_.find_segment(id);
-                      const ManifestEntry* moved = now == nullptr ? nullptr : now->manifest.find(offset);
-                      if (moved == nullptr || moved->object == before) return done(std::move(data));
-                      read(*now, offset, max_bytes, std::move(done));
+                      if (!data) return read_again(id, object_id, offset, max_bytes, data.error(), std::move(done));
+                      scan_of(id, offset).next = offset + data->size();
+                      done(std::move(data));
                   });
+}
+
+// An object may have been removed while it was read: its bytes were truncated, or written again elsewhere.
+void Tiering::read_again(SegmentId id, ObjectId object, std::uint64_t offset, std::size_t max_bytes, const Error& error,
+                         TierReader::Done done) {
+    Segment* segment = host_.find_segment(id);
+    if (segment == nullptr) return done(fail(Errc::kNotFound));
+    if (offset < segment->durable.start) {
+        return done(fail(Error(Errc::kTruncated, static_cast<std::int64_t>(segment->durable.start))));
+    }
+    const ManifestEntry* entry = segment->manifest.find(offset);
+    if (entry == nullptr || entry->object == object) return done(fail(error));
+    read(*segment, offset, max_bytes, std::move(done));
 }
 
 Tiering::Scan& Tiering::scan_of(SegmentId segment, std::uint64_t offset) {

@@ -1,0 +1,60 @@
+// One node: the local journal on a file system in memory, containers, long-term storage. It is booted on what its
+// predecessor's death has left of the disk.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "container/container.h"
+#include "io/memory_file_system.h"
+#include "runtime/manual_executor.h"
+#include "sim/object_world.h"
+#include "sim/planted.h"
+#include "wal/local/local_journal.h"
+
+namespace millrace::sim {
+
+struct NodeOptions {
+    std::uint32_t containers = 2;
+    container::ContainerOptions container;
+    wal::local::JournalOptions journal;
+    Planted planted = Planted::kNothing;
+};
+
+class Node {
+  public:
+    Node(runtime::ManualExecutor& executor, ObjectWorld& world, NodeOptions options);
+    ~Node() { drop(); }
+
+    // With the disk's crash planted, it may come in the middle: then crashed() says so, and there is no container.
+    Result<> boot();
+    // Ends at once; what the disk keeps of unsynced changes is drawn from `random`.
+    void kill(Random& random);
+    // Ends in order: all that was taken is done, the journal is closed. Runs the executor.
+    Result<> stop();
+
+    container::SegmentContainer& container(std::uint32_t index) { return *containers_[index]; }
+    io::MemoryFileSystem& disk() { return *disk_; }
+    bool crashed() const { return disk_->crashed(); }
+    const std::optional<Error>& failure() const { return failure_; }  // of the log: the node must be ended
+    const std::string& last_crash() const { return last_crash_; }
+    wal::LogSpace space() const { return journal_->space(); }
+
+  private:
+    void drop();
+    Result<> recover();
+
+    runtime::ManualExecutor& executor_;
+    ObjectWorld& world_;
+    NodeOptions options_;
+    std::unique_ptr<io::MemoryFileSystem> disk_;
+    std::unique_ptr<io::FileSystem> seen_disk_;
+    std::unique_ptr<wal::local::LocalJournal> journal_;
+    std::vector<std::unique_ptr<container::SegmentContainer>> containers_;
+    std::optional<Error> failure_;
+    std::string last_crash_;
+};
+
+}  // namespace millrace::sim
