@@ -49,16 +49,35 @@ class ForwardingLogger final : public rocksdb::Logger {
 };
 
 // After an error nothing is tried again behind our back: the store does, in the order of its batches.
+// The first error of a flush or a compaction. It stands until the store is opened again: RocksDB 7.8's own ways of
+// going on after one (DB::Resume, automatic or not) let DB::Flush say that all is well while an earlier flush is not on
+// disk, and can wait for ever.
+class BackgroundError {
+  public:
+    void set(const rocksdb::Status& status) {
+        std::lock_guard lock(mutex_);
+        if (status_.ok()) status_ = status;
+    }
+    rocksdb::Status get() const {
+        std::lock_guard lock(mutex_);
+        return status_;
+    }
+
+  private:
+    mutable std::mutex mutex_;
+    rocksdb::Status status_;
+};
+
 class ErrorListener final : public rocksdb::EventListener {
   public:
-    explicit ErrorListener(std::atomic<bool>& failed) : failed_(failed) {}
-    void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status*) override { failed_.store(true); }
+    explicit ErrorListener(std::shared_ptr<BackgroundError> error) : error_(std::move(error)) {}
+    void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* status) override { error_->set(*status); }
     void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status, bool* automatic) override {
         *automatic = false;
     }
 
   private:
-    std::atomic<bool>& failed_;
+    std::shared_ptr<BackgroundError> error_;
 };
 
 rocksdb::CompressionType compression() {
@@ -166,16 +185,10 @@ std::size_t StateResources::write_buffer_used_bytes() const { return parts_->wri
 // ---- opening ----
 
 struct Database::Rocks {
-    std::atomic<bool> background_error{false};  // of a flush or a compaction; stands until resumed
+    std::shared_ptr<BackgroundError> background = std::make_shared<BackgroundError>();
     std::unique_ptr<rocksdb::DB> db;
 
     rocksdb::Options options(const DatabaseOptions& ours, StateResources& resources);
-    rocksdb::Status resume() {
-        if (!background_error.load()) return rocksdb::Status::OK();
-        rocksdb::Status status = db->Resume();
-        if (status.ok()) background_error.store(false);
-        return status;
-    }
     static Error error(const DatabaseOptions& ours, const rocksdb::Status& status);
 };
 
@@ -183,7 +196,7 @@ rocksdb::Options Database::Rocks::options(const DatabaseOptions& ours, StateReso
     rocksdb::Options options;
     options.create_if_missing = true;
     options.info_log = std::make_shared<ForwardingLogger>(ours.container);
-    options.listeners.push_back(std::make_shared<ErrorListener>(background_error));
+    options.listeners.push_back(std::make_shared<ErrorListener>(background));
     options.max_bgerror_resume_count = 0;
     options.avoid_flush_during_shutdown = true;
 
@@ -308,7 +321,7 @@ Result<> Database::write(std::span<const StateBatch* const> batches, LogSequence
         size += batch->size_bytes();
         batch->for_each(ranges);
     }
-    rocksdb::Status status = rocks_->resume();
+    rocksdb::Status status = rocks_->background->get();
     if (status.ok() && must_wait())
         return fail(Errc::kUnavailable, "the disk does not keep up with the state's changes");
     rocksdb::WriteBatch all(size);
@@ -338,10 +351,32 @@ Result<LogSequence> Database::flush() {
     rocksdb::FlushOptions options;
     options.wait = true;
     options.allow_write_stall = true;  // writers see a stall as "not now"; waiting here would hold a thread of the pool
-    rocksdb::Status status = rocks_->resume();
+    rocksdb::Status status = rocks_->background->get();
     if (status.ok()) status = rocks_->db->Flush(options);
+    if (status.ok()) status = rocks_->background->get();
     if (!status.ok()) return fail(Rocks::error(options_, status));
+    auto on_disk = persisted();
+    if (!on_disk) return fail(on_disk.error());
+    if (*on_disk < through) {
+        return fail(Errc::kIo,
+                    fmt::format("state of container {} in {}: a flush up to {} left the files at {}",
+                                options_.container.value(), options_.directory, through.value(), on_disk->value()));
+    }
     return through;
+}
+
+// The last batch in the files that the manifest on disk names; what is only in memory does not count.
+Result<LogSequence> Database::persisted() {
+    if (written().value() == 0) return LogSequence(0);
+    rocksdb::ReadOptions options;
+    options.read_tier = rocksdb::kPersistedTier;
+    std::string value;
+    rocksdb::Status status = rocks_->db->Get(options, slice(AppliedRecord::key()), &value);
+    if (status.IsNotFound()) return LogSequence(0);
+    if (!status.ok()) return fail(Rocks::error(options_, status));
+    auto record = AppliedRecord::decode(AppliedRecord::key(), value);
+    if (!record) return fail(record.error());
+    return record->through;
 }
 
 // ---- reading ----

@@ -54,10 +54,12 @@ class Database {
 
     LogSequence written() const { return LogSequence(written_.load(std::memory_order_acquire)); }
 
-    // All batches in one step, in order. One caller at a time. kNoSpace and kUnavailable (the disk does not keep up):
+    // All batches in one step, in order. One caller at a time. kUnavailable (the disk does not keep up):
     // nothing was written, try again later.
     Result<> write(std::span<const StateBatch* const> batches, LogSequence through);
-    Result<LogSequence> flush();  // kNoSpace: try again later; other errors are final
+    // Errors are final, kNoSpace too: what is in the files is right, and is opened again when there is space.
+    Result<LogSequence> flush();
+    Result<LogSequence> persisted();  // what the files have
 
     Result<StateValue> get(const std::string& key);
     Result<StateValues> multi_get(const std::vector<std::string>& keys);

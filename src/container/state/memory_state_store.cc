@@ -76,8 +76,8 @@ void MemoryStateStore::apply(StateBatch batch, LogSequence through, Done<> done)
 void MemoryStateStore::flush(Done<LogSequence> done) {
     post([this, through = written_, done = std::move(done)]() mutable {
         if (closed_) return done(fail(Errc::kClosed));
-        if (!failed_ && flush_error_ && *flush_error_ != Errc::kNoSpace) failed_ = flush_error_;
-        if (failed_ || flush_error_) return done(fail(failed_ ? *failed_ : *flush_error_));
+        if (!failed_ && flush_error_) failed_ = flush_error_;
+        if (failed_) return done(fail(*failed_));
         write_out(through);
         ++flushes_;
         done(through);

@@ -13,7 +13,6 @@ namespace {
 constexpr std::size_t kJobBytes = 4 * kMiB;  // batches that one job takes, unless the first one alone is larger
 constexpr auto kPoolRetry = std::chrono::milliseconds(2);
 constexpr auto kStallRetry = std::chrono::milliseconds(10);
-constexpr auto kSpaceRetry = std::chrono::milliseconds(1000);
 constexpr auto kSizesEvery = std::chrono::seconds(1);
 
 class RocksdbStateStore final : public StateStore {
@@ -66,7 +65,7 @@ class RocksdbStateStore final : public StateStore {
         stats.disk_bytes = sizes_.disk_bytes;
         stats.write_buffer_bytes = sizes_.write_buffer_bytes;
         stats.reader_bytes = sizes_.reader_bytes;
-        stats.trouble = failed_ ? failed_ : trouble_;
+        stats.trouble = failed_;
         return stats;
     }
 
@@ -160,19 +159,7 @@ class RocksdbStateStore final : public StateStore {
                 start_write();
             }
         }
-        if (trouble_) refuse_flushes_that_wait();
         if (!flushes_wanted_.empty() && !flushing_) start_flush();
-    }
-
-    // Behind batches that wait for space: nobody else would tell them why.
-    void refuse_flushes_that_wait() {
-        std::vector<Done<LogSequence>> refused;
-        for (Request& request : queue_) {
-            if (auto* done = std::get_if<Done<LogSequence>>(&request)) refused.push_back(std::move(*done));
-        }
-        std::erase_if(queue_,
-                      [](const Request& request) { return std::holds_alternative<Done<LogSequence>>(request); });
-        for (Done<LogSequence>& done : refused) done(fail(*trouble_));
     }
 
     void start_write() {
@@ -199,7 +186,7 @@ class RocksdbStateStore final : public StateStore {
             [this, job] { on_written(*job); });
     }
 
-    static bool may_repeat(const Error& error) { return error == Errc::kNoSpace || error == Errc::kUnavailable; }
+    static bool may_repeat(const Error& error) { return error == Errc::kUnavailable; }
     void set_failed(const Error& error) {
         if (failed_) return;
         failed_ = error;
@@ -210,8 +197,6 @@ class RocksdbStateStore final : public StateStore {
         writing_ = false;
         if (job.sizes) sizes_ = *job.sizes;
         if (!job.result && may_repeat(job.result.error())) return retry_later(job);
-        if (trouble_ && job.result) log::info("container state: batches are written again");
-        trouble_.reset();
         if (!job.result) set_failed(job.result.error());
         for (Apply& apply : job.applies) {
             --queued_batches_;
@@ -225,10 +210,7 @@ class RocksdbStateStore final : public StateStore {
         for (auto apply = job.applies.rbegin(); apply != job.applies.rend(); ++apply) {
             queue_.emplace_front(std::move(*apply));
         }
-        bool full = job.result.error() == Errc::kNoSpace;
-        if (full && !trouble_) log::warn("container state: batches wait: {}", job.result.error().to_string());
-        if (full) trouble_ = job.result.error();
-        retry_timer_ = executor_.call_after(full ? kSpaceRetry : kStallRetry, [this] {
+        retry_timer_ = executor_.call_after(kStallRetry, [this] {
             retry_timer_ = runtime::TimerId(0);
             pump();
         });
@@ -303,7 +285,6 @@ class RocksdbStateStore final : public StateStore {
     std::uint64_t flushes_ = 0;
     Database::Sizes sizes_;
     std::chrono::steady_clock::time_point sizes_next_;
-    std::optional<Error> trouble_;
     std::optional<Error> failed_;
     runtime::Task closed_;
     std::shared_ptr<int> life_ = std::make_shared<int>(0);

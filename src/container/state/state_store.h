@@ -17,10 +17,9 @@
 //
 // Errors. Of every call: kCorrupt (bytes on disk are not what was written; names the file and what to do), kIo,
 // kClosed.
-// - A full disk: batches stay queued in order and are tried again until there is space, their callbacks wait;
-//   flush() says kNoSpace; stats().trouble is set meanwhile. Nothing has to be repeated but the flush.
-// - A batch or a flush that fails otherwise fails the store: it and all later ones get that error, nothing is written
-//   any more, readings go on. The container must be recovered; what was flushed is there.
+// - A batch or a flush that fails fails the store (kNoSpace: the disk is full): it and all later ones get that error,
+//   readings go on. What is on disk is the state at some batch, at least the last one whose flush was acknowledged; the
+//   store is opened again, when there is space, and what is missing is applied again from the log.
 #pragma once
 
 #include <functional>
@@ -69,7 +68,7 @@ struct StateStats {
     std::uint64_t disk_bytes = 0;          // of the map's files. This and the next two are up to a second old
     std::uint64_t write_buffer_bytes = 0;  // memory of what is not on disk yet
     std::uint64_t reader_bytes = 0;        // memory of open files, outside of the shared cache
-    std::optional<Error> trouble;          // why batches wait, or why the store failed
+    std::optional<Error> trouble;          // why the store failed
 };
 
 class StateStore {
