@@ -30,6 +30,7 @@ void SegmentContainer::Impl::start(std::unique_ptr<wal::DurableLog> log, runtime
         if (failed_) return;
         if (log_full_ && !event.full) log::info("container {}: the log has space again, writers go on", id.value());
         log_full_ = event.full;
+        refusal_told_ = refusal_told_ && event.full;
         if (event.wanted > wanted_) wanted_ = event.wanted;
         pipeline_.retry();
         if (wanted_.value() != 0) maybe_checkpoint();

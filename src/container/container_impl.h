@@ -203,6 +203,7 @@ class SegmentContainer::Impl final : public FramePublisher, private RecordVisito
     bool log_full_ = false;
     std::uint64_t index_entries_ = 0;  // of all segments
     bool index_warned_ = false;
+    bool refusal_told_ = false;
     bool ending_ = false;         // nothing waits for space any more
     bool patience_over_ = false;  // since the log is full
     runtime::TimerId patience_;

@@ -83,8 +83,14 @@ void SegmentContainer::Impl::give_collected() {
 void SegmentContainer::Impl::on_place_free() { process(); }
 
 void SegmentContainer::Impl::on_log_refused() {
-    log::warn("container {}: even the log's reserve is used up; raise its limit", id.value());
-    if (stopping_) give_up_waiting();
+    if (stopping_) return give_up_waiting();
+    if (!std::exchange(refusal_told_, true))
+        log::warn("container {}: even the log's reserve is used up; raise its limit", id.value());
+    // The news of space may have come before the last refusal.
+    constexpr std::chrono::milliseconds kRetry{200};
+    executor.call_after(kRetry, [this] {
+        if (!failed_) pipeline_.retry();
+    });
 }
 
 void SegmentContainer::Impl::on_log_failed(const Error& error) {
