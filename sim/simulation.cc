@@ -60,6 +60,7 @@ class Simulation {
         c.frame_bytes = static_cast<std::uint32_t>(4096 + 4096 * random_.below(3));
         c.cache_bytes = (8 << 10) + random_.below(32 << 10);
         c.max_frames_in_flight = static_cast<std::uint32_t>(1 + random_.below(4));
+        c.carry_bytes_per_file = 4 << 10;
         c.checkpoint_log_bytes = 3000 + random_.below(30'000);
         c.tiering.flush_bytes = 2000 + random_.below(8000);
         c.tiering.flush_after = milliseconds(500 + random_.below(3000));
@@ -91,7 +92,7 @@ class Simulation {
                     clients_[i]->attach(node_->container(i));
                 }
                 if (verdict_.first()) verdict_note();
-                node_->disk().set_latency(milliseconds(calm ? 0 : random_.below(6)));
+                node_->disk().set_latency(milliseconds(calm ? 1 : 1 + random_.below(6)));
                 return;
             }
             if (!node_->crashed()) {
@@ -181,7 +182,7 @@ class Simulation {
             faults.delay_ms = static_cast<std::uint32_t>(random_.below(2000));
             faults.down = random_.below(4) == 0;
         } else if (what < 75) {
-            disk.set_latency(milliseconds(random_.below(30)));
+            disk.set_latency(milliseconds(1 + random_.below(30)));
         } else if (what < 85 && fills_) {
             // A journal that gets no further file is full, too.
             disk.fail_next(random_.below(2) == 0 ? io::OpKind::kWrite : io::OpKind::kSync, Errc::kIo);
