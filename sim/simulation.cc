@@ -96,7 +96,10 @@ class Simulation {
                 node_->disk().set_latency(milliseconds(calm ? 1 : 1 + random_.below(6)));
                 return;
             }
-            if (!node_->crashed()) {
+            if (booted.error() == Errc::kNoSpace && !node_->crashed()) {
+                // A full disk: somebody makes room.
+                node_->disk().set_capacity(kRoomy);
+            } else if (!node_->crashed()) {
                 verdict_.violated(fmt::format("the node does not recover: {} ({})", booted.error().to_string(),
                                               node_->last_crash()));
                 return;
@@ -224,6 +227,7 @@ class Simulation {
         quiet(60);
         if (node_->failure() || node_->crashed()) kill(true);  // a fault planted before came now
         if (verdict_.first()) return;
+        node_->raise_limit(16 * kMiB);  // what the log asks for when even its reserve is used up
         kill(true);
         if (verdict_.first()) return;
         for (auto& client : clients_) client->storage_fails = false;
