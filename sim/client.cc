@@ -101,9 +101,10 @@ void Client::attach(container::SegmentContainer& container) {
         return false;
     };
     if (!model_.recover(fits)) {
-        verdict_.violated(fmt::format("{}: after recovery the state is none of those allowed ({} operations had no "
-                                      "answer){}",
-                                      label(), unknown, last_difference));
+        verdict_.violated(
+            fmt::format("{}: after recovery the state is none of those allowed ({} operations had no "
+                        "answer){}",
+                        label(), unknown, last_difference));
         return;
     }
     counts_.unknown_survived += survived;
@@ -293,10 +294,10 @@ void Client::connect(Writer& writer) {
     operation.writer = writer.id;
     std::uint64_t number = send(std::move(operation));
     writer.connecting = true;
-    container_->setup_append(session.session, [this, number, life = life_, &writer,
-                                               &session](const Result<std::int64_t>& last) {
-        if (life == life_) connected(writer, session, number, last);
-    });
+    container_->setup_append(session.session,
+                             [this, number, life = life_, &writer, &session](const Result<std::int64_t>& last) {
+                                 if (life == life_) connected(writer, session, number, last);
+                             });
 }
 
 void Client::connected(Writer& writer, Session& session, std::uint64_t number, const Result<std::int64_t>& last) {
@@ -566,7 +567,8 @@ void Client::check_read(const std::string& name, const std::shared_ptr<std::stri
     if (!read) {
         const Error& error = read.error();
         trace_.add(fmt::format("{} read {} {}: {}", index_, name, offset, to_string(error.code())));
-        bool allowed = (!there && error != Errc::kCorrupt) || error == Errc::kClosed || error == Errc::kIo || (error == Errc::kUnavailable && storage_fails);
+        bool allowed = (!there && error != Errc::kCorrupt) || error == Errc::kClosed || error == Errc::kIo ||
+                       (error == Errc::kUnavailable && storage_fails);
         if (error == Errc::kTruncated) allowed = allowed || (there && found->second.start > offset);
         if (error == Errc::kSealed) allowed = allowed || (there && found->second.sealed);
         if (!allowed) {
@@ -580,8 +582,8 @@ void Client::check_read(const std::string& name, const std::shared_ptr<std::stri
     counts_.read_bytes += data.size();
     trace_.add(fmt::format("{} read {} {}: {} bytes", index_, name, offset, data.size()));
     if (data.empty() && must_have && there) {
-        return verdict_.violated(fmt::format("{}: a read of {} at {} is empty, though there are acknowledged bytes",
-                                             label(), name, offset));
+        return verdict_.violated(
+            fmt::format("{}: a read of {} at {} is empty, though there are acknowledged bytes", label(), name, offset));
     }
     if (offset + data.size() > content->size() ||
         !std::equal(data.begin(), data.end(), content->begin() + static_cast<std::ptrdiff_t>(offset),

@@ -60,7 +60,7 @@ class Client final : private container::AppendSink {
 
     void act();
     void read();
-    void check();              // what the container shows is what was acknowledged
+    void check();                // what the container shows is what was acknowledged
     bool storage_fails = false;  // reads may be refused
     // Reads everything, from every start; `run` lets the node work. For the end.
     void read_all(const std::function<void()>& run);

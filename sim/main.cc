@@ -96,9 +96,10 @@ int main(int argc, char** argv) {
         }
         std::fflush(stdout);
     }
-    fmt::print("{} seeds, {} violations; {} operations, {} answered, {} refused by a full log, {} sent again; {} deaths "
-               "({} in recovery); of operations without an answer {} had happened, {} not; {} bytes read\n",
-               seeds, violations, all.operations, all.answers, all.refused_full, all.resent, kills, in_recovery,
-               all.unknown_survived, all.unknown_lost, all.read_bytes);
+    fmt::print(
+        "{} seeds, {} violations; {} operations, {} answered, {} refused by a full log, {} sent again; {} deaths "
+        "({} in recovery); of operations without an answer {} had happened, {} not; {} bytes read\n",
+        seeds, violations, all.operations, all.answers, all.refused_full, all.resent, kills, in_recovery,
+        all.unknown_survived, all.unknown_lost, all.read_bytes);
     return violations == 0 ? 0 : 1;
 }

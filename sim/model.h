@@ -2,8 +2,8 @@
 // the order of their arrival. Nothing of the product's code is used but its vocabulary.
 //
 // Two states are kept: `durable` has everything up to the last answer, `latest` everything that was sent. Between them
-// lie the pending operations. While the node lives its durable state must be exactly `durable`; after a crash it must be
-// `durable` with a prefix of the pending operations, for ever after.
+// lie the pending operations. While the node lives its durable state must be exactly `durable`; after a crash it must
+// be `durable` with a prefix of the pending operations, for ever after.
 #pragma once
 
 #include <cstdint>
@@ -74,8 +74,8 @@ struct Operation {
     std::vector<AttributeUpdate> attributes;
     std::vector<TableUpdate> updates;
     std::shared_ptr<std::string> content;  // of the segment that it creates
-    bool takes_effect = true;  // of an append: its session lets it
-    bool silent = false;       // no answer will come
+    bool takes_effect = true;              // of an append: its session lets it
+    bool silent = false;                   // no answer will come
     Answer expected;
 };
 
@@ -88,7 +88,8 @@ class ContainerModel {
     // It was answered: it is durable with all before it.
     void answered(std::uint64_t number);
     void withdraw_last();  // it was refused, and nothing behind it was sent
-    // The node has gone: each of these states is allowed. `fits` is asked for one after the other; false when none does.
+    // The node has gone: each of these states is allowed. `fits` is asked for one after the other; false when none
+    // does.
     bool recover(const std::function<bool(const ContainerState&)>& fits);
 
     const ContainerState& durable() const { return durable_; }

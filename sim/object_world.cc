@@ -116,7 +116,8 @@ class SimChunkStore final : public lts::ChunkStore {
 
     template <typename T, typename F>
     void ask(F find, runtime::Callback<Result<T>> done) {
-        if (world_.faults.down || happens(world_.faults.error_percent)) return tell<T>(later(), std::move(done), fail(lost()));
+        if (world_.faults.down || happens(world_.faults.error_percent))
+            return tell<T>(later(), std::move(done), fail(lost()));
         world_.at(later(), [this, alive = alive_, find = std::move(find), done = std::move(done)]() mutable {
             if (*alive) tell<T>(executor_.clock().now(), std::move(done), find());
         });
@@ -133,14 +134,14 @@ class SimChunkStore final : public lts::ChunkStore {
             return world_.at(when, [make = std::move(make)]() mutable { (void)make(); });
         }
         // Done whether or not somebody still waits for it.
-        world_.at(when, [&executor = executor_, alive = alive_, make = std::move(make),
-                         done = std::move(done)]() mutable {
-            auto result = make();
-            if (!*alive) return;
-            executor.post([alive, done = std::move(done), result = std::move(result)]() mutable {
-                if (*alive) done(std::move(result));
-            });
-        });
+        world_.at(when,
+                  [&executor = executor_, alive = alive_, make = std::move(make), done = std::move(done)]() mutable {
+                      auto result = make();
+                      if (!*alive) return;
+                      executor.post([alive, done = std::move(done), result = std::move(result)]() mutable {
+                          if (*alive) done(std::move(result));
+                      });
+                  });
     }
 
     ObjectWorld& world_;

@@ -31,7 +31,7 @@ class ObjectWorld {
     // The store that a node opens; requests of one that was destroyed are still done, and tell nobody.
     std::unique_ptr<lts::ChunkStore> open(runtime::Executor& executor);
     void run_due(std::chrono::steady_clock::time_point now);  // what has had its time
-    std::function<void(std::string)> on_change;  // told what happens to objects
+    std::function<void(std::string)> on_change;               // told what happens to objects
 
     std::map<std::string, std::vector<std::uint8_t>> objects;
     ObjectFaults faults;

@@ -46,7 +46,8 @@ class PlantedFile final : public io::File {
     Result<> resize(std::uint64_t size) override { return inner_->resize(size); }
 
   private:
-    // The journal writes the file's header with its generation when it takes the file into use, for the first time or again.
+    // The journal writes the file's header with its generation when it takes the file into use, for the first time or
+    // again.
     void learn(std::uint64_t offset, bytes::ByteSpan data) {
         using namespace wal::local;
         if (offset != 0 || data.size() < kFileHeaderSize) return;

@@ -32,8 +32,7 @@ class Simulation {
         calmness_ = std::uint64_t{1} << random_.below(4);
         NodeOptions node = draw_options();
         for (std::uint32_t i = 0; i < node.containers; ++i) {
-            clients_.push_back(
-                std::make_unique<Client>(i, random_, trace_, verdict_, report_.clients, fills_));
+            clients_.push_back(std::make_unique<Client>(i, random_, trace_, verdict_, report_.clients, fills_));
         }
         node_ = std::make_unique<Node>(executor_, world_, std::move(node));
     }
@@ -100,8 +99,8 @@ class Simulation {
                 // A full disk: somebody makes room.
                 node_->disk().set_capacity(kRoomy);
             } else if (!node_->crashed()) {
-                verdict_.violated(fmt::format("the node does not recover: {} ({})", booted.error().to_string(),
-                                              node_->last_crash()));
+                verdict_.violated(
+                    fmt::format("the node does not recover: {} ({})", booted.error().to_string(), node_->last_crash()));
                 return;
             }
             ++report_.kills_in_recovery;
@@ -237,8 +236,7 @@ class Simulation {
             Client& client = *clients_[i];
             client.check();
             if (!client.idle()) {
-                verdict_.violated(
-                    fmt::format("container {} leaves without an answer: {}", i, client.first_pending()));
+                verdict_.violated(fmt::format("container {} leaves without an answer: {}", i, client.first_pending()));
             }
             client.read_all([this] { advance(milliseconds(20)); });
             auto tiering = node_->container(i).stats().tiering;

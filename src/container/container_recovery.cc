@@ -313,7 +313,8 @@ void SegmentContainer::Impl::carry_forward(LogSequence wanted) {
         ++freed_files;
     }
     if (bytes == 0) return advance_truncation();
-    if (bytes > std::max(options_.carry_bytes_per_file * freed_files, logged / kCarriedShare)) return;  // the space is really in use
+    if (bytes > std::max(options_.carry_bytes_per_file * freed_files, logged / kCarriedShare))
+        return;  // the space is really in use
     for (const auto& [segment_id, segment] : segments_) {
         for (const Extent& extent : segment->index) {
             if (extent.in_log() && extent.address.file <= last_file) carry_.push_back({segment_id, extent});

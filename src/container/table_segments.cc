@@ -358,10 +358,9 @@ void TableSegments::publish(Segment& segment, TableUpdateRecord& record, std::ui
 
 // Said in order with the acknowledgements before it.
 void TableSegments::refuse(TableWork& work, Error error) {
-    container_.after_commit(
-        [work = std::move(work), error = std::move(error)](const Error* failed) mutable {
-            work.fail_with(failed != nullptr ? *failed : std::move(error));
-        });
+    container_.after_commit([work = std::move(work), error = std::move(error)](const Error* failed) mutable {
+        work.fail_with(failed != nullptr ? *failed : std::move(error));
+    });
 }
 
 void TableSegments::gone(Segment& segment) {

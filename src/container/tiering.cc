@@ -382,15 +382,14 @@ void Tiering::read(Segment& segment, std::uint64_t offset, std::size_t max_bytes
     read_ahead(segment, scan);  // what is asked for comes first in it
     bool passing = scan.window > kFirstWindow;
     // Bounds of the part, not of the object: what lies behind it belongs to others.
-    reader_->read(
-        object->second.record, entry->object_offset + within, size, passing,
-        [this, alive = alive_, id = segment.id, object_id = entry->object, offset, max_bytes,
-         done = std::move(done)](Result<bytes::Chain> data) mutable {
-            if (!*alive) return done(std::move(data));
-            if (!data) return read_again(id, object_id, offset, max_bytes, data.error(), std::move(done));
-            scan_of(id, offset).next = offset + data->size();
-            done(std::move(data));
-        });
+    reader_->read(object->second.record, entry->object_offset + within, size, passing,
+                  [this, alive = alive_, id = segment.id, object_id = entry->object, offset, max_bytes,
+                   done = std::move(done)](Result<bytes::Chain> data) mutable {
+                      if (!*alive) return done(std::move(data));
+                      if (!data) return read_again(id, object_id, offset, max_bytes, data.error(), std::move(done));
+                      scan_of(id, offset).next = offset + data->size();
+                      done(std::move(data));
+                  });
 }
 
 // An object may have been removed while it was read: its bytes were truncated, or written again elsewhere.
