@@ -1,6 +1,7 @@
 #include "sim/simulation.h"
 
 #include <algorithm>
+#include <cstdio>
 
 #include <fmt/format.h>
 
@@ -273,6 +274,12 @@ class Simulation {
 };
 
 }  // namespace
+
+void Trace::add(std::string_view event) {
+    for (char c : event) hash_ = (hash_ ^ static_cast<std::uint8_t>(c)) * 0x100000001b3;
+    hash_ = (hash_ ^ '\n') * 0x100000001b3;
+    if (print) std::fprintf(stderr, "%.*s\n", static_cast<int>(event.size()), event.data());
+}
 
 SimulationReport simulate(const SimulationOptions& options) {
     current_seed = options.seed;

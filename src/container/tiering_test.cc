@@ -226,10 +226,13 @@ TEST_F(Tier, AReadOutlivesTheObjectItWasReading) {
     write(h, "a", 20, 1000);
     settle(h);
     h.crash();
+    h.log->hold = true;
+    h.container->truncate("a", 10'000, [](Result<>) {});
+    h.executor.run_until_idle();
     std::optional<Result<ReadResult>> truncated;
     h.container->read("a", 0, 100, [&](Result<ReadResult> r) { truncated = std::move(r); });
     objects->objects.clear();
-    h.container->truncate("a", 10'000, [](Result<>) {});
+    h.log->acknowledge(1);
     h.executor.run_until_idle();
     ASSERT_TRUE(truncated && !*truncated);
     EXPECT_EQ(truncated->error(), Errc::kTruncated);
