@@ -1,7 +1,6 @@
 #include "sim/client.h"
 
 #include <algorithm>
-#include <cstdio>
 
 #include <fmt/format.h>
 
@@ -61,12 +60,6 @@ bool agree(const Answer& expected, const Answer& got) {
 }
 
 }  // namespace
-
-void Trace::add(std::string_view event) {
-    for (char c : event) hash_ = (hash_ ^ static_cast<std::uint8_t>(c)) * 0x100000001b3;
-    hash_ = (hash_ ^ '\n') * 0x100000001b3;
-    if (print) std::fprintf(stderr, "%.*s\n", static_cast<int>(event.size()), event.data());
-}
 
 Client::Client(std::uint32_t index, Random& random, Trace& trace, Verdict& verdict, ClientCounts& counts,
                bool one_by_one)

@@ -170,8 +170,10 @@ void ContainerModel::answered(std::uint64_t number) {
 }
 
 void ContainerModel::withdraw_last() {
-    if (operations_.size() == 1) latest_ = durable_;
     operations_.pop_back();
+    latest_ = durable_;
+    for (const Operation& op : operations_) apply(latest_, op, false);
+    for (auto& [name, segment] : latest_.segments) segment.content->resize(segment.length);
 }
 
 bool ContainerModel::recover(const std::function<bool(const ContainerState&)>& fits) {

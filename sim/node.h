@@ -35,12 +35,13 @@ class Node {
     // Ends in order: all that was taken is done, the journal is closed. Runs the executor.
     Result<> stop();
 
+    void raise_limit(std::uint64_t bytes) { options_.journal.limit_bytes = bytes; }  // from the next boot on
+
     container::SegmentContainer& container(std::uint32_t index) { return *containers_[index]; }
     io::MemoryFileSystem& disk() { return *disk_; }
     bool crashed() const { return disk_->crashed(); }
     const std::optional<Error>& failure() const { return failure_; }  // of the log: the node must be ended
     const std::string& last_crash() const { return last_crash_; }
-    wal::LogSpace space() const { return journal_->space(); }
 
   private:
     void drop();

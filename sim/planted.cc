@@ -18,6 +18,13 @@ class PlantedFile final : public io::File {
 
     void write(std::uint64_t offset, std::vector<bytes::ByteSpan> pieces, bool sync,
                runtime::Callback<Result<>> done) override {
+        if (planted_ == Planted::kReusedGeneration && before_) {
+            auto copy = std::make_shared<std::vector<std::uint8_t>>();
+            for (const bytes::ByteSpan& piece : pieces) copy->insert(copy->end(), piece.begin(), piece.end());
+            age(offset, *copy);
+            pieces.assign(1, *copy);
+            done = [copy, done = std::move(done)](Result<> result) mutable { done(std::move(result)); };
+        }
         inner_->write(offset, std::move(pieces), sync && planted_ != Planted::kAckBeforeSync, std::move(done));
     }
     void read(std::uint64_t offset, bytes::MutableByteSpan target,
@@ -26,11 +33,12 @@ class PlantedFile final : public io::File {
     }
     void sync(runtime::Callback<Result<>> done) override { inner_->sync(std::move(done)); }
     Result<> write_blocking(std::uint64_t offset, bytes::ByteSpan data) override {
+        learn(offset, data);
         return inner_->write_blocking(offset, data);
     }
     Result<std::size_t> read_blocking(std::uint64_t offset, bytes::MutableByteSpan target) override {
         auto read = inner_->read_blocking(offset, target);
-        if (read && planted_ == Planted::kReusedGeneration) rejuvenate(offset, target.first(*read));
+        if (read) learn(offset, target.first(*read));
         return read;
     }
     Result<> sync_blocking() override { return inner_->sync_blocking(); }
@@ -38,19 +46,22 @@ class PlantedFile final : public io::File {
     Result<> resize(std::uint64_t size) override { return inner_->resize(size); }
 
   private:
-    // What a reader finds when a recycled file keeps its generation: old frames are as good as new ones.
-    void rejuvenate(std::uint64_t offset, bytes::MutableByteSpan pages) {
+    // The journal writes the file's header with its generation when it takes the file into use, for the first time or
+    // again.
+    void learn(std::uint64_t offset, bytes::ByteSpan data) {
         using namespace wal::local;
-        if (offset == 0 && pages.size() >= kPage) {
-            if (auto header = decode_file_header(pages.first(kPage))) header_ = *header;
-        }
-        if (!header_) return;
+        if (offset != 0 || data.size() < kFileHeaderSize) return;
+        auto header = decode_file_header(data.first(kFileHeaderSize));
+        if (!header) return;
+        if (header_ && header_->generation != header->generation) before_ = header_->generation;
+        header_ = *header;
+    }
+    void age(std::uint64_t offset, bytes::MutableByteSpan pages) {
+        using namespace wal::local;
         for (std::size_t at = 0; at + kFrameHeaderSize <= pages.size(); at += kPage) {
-            std::uint64_t its = bytes::load_le<std::uint64_t>(pages.data() + at + 8);
-            if (its == 0 || its >= header_->generation.value()) continue;
-            auto decoded = decode_frame_header(pages.subspan(at), header_->journal, Generation(its), offset + at);
+            auto decoded = decode_frame_header(pages.subspan(at), header_->journal, header_->generation, offset + at);
             if (!decoded) continue;
-            decoded->header.generation = header_->generation;
+            decoded->header.generation = *before_;
             encode(decoded->header, header_->journal, offset + at, pages.data() + at);
         }
     }
@@ -58,6 +69,7 @@ class PlantedFile final : public io::File {
     std::unique_ptr<io::File> inner_;
     Planted planted_;
     std::optional<wal::local::FileHeader> header_;
+    std::optional<wal::local::Generation> before_;  // of a recycled file
 };
 
 class PlantedFileSystem final : public io::FileSystem {

@@ -14,7 +14,7 @@ enum class Planted : std::uint8_t {
     kNothing,
     kAckBeforeSync,     // a synced write completes as soon as it is written
     kNoDirectorySync,   // names are never made durable
-    kReusedGeneration,  // frames of a recycled file's life before pass for frames of this one
+    kReusedGeneration,  // frames in a recycled file carry the generation of its life before
     kEarlySweep,        // an object without a record yet is taken for an orphan (ObjectWorld)
     kForgottenWriter,   // replay does not restore writers' event numbers
 };

@@ -1,2 +1,81 @@
+// The simulation over many seeds, its repeatability, and the bugs that it must find. MILLRACE_SIM_SEEDS asks for more
+// seeds, MILLRACE_SIM_FIRST_SEED for others.
+#include <cstdlib>
+
 #include <gtest/gtest.h>
-TEST(Sim, Empty) {}
+
+#include "base/log.h"
+#include "sim/simulation.h"
+
+namespace millrace::sim {
+namespace {
+
+std::uint64_t setting(const char* name, std::uint64_t otherwise) {
+    const char* text = std::getenv(name);
+    return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
+}
+
+class Sim : public testing::Test {
+  protected:
+    void SetUp() override { log::set_level(log::Level::kOff); }
+    void TearDown() override { log::set_level(log::Level::kError); }
+};
+
+TEST_F(Sim, NoSeedFindsAViolation) {
+    std::uint64_t first = setting("MILLRACE_SIM_FIRST_SEED", 1);
+    std::uint64_t count = setting("MILLRACE_SIM_SEEDS", 500);
+    std::uint64_t kills = 0;
+    std::uint64_t in_recovery = 0;
+    ClientCounts all;
+    for (std::uint64_t seed = first; seed < first + count; ++seed) {
+        SimulationReport report = simulate({seed, 800});
+        ASSERT_FALSE(report.violation) << "seed " << seed << ", step " << report.step << ": " << *report.violation;
+        kills += report.kills;
+        in_recovery += report.kills_in_recovery;
+        all.answers += report.clients.answers;
+        all.resent += report.clients.resent;
+        all.refused_full += report.clients.refused_full;
+        all.unknown_survived += report.clients.unknown_survived;
+        all.unknown_lost += report.clients.unknown_lost;
+    }
+    if (count < 100) return;
+    // It does what it is for.
+    EXPECT_GT(kills, 3 * count);
+    EXPECT_GT(in_recovery, count / 20);
+    EXPECT_GT(all.answers, 100 * count);
+    EXPECT_GT(all.resent, count);
+    EXPECT_GT(all.refused_full, 0u);
+    EXPECT_GT(all.unknown_survived, count);
+    EXPECT_GT(all.unknown_lost, count);
+}
+
+TEST_F(Sim, ASeedIsAlwaysTheSameRun) {
+    for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+        SimulationReport once = simulate({seed, 600});
+        SimulationReport again = simulate({seed, 600});
+        EXPECT_EQ(once.trace_hash, again.trace_hash) << "seed " << seed;
+        EXPECT_NE(once.trace_hash, simulate({seed + 1000, 600}).trace_hash);
+    }
+}
+
+class PlantedBug : public Sim, public testing::WithParamInterface<Planted> {};
+
+TEST_P(PlantedBug, IsFound) {
+    constexpr std::uint64_t kSeeds = 60;
+    for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+        if (simulate({seed, 600, GetParam()}).violation) return;
+    }
+    FAIL() << "not found in " << kSeeds << " seeds";
+}
+
+INSTANTIATE_TEST_SUITE_P(All, PlantedBug,
+                         testing::Values(Planted::kAckBeforeSync, Planted::kNoDirectorySync, Planted::kReusedGeneration,
+                                         Planted::kEarlySweep, Planted::kForgottenWriter),
+                         [](const testing::TestParamInfo<Planted>& info) {
+                             std::string name(to_string(info.param));
+                             std::erase(name, '-');
+                             return name;
+                         });
+
+}  // namespace
+}  // namespace millrace::sim

@@ -101,6 +101,14 @@ Result<> apply_storage(NodeOptions& options, const std::string& text) {
 
 template <std::string lts::S3Options::* Member>
 Result<> apply_s3(NodeOptions& options, const std::string& text) {
+    auto odd = [](char c) { return c <= ' ' || c > '~'; };
+    if (text.empty() || std::ranges::any_of(text, odd)) return refuse("it must be text without spaces");
+    options.storage.s3.*Member = text;
+    return {};
+}
+
+template <std::string lts::S3Options::* Member>
+Result<> apply_s3_path(NodeOptions& options, const std::string& text) {
     options.storage.s3.*Member = text;
     return {};
 }
@@ -188,10 +196,10 @@ constexpr std::array kOptions{
                    return Result<>();
                }},
     OptionSpec{"s3-credentials-file", "FILE", "~/.aws/credentials", "In the form of AWS tools.",
-               apply_s3<&lts::S3Options::credentials_file>},
+               apply_s3_path<&lts::S3Options::credentials_file>},
     OptionSpec{"s3-profile", "NAME", "default", "Section of the credentials file.", apply_s3<&lts::S3Options::profile>},
     OptionSpec{"s3-ca-file", "FILE", "the system's", "Certificates that an https endpoint is checked against.",
-               apply_s3<&lts::S3Options::ca_file>},
+               apply_s3_path<&lts::S3Options::ca_file>},
     OptionSpec{"io", "KIND", "auto",
                "How files are written: uring (io_uring), threads, or auto: uring where it is allowed.", apply_io},
 };

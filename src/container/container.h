@@ -29,7 +29,8 @@ struct ContainerOptions {
     std::uint64_t frame_bytes = 1ULL << 20;  // a frame is closed when it is that full
     std::uint64_t checkpoint_log_bytes = 256ULL << 20;
     std::uint64_t index_bytes = 128ULL << 20;  // of memory for the places of bytes in the log; appends wait beyond it
-    std::size_t max_read_bytes = 2ULL << 20;   // of one read reply
+    std::uint64_t carry_bytes_per_file = 256ULL << 10;  // living bytes that are logged again to free a file of the log
+    std::size_t max_read_bytes = 2ULL << 20;            // of one read reply
     TieringOptions tiering;
 };
 

@@ -8,9 +8,8 @@
 
 namespace millrace::container {
 namespace {
-// What is carried forward is the rest of a laggard, not data in use: a little in each file, or a small part of what was
-// logged there.
-constexpr std::uint64_t kCarriedPerFile = 256ULL << 10;
+// What is carried forward is the rest of a laggard, not data in use: a little in each file (an option), or a small part
+// of what was logged there.
 constexpr std::uint64_t kCarriedShare = 8;
 constexpr std::size_t kCheckpointRecord = 256 << 10;
 constexpr std::size_t kCheckpointAttributes = 4096;
@@ -309,7 +308,8 @@ void SegmentContainer::Impl::carry_forward(LogSequence wanted) {
         ++freed_files;
     }
     if (bytes == 0) return advance_truncation();
-    if (bytes > std::max(kCarriedPerFile * freed_files, logged / kCarriedShare)) return;  // the space is really in use
+    if (bytes > std::max(options_.carry_bytes_per_file * freed_files, logged / kCarriedShare))
+        return;  // the space is really in use
     for (const auto& [segment_id, segment] : segments_) {
         for (const Extent& extent : segment->index) {
             if (extent.in_log() && extent.address.file <= last_file) carry_.push_back({segment_id, extent});

@@ -327,5 +327,26 @@ TEST(Container, StopDrainsThePipeline) {
     EXPECT_TRUE(forgotten);
 }
 
+// "It exists already" would be a lie when its creation never becomes durable.
+TEST(Container, RefusalsThatFollowFromWhatIsLostAreNotTold) {
+    Harness h;
+    ASSERT_TRUE(h.create("sealed"));
+    h.log->hold = true;
+    std::vector<Errc> told;
+    auto note = [&](const auto& result) { told.push_back(result ? Errc::kExists : result.error().code()); };
+    h.container->create("a", {}, note);
+    h.container->create("a", {}, note);
+    h.container->seal("sealed", note);
+    h.container->seal("sealed", note);
+    h.container->remove("sealed", note);
+    h.container->truncate("sealed", 0, note);
+    h.executor.run_until_idle();
+    EXPECT_TRUE(told.empty());
+    h.log->fail_next = true;
+    h.log->acknowledge(1);
+    h.executor.run_until_idle();
+    EXPECT_EQ(told, std::vector<Errc>(6, Errc::kClosed));
+}
+
 }  // namespace
 }  // namespace millrace::container

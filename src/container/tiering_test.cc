@@ -182,6 +182,62 @@ TEST_F(Tier, WhatIsGoneWhileItIsWrittenCountsForNothing) {
     EXPECT_TRUE(objects->objects.empty());
 }
 
+// Bytes on their way forward in the log reach long-term storage: were they put into the log's index again, they would
+// be written once more as a part of an object, which no manifest takes and no recovery accepts.
+TEST_F(Tier, BytesCarriedForwardWhileTheyMoveAreNotTakenBack) {
+    ContainerOptions options = small_tier();
+    options.tiering.chunk_bytes_min = 500;
+    Harness h(options, objects);
+    ASSERT_TRUE(h.create("a"));
+    ASSERT_TRUE(h.create("b"));
+    objects->hold = true;
+    write(h, "a", 5, 300);
+    write(h, "b", 1, 900);
+    h.executor.advance(milliseconds(5000));
+    ASSERT_EQ(objects->held.size(), 2u);
+    objects->down = true;
+    objects->held[1]();  // from now on nothing counts on storage
+    objects->down = false;
+    ASSERT_TRUE(h.container->stats().tiering.trouble);
+    std::uint64_t reads = h.log->reads;
+    for (int i = 0; i < 5; ++i) ASSERT_TRUE(h.create("s" + std::to_string(i)));
+    h.log->set_full(false, h.log->next_sequence());
+    while (h.log->reads < reads + 3 && h.executor.run_one()) {
+    }
+    ASSERT_EQ(h.log->reads, reads + 3) << "they are carried forward, some of them";
+    objects->held[0]();
+    objects->held.clear();
+    objects->hold = false;
+    settle(h);
+    EXPECT_EQ(h.container->stats().tiering.log_only_bytes, 0u);
+    expect_all(h);
+    h.crash();
+    expect_all(h);
+    EXPECT_EQ(h.container->stats().tiering.log_only_bytes, 0u);
+}
+
+// A reader is told the truth about bytes whose object went while it waited: it is not damage.
+TEST_F(Tier, AReadOutlivesTheObjectItWasReading) {
+    ContainerOptions options = small_tier();
+    options.cache_bytes = 4 << 10;
+    options.frame_bytes = 4 << 10;
+    Harness h(options, objects);
+    ASSERT_TRUE(h.create("a"));
+    write(h, "a", 20, 1000);
+    settle(h);
+    h.crash();
+    h.log->hold = true;
+    h.container->truncate("a", 10'000, [](Result<>) {});
+    h.executor.run_until_idle();
+    std::optional<Result<ReadResult>> truncated;
+    h.container->read("a", 0, 100, [&](Result<ReadResult> r) { truncated = std::move(r); });
+    objects->objects.clear();
+    h.log->acknowledge(1);
+    h.executor.run_until_idle();
+    ASSERT_TRUE(truncated && !*truncated);
+    EXPECT_EQ(truncated->error(), Errc::kTruncated);
+}
+
 TEST_F(Tier, StorageThatIsDownDelaysAndHeals) {
     ContainerOptions options = small_tier();
     Harness h(options, objects);
