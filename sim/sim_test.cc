@@ -23,7 +23,7 @@ class Sim : public testing::Test {
 
 TEST_F(Sim, NoSeedFindsAViolation) {
     std::uint64_t first = setting("MILLRACE_SIM_FIRST_SEED", 1);
-    std::uint64_t count = setting("MILLRACE_SIM_SEEDS", 500);
+    std::uint64_t count = setting("MILLRACE_SIM_SEEDS", MILLRACE_SIM_DEFAULT_SEEDS);
     std::uint64_t kills = 0;
     std::uint64_t in_recovery = 0;
     ClientCounts all;
