@@ -19,10 +19,17 @@ class PlantedFile final : public io::File {
     void write(std::uint64_t offset, std::vector<bytes::ByteSpan> pieces, bool sync,
                runtime::Callback<Result<>> done) override {
         if (planted_ == Planted::kReusedGeneration && before_) {
-            auto copy = std::make_shared<std::vector<std::uint8_t>>();
-            for (const bytes::ByteSpan& piece : pieces) copy->insert(copy->end(), piece.begin(), piece.end());
-            age(offset, *copy);
-            pieces.assign(1, *copy);
+            // As direct writes want it: aligned memory.
+            std::size_t size = 0;
+            for (const bytes::ByteSpan& piece : pieces) size += piece.size();
+            bytes::SlabRef copy = bytes::Slab::allocate(size);
+            std::size_t at = 0;
+            for (const bytes::ByteSpan& piece : pieces) {
+                std::memcpy(copy->data() + at, piece.data(), piece.size());
+                at += piece.size();
+            }
+            age(offset, {copy->data(), size});
+            pieces.assign(1, bytes::ByteSpan(copy->data(), size));
             done = [copy, done = std::move(done)](Result<> result) mutable { done(std::move(result)); };
         }
         inner_->write(offset, std::move(pieces), sync && planted_ != Planted::kAckBeforeSync, std::move(done));

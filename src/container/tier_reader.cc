@@ -18,6 +18,12 @@ std::uint64_t bytes_of_block(const CheckpointObjectRecord& object, std::uint64_t
 
 }  // namespace
 
+// Who waits for an object's table holds the object, which holds who waits.
+TierReader::~TierReader() {
+    *alive_ = false;
+    for (auto& [id, object] : objects_) object->waiting.clear();
+}
+
 void TierReader::read(const CheckpointObjectRecord& object, std::uint64_t offset, std::size_t max_bytes, bool passing,
                       Done done) {
     bytes::Chain result;

@@ -26,7 +26,7 @@ class TierReader {
     using Done = runtime::Callback<Result<bytes::Chain>>;
 
     TierReader(lts::ChunkStore& store, TierReaderOptions options) : store_(store), options_(options) {}
-    ~TierReader() { *alive_ = false; }
+    ~TierReader();
     TierReader(const TierReader&) = delete;
     TierReader& operator=(const TierReader&) = delete;
 
