@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "cli/option_table.h"
+#include "cli/retention_command.h"
 #include "cli/settings.h"
 #include "cli/suggest.h"
 #include "cli/version.h"
@@ -41,6 +42,9 @@ When everything is up, it prints `millrace ready` and its addresses on stdout. S
 crash or kill -9 the next start recovers all that was acknowledged.
 
 Exit status: 0 ended as asked; 1 could not start; 2 wrong options; 3 stopped itself after a failure, as of the disk.)";
+
+constexpr const char* kRetentionAbout =
+    "Says what a running server's retention would do with a stream now, and why. Nothing is changed.";
 
 int refuse(std::string_view message) {
     fmt::print(stderr, "millrace: {}\n", message);
@@ -107,6 +111,11 @@ int run(int argc, char** argv) {
     CommandLine line;
     CLI::App* serve = app.add_subcommand("standalone", kStandaloneAbout);
     CLI::App* version = app.add_subcommand("version", "Prints what this program is.");
+    CLI::App* retention = app.add_subcommand("retention", kRetentionAbout);
+    std::string stream;
+    std::string rest = "http://127.0.0.1:9091";
+    retention->add_option("stream", stream, "the stream")->type_name("SCOPE/STREAM")->required();
+    retention->add_option("--rest", rest, "the server's REST API [" + rest + "]")->type_name("URL");
     declare_options(*serve, line);
     app.set_version_flag("--version", version_text());
     app.footer("`millrace COMMAND --help` explains a command.");
@@ -121,13 +130,14 @@ int run(int argc, char** argv) {
         fmt::print("{}\n", version_text());
         return 0;
     }
+    if (*retention) return retention_command(stream, rest);
     if (*serve) return standalone(app, *serve, line);
     std::vector<std::string> extras = app.remaining();
     if (extras.empty()) {
         fmt::print(stderr, "{}", app.help());
         return kExitUsage;
     }
-    constexpr std::string_view kCommands[] = {"standalone", "version"};
+    constexpr std::string_view kCommands[] = {"standalone", "retention", "version"};
     std::string_view near = suggest(extras.front(), kCommands);
     if (!near.empty()) return refuse(fmt::format("unknown command \"{}\"; did you mean \"{}\"?", extras.front(), near));
     return refuse(fmt::format("unknown command \"{}\"; `millrace --help` names all commands", extras.front()));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <set>
 
 #include "controller/controller.h"
 #include "controller/keyed_mutex.h"
@@ -38,6 +39,7 @@ struct Context {
     Metadata metadata;
     Segments segments;
     KeyedMutex locks;
+    std::set<StreamName> retained;  // streams with a retention policy, and perhaps some that had one
     std::function<void(PendingEntry, Error)>
         retry_later;  // an intent that could not be carried to its end now, and why
 };

@@ -7,7 +7,7 @@
 // before it is told. An operation of several steps (creating, updating, truncating, sealing or deleting a stream or a
 // group, deleting a scope) writes its intent first; whatever interrupts it, the intent is carried to its end later, by
 // this process or the next, so nothing stays half-made. Order: changes of one stream run one after the other, in the
-// order of their calls; queries do not wait for them.
+// order of their calls; queries do not wait for them. Periodic work (retention, watermarks) begins with start().
 //
 // Errors beside the statuses: kInvalidArgument (the request can never succeed; the text says why), kNotFound, kCorrupt
 // (a token that no server made, or a damaged record), kUnavailable, kClosed and other failures of the segment store
@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "controller/retention_report.h"
 #include "controller/types.h"
 #include "runtime/executor.h"
 #include "store/segment_api.h"
@@ -26,10 +27,12 @@
 namespace millrace::controller {
 
 struct ControllerOptions {
-    Endpoint controller;                           // where clients find this controller
-    Endpoint store;                                // where clients find the segment store
-    std::size_t page_items = 1000;                 // of one page of a listing
-    std::chrono::milliseconds retry_delay{2'000};  // before an interrupted operation is taken up again
+    Endpoint controller;                                 // where clients find this controller
+    Endpoint store;                                      // where clients find the segment store
+    std::size_t page_items = 1000;                       // of one page of a listing
+    std::chrono::milliseconds retry_delay{2'000};        // before an interrupted operation is taken up again
+    std::chrono::milliseconds retention_period{10'000};  // between two looks at streams with a retention policy
+    std::chrono::milliseconds watermark_period{10'000};  // between two watermarks of a stream
 };
 
 class Controller {
@@ -64,6 +67,13 @@ class Controller {
     void list_streams(std::string scope, std::string token, Done<std::optional<Page<std::string>>> done);
     void list_streams_by_tag(std::string scope, std::string tag, std::string token,
                              Done<std::optional<Page<std::string>>> done);
+
+    void retention_report(StreamName name, Done<RetentionReport> done);  // what would go now; nothing does
+
+    // ---- times of writers ----
+    void note_time(StreamName name, std::string writer, std::int64_t time, StreamCut position,
+                   Done<NoteTimeStatus> done);
+    void remove_writer(StreamName name, std::string writer, Done<RemoveWriterStatus> done);
 
     // ---- segments ----
     void current_segments(StreamName name, Done<std::vector<SegmentRange>> done);  // by key; none when sealed

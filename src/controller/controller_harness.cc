@@ -57,7 +57,8 @@ std::vector<std::string> Harness::garbage() const {
                 garbage.push_back(key);
             if (key.starts_with("group/") && GroupRecord::decode(cell.value)->state != GroupRecord::State::kActive)
                 garbage.push_back(key);
-            for (std::string_view kind : {"epoch/", "sealed/", "subscriber/"}) {
+            for (std::string_view kind :
+                 {"epoch/", "sealed/", "subscriber/", "retained/", "sample/", "writer/", "watermark/"}) {
                 if (!key.starts_with(kind)) continue;
                 std::string_view rest = std::string_view(key).substr(kind.size());
                 std::size_t end = rest.find('/', rest.find('/') + 1);

@@ -36,6 +36,7 @@ class Streams {
     Async<Found<StreamRecord>> settled(StreamName name);
     // Adds a stream that does not exist, and its companion, as being created; settled() makes them.
     Async<> add_creation(Batch& batch, StreamName name, StreamConfig config);
+    Async<> remove_entries(std::string scope, std::string prefix);  // all whose keys begin so
 
   private:
     using Stream = Stored<StreamRecord>;
@@ -53,7 +54,7 @@ class Streams {
     Async<> begin_sealing(StreamName name, Stream stream);
     Async<> begin_deleting(StreamName name, Stream stream);
     Async<> remove_segments(StreamName name);
-    Async<> remove_entries(std::string scope, std::string prefix);
+    void add_retention(Batch& batch, const StreamName& name, const StreamConfig& config);
     Async<Epoch> current_epoch(StreamName name, const StreamRecord& record);
 
     Context& context_;

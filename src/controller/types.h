@@ -142,6 +142,9 @@ enum class UpdateSubscriberStatus : std::uint8_t {
     kGenerationMismatch
 };
 
+enum class NoteTimeStatus : std::uint8_t { kSuccess, kInvalidTime, kInvalidPosition };
+enum class RemoveWriterStatus : std::uint8_t { kSuccess, kUnknownWriter };
+
 struct CreateReaderGroupResult {
     CreateReaderGroupStatus status = CreateReaderGroupStatus::kSuccess;
     ReaderGroupConfig config;  // the stored one, with kSuccess
