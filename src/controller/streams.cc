@@ -21,6 +21,8 @@ namespace {
 
 PendingEntry pending(const StreamName& name) { return {PendingEntry::Kind::kStream, name.scope, name.stream}; }
 
+constexpr std::size_t kRemovedAtATime = 1000;  // names of segments
+
 // The head as offsets by segment, whether the stream was ever truncated or not.
 StreamCut start_of(const Epoch& epoch) {
     StreamCut cut;
@@ -33,11 +35,6 @@ std::vector<std::string> entries_of(const StreamName& name) {
 }
 
 }  // namespace
-
-Result<> check_numbers(std::int32_t last_number, std::int32_t more) {
-    if (last_number < std::numeric_limits<std::int32_t>::max() - more) return {};
-    return fail(Errc::kLimit, "the stream's name has used up its segment numbers");
-}
 
 Result<> check_config(const StreamConfig& config) {
     auto refused = [](std::string why) { return fail(Errc::kInvalidArgument, std::move(why)); };
@@ -57,6 +54,11 @@ Result<> check_config(const StreamConfig& config) {
         return refused(fmt::format("a tag has at most {} characters", kMaxTagLength));
     }
     return {};
+}
+
+Result<> check_numbers(std::int32_t last_number, std::int32_t more) {
+    if (last_number < std::numeric_limits<std::int32_t>::max() - more) return {};
+    return fail(Errc::kLimit, "the name has used up its segment numbers");
 }
 
 StreamConfig normalised(StreamConfig config) {
@@ -353,11 +355,11 @@ Async<> Streams::carry_on_creating(StreamName name, Stream stream) {
         if (unmade) made.emplace_back(mark, std::move(**companion));
     }
     Batch batch;
+    std::vector<NewSegment> segments;  // of both, in one go
     for (auto& [which, what] : made) {
         StreamRecord& record = what.record;
         auto ranges = equal_ranges(record.config.scaling.min_segments, record.first_number, 0);
-        auto created = co_await context_.segments.create(which, ids_of(ranges), record.config);
-        if (!created) co_return created;
+        std::ranges::move(new_segments(which, ids_of(ranges), options_of(record.config)), std::back_inserter(segments));
         record.state = StreamState::kActive;
         batch.put(StreamRecord::key(which), record.encode(), what.version);
         EpochRecord first{first_epoch(std::move(ranges), record.creation_ms)};
@@ -366,6 +368,8 @@ Async<> Streams::carry_on_creating(StreamName name, Stream stream) {
         if (is_internal(which.stream)) continue;
         for (const std::string& tag : record.config.tags) batch.put(TagEntry::key(which, tag), marker_value());
     }
+    auto created = co_await context_.segments.create_all(std::move(segments));
+    if (!created) co_return created;
     auto committed = co_await context_.metadata.commit(name.scope, std::move(batch));
     co_return committed;
 }
@@ -447,15 +451,18 @@ Async<> Streams::carry_on_deleting(StreamName name, Stream stream) {
         if (goes_along) going.emplace_back(mark, std::move(**companion));
     }
     // The epochs name the segments, so they go after the segments of all streams.
+    std::vector<std::string> segments;
     for (const auto& [which, what] : going) {
-        auto removed = co_await remove_segments(which);
+        auto removed = co_await remove_segments(which, segments);
         if (!removed) co_return removed;
     }
+    auto segments_gone = co_await context_.segments.remove_all(std::move(segments));
+    if (!segments_gone) co_return segments_gone;
     Batch batch;
     for (const auto& [which, what] : going) {
         std::vector<std::string> prefixes = entries_of(which);
         for (std::string& prefix : prefixes) {
-            auto removed = co_await remove_entries(which.scope, std::move(prefix));
+            auto removed = co_await remove_entries(which.scope, std::move(prefix), batch);
             if (!removed) co_return removed;
         }
         for (const std::string& tag : what.record.config.tags) batch.remove(TagEntry::key(which, tag));
@@ -468,7 +475,8 @@ Async<> Streams::carry_on_deleting(StreamName name, Stream stream) {
     co_return Result<>();
 }
 
-Async<> Streams::remove_segments(StreamName name) {
+// Leaves the last of them in `names`, to go with others'.
+Async<> Streams::remove_segments(StreamName name, std::vector<std::string>& names) {
     std::vector<StreamSegmentId> done;  // an epoch repeats most segments of the one before
     std::string prefix = EpochRecord::prefix(name);
     std::string after;
@@ -486,20 +494,28 @@ Async<> Streams::remove_segments(StreamName name) {
         found.erase(std::unique(found.begin(), found.end()), found.end());
         std::vector<StreamSegmentId> left;
         std::ranges::set_difference(found, done, std::back_inserter(left));
-        auto removed = co_await context_.segments.remove(name, std::move(left));
-        if (!removed) co_return removed;
+        for (StreamSegmentId id : left) names.push_back(segment_name(name, id));
+        if (names.size() >= kRemovedAtATime) {
+            auto removed = co_await context_.segments.remove_all(std::exchange(names, {}));
+            if (!removed) co_return removed;
+        }
         done = std::move(found);
         after = page->back().key;
     }
 }
 
-Async<> Streams::remove_entries(std::string scope, std::string prefix) {
+// Adds the last of them to the batch `last`, which is the end of the deletion.
+Async<> Streams::remove_entries(std::string scope, std::string prefix, Batch& last) {
     while (true) {
         auto page = co_await context_.metadata.scan(scope, prefix, std::string());
         if (!page) co_return fail(page.error());
-        if (page->empty()) co_return Result<>();
+        bool is_last = page->size() < Metadata::kScanItems;
         Batch batch;
         for (container::TableEntry& entry : *page) batch.remove(std::move(entry.key), entry.version);
+        if (is_last) {
+            last.append(std::move(batch));
+            co_return Result<>();
+        }
         auto removed = co_await context_.metadata.commit(scope, std::move(batch));
         if (!removed) co_return removed;
     }

@@ -276,6 +276,7 @@ Result<> Node::Impl::start_rest() {
     rest::add_scope_routes(router_, *controller_);
     rest::add_stream_routes(router_, *controller_);
     rest::add_reader_group_routes(router_, *controller_);
+    rest::add_openapi_route(router_);
     rest_ = std::make_unique<rest::HttpServer>(control_, options_.http,
                                                [this](rest::HttpRequest request, rest::Respond respond) {
                                                    router_.dispatch(std::move(request), std::move(respond));

@@ -63,7 +63,12 @@ class ControllerRpcs final : public v1::ControllerService::CallbackService {
     Reactor* listSubscribers(Context*, const v1::StreamInfo*, v1::SubscribersResponse*) override;
     Reactor* updateSubscriberStreamCut(Context*, const v1::SubscriberStreamCut*, v1::UpdateSubscriberStatus*) override;
 
-    // a scope has no key-value tables in this version, and that is what it says
+    // key-value tables
+    Reactor* createKeyValueTable(Context*, const v1::KeyValueTableConfig*, v1::CreateKeyValueTableStatus*) override;
+    Reactor* getCurrentSegmentsKeyValueTable(Context*, const v1::KeyValueTableInfo*, v1::SegmentRanges*) override;
+    Reactor* getKeyValueTableConfiguration(Context*, const v1::KeyValueTableInfo*,
+                                           v1::KeyValueTableConfigResponse*) override;
+    Reactor* deleteKeyValueTable(Context*, const v1::KeyValueTableInfo*, v1::DeleteKVTableStatus*) override;
     Reactor* listKeyValueTablesInScope(Context*, const v1::KVTablesInScopeRequest*,
                                        v1::KVTablesInScopeResponse*) override;
 
@@ -77,11 +82,6 @@ class ControllerRpcs final : public v1::ControllerService::CallbackService {
                                        v1::ListCompletedTxnResponse*) override;
     Reactor* removeWriter(Context*, const v1::RemoveWriterRequest*, v1::RemoveWriterResponse*) override;
     Reactor* noteTimestampFromWriter(Context*, const v1::TimestampFromWriter*, v1::TimestampResponse*) override;
-    Reactor* createKeyValueTable(Context*, const v1::KeyValueTableConfig*, v1::CreateKeyValueTableStatus*) override;
-    Reactor* getCurrentSegmentsKeyValueTable(Context*, const v1::KeyValueTableInfo*, v1::SegmentRanges*) override;
-    Reactor* getKeyValueTableConfiguration(Context*, const v1::KeyValueTableInfo*,
-                                           v1::KeyValueTableConfigResponse*) override;
-    Reactor* deleteKeyValueTable(Context*, const v1::KeyValueTableInfo*, v1::DeleteKVTableStatus*) override;
 
     Calls& calls() { return *calls_; }
 
