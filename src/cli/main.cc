@@ -99,6 +99,7 @@ int standalone(const CLI::App& app, const CLI::App& command, const CommandLine& 
     }
     auto options = assemble(values, line.config, environment());
     if (!options) return refuse(options.error().message());
+    options->build = build_info();
     return node::run_standalone(std::move(*options));
 }
 
