@@ -46,9 +46,9 @@ TEST(MetricsText, SaysWhatIsThere) {
     EXPECT_THAT(text, HasSubstr("millrace_build_info{version=\"1.2.3\",revision=\"abc\",compiler=\"clang\"} 1\n"));
     EXPECT_THAT(text, HasSubstr("\nmillrace_journal_syncs_total 7\n"));
     EXPECT_THAT(text, HasSubstr("\nmillrace_containers_silent 1\n"));
-    EXPECT_THAT(text, HasSubstr("\nmillrace_container_events_total{container=\"1\"} 42\n"));
-    EXPECT_THAT(text, HasSubstr("\nmillrace_storage_backlog_bytes{container=\"1\"} 1024\n"));
-    EXPECT_THAT(text, HasSubstr("\nmillrace_reads_total{container=\"1\",source=\"log\"} 3\n"));
+    EXPECT_THAT(text, HasSubstr("\nmillrace_container_events_total{container_id=\"1\"} 42\n"));
+    EXPECT_THAT(text, HasSubstr("\nmillrace_storage_backlog_bytes{container_id=\"1\"} 1024\n"));
+    EXPECT_THAT(text, HasSubstr("\nmillrace_reads_total{container_id=\"1\",source=\"log\"} 3\n"));
     EXPECT_THAT(text, HasSubstr("\nmillrace_thread_cpu_seconds_total{thread=\"shard-0\"} 1.5\n"));
     EXPECT_THAT(text, HasSubstr("\nmillrace_grpc_calls_total{method=\"createStream\",status=\"NOT_FOUND\"} 1\n"));
     EXPECT_THAT(text, HasSubstr("\nmillrace_http_requests_total{method=\"GET\",status=\"200\"} 5\n"));

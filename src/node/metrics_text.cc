@@ -83,7 +83,7 @@ void write_journal(Exposition& out, const MetricsSnapshot& now) {
 template <typename Value>
 void each(Exposition& out, const MetricsSnapshot& now, Value value) {
     for (const ContainerFigures& container : now.answered)
-        out.value(std::uint64_t{value(container.stats)}, {{"container", fmt::to_string(container.id.value())}});
+        out.value(std::uint64_t{value(container.stats)}, {{"container_id", fmt::to_string(container.id.value())}});
 }
 
 void write_containers(Exposition& out, const MetricsSnapshot& now) {
@@ -122,7 +122,7 @@ void write_containers(Exposition& out, const MetricsSnapshot& now) {
     for (const ContainerFigures& container : now.answered) {
         if (container.stats.checkpoint_ms == 0) continue;
         out.value(static_cast<double>(container.stats.checkpoint_ms) / 1e3,
-                  {{"container", fmt::to_string(container.id.value())}});
+                  {{"container_id", fmt::to_string(container.id.value())}});
     }
     out.gauge("millrace_container_table_entries", "Entries of table segments.");
     each(out, now, [](const ContainerStats& c) { return c.table_entries; });
@@ -139,9 +139,9 @@ void write_caches(Exposition& out, const MetricsSnapshot& now) {
                 "Reads of segments by where the bytes were: memory (a hit), log or storage (misses).");
     for (const ContainerFigures& container : now.answered) {
         std::string id = fmt::to_string(container.id.value());
-        out.value(container.stats.reads_from_memory, {{"container", id}, {"source", "memory"}});
-        out.value(container.stats.reads_from_log, {{"container", id}, {"source", "log"}});
-        out.value(container.stats.reads_from_storage, {{"container", id}, {"source", "storage"}});
+        out.value(container.stats.reads_from_memory, {{"container_id", id}, {"source", "memory"}});
+        out.value(container.stats.reads_from_log, {{"container_id", id}, {"source", "log"}});
+        out.value(container.stats.reads_from_storage, {{"container_id", id}, {"source", "storage"}});
     }
     out.gauge("millrace_storage_cache_bytes", "Memory of data from long-term storage (--storage-cache).");
     each(out, now, [](const ContainerStats& c) { return c.tiering.reader.cached_bytes; });
