@@ -200,6 +200,13 @@ constexpr std::array kOptions{
     OptionSpec{"s3-profile", "NAME", "default", "Section of the credentials file.", apply_s3<&lts::S3Options::profile>},
     OptionSpec{"s3-ca-file", "FILE", "the system's", "Certificates that an https endpoint is checked against.",
                apply_s3_path<&lts::S3Options::ca_file>},
+    OptionSpec{
+        "metrics-streams", "N", "1000",
+        "So many streams have figures of their own in /metrics, the first ones by name; all others by asking for "
+        "them.",
+        [](NodeOptions& o, const std::string& text) {
+            return apply_number(text, 0, node::kMaxMetricsStreams, o.metrics_streams);
+        }},
     OptionSpec{"io", "KIND", "auto",
                "How files are written: uring (io_uring), threads, or auto: uring where it is allowed.", apply_io},
 };

@@ -98,6 +98,8 @@ ContainerStats SegmentContainer::Impl::stats() const {
     stats.cache_bytes = cache_.held_bytes();
     stats.waiting_reads = waiting_reads_.size();
     stats.index_entries = index_entries_;
+    for (const LogUsage::File& file : usage_.files()) stats.log_bytes_held += file.logged_bytes;
+    stats.log_bytes_since_checkpoint = log_bytes_since_checkpoint_;
     if (pipeline_.log() != nullptr) stats.log = pipeline_.log()->space();
     table_segments_.count(stats);
     stats.tiering = tiering_.stats();
@@ -119,6 +121,7 @@ void SegmentContainer::Impl::control(SpaceNeed need, std::move_only_function<voi
         executor.post([run = std::move(run), closed]() mutable { run(&closed); });
         return;
     }
+    ++counters_.operations;
     queue_.emplace_back(Control{std::move(run), need, session});
     process();
 }

@@ -47,6 +47,14 @@ struct ContainerStats {
     std::uint64_t table_bytes = 0;    // of memory for them
     std::uint64_t table_updates = 0;
     std::uint64_t table_items = 0;  // updated and removed
+    std::uint64_t operations = 0;   // taken, besides appends: of segments, tables, attributes
+    std::uint64_t reads_from_memory = 0;
+    std::uint64_t reads_from_log = 0;
+    std::uint64_t reads_from_storage = 0;
+    std::uint64_t log_bytes_held = 0;              // of frames since the truncation point
+    std::uint64_t log_bytes_since_checkpoint = 0;  // what a recovery replays beyond the checkpoint
+    std::uint64_t checkpoints = 0;                 // written since the start
+    std::int64_t checkpoint_ms = 0;                // wall clock when the newest of them was durable; 0: none
     TieringStats tiering;
     wal::LogSpace log;
     bool failed = false;

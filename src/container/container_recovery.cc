@@ -278,6 +278,8 @@ void SegmentContainer::Impl::write_checkpoint() {
         checkpoint_running_ = false;
         checkpoint_ = *first;
         checkpoint_bytes_ = std::exchange(log_bytes_since_checkpoint_, 0);
+        ++counters_.checkpoints;
+        counters_.checkpoint_ms = executor.clock().wall_millis();
         advance_truncation();
         if (wanted_.value() != 0) free_oldest();
     });

@@ -338,6 +338,7 @@ void Tiering::recorded(Result<> result) {
 
 void Tiering::failed(const Error& error) {
     if (stopped_) return;
+    ++counters_.failures;
     plans_.clear();  // what they were to move is dirty still
     if (!trouble_) {
         log::warn("container {}: long-term storage does not take objects, their bytes stay in the log: {}",
@@ -493,6 +494,14 @@ TieringStats Tiering::stats() const {
     stats.objects = objects_.size();
     for (const auto& [id, object] : objects_) stats.object_bytes += object.record.data_bytes;
     stats.trouble = trouble_;
+    stats.objects_in_flight = under_way_;
+    stats.garbage_objects = garbage_.size();
+    if (store_) {
+        lts::StoreStats store = store_->stats();
+        stats.store_requests = store.requests;
+        stats.store_retries = store.retries;
+        stats.store_throttled = store.throttled;
+    }
     if (reader_) stats.reader = reader_->stats();
     return stats;
 }

@@ -4,6 +4,7 @@
 #include <grpc/support/log.h>
 #include <grpcpp/resource_quota.h>
 
+#include "api/grpc/rpc_meter.h"
 #include "api/grpc/service.h"
 #include "base/log.h"
 
@@ -43,6 +44,7 @@ class GrpcServer::Impl {
             .AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxCallsOfConnection)
             .AddListeningPort(address, grpc::InsecureServerCredentials(), &bound)
             .RegisterService(&rpcs_);
+        builder.experimental().SetInterceptorCreators(interceptors(meter_));
         server_ = builder.BuildAndStart();
         if (server_ == nullptr || bound == 0) {
             return fail(Errc::kExists,
@@ -62,8 +64,10 @@ class GrpcServer::Impl {
         server_.reset();
     }
     std::uint16_t port() const { return port_; }
+    std::vector<RpcStats> stats() const { return meter_.read(); }
 
   private:
+    RpcMeter meter_;
     ControllerRpcs rpcs_;
     std::unique_ptr<grpc::Server> server_;
     std::uint16_t port_ = 0;
@@ -80,6 +84,7 @@ Result<std::unique_ptr<GrpcServer>> GrpcServer::start(const std::string& host, s
 }
 
 std::uint16_t GrpcServer::port() const { return impl_->port(); }
+std::vector<RpcStats> GrpcServer::stats() const { return impl_->stats(); }
 void GrpcServer::stop(std::chrono::milliseconds grace) { impl_->stop(grace); }
 
 }  // namespace millrace::api
