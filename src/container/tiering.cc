@@ -209,7 +209,7 @@ void Tiering::plan_round() {
         // Until its bytes have moved it stays in the list, for the next round.
         if (segment->log_only_bytes > 0) became_dirty(*segment);
     }
-    close_pack();  // what is joined may be unreadable, and must not hold up what is new
+    // What is joined shares the pack with what is new; a part that cannot be read is left out.
     for (SegmentId id : scattered) {
         Segment* segment = host_.find_segment(id);
         if (segment == nullptr) continue;
