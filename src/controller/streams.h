@@ -50,6 +50,7 @@ class Streams {
     Async<> carry_on_deleting(StreamName name, Stream stream);
 
     Async<std::vector<std::int64_t>> replace_segments(StreamName name, StreamRecord record, Epoch current);  // lengths
+    Async<UpdateStreamStatus> missing(std::string scope);
     Async<bool> begin_truncation(StreamName name, Stream stream, StreamCut cut);
     Async<> begin_sealing(StreamName name, Stream stream);
     Async<> begin_deleting(StreamName name, Stream stream);
