@@ -17,7 +17,7 @@ bool is_fitting(const grpc::Status& status) {
         case grpc::StatusCode::INVALID_ARGUMENT:
         case grpc::StatusCode::NOT_FOUND:
         case grpc::StatusCode::UNIMPLEMENTED:
-            return status.error_message().size() > 5;
+            return status.error_message().size() > 5 && status.error_message().size() <= 1000;
         default:
             return false;
     }
