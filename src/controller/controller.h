@@ -10,7 +10,7 @@
 // the other, in the order of their calls; queries do not wait for them.
 //
 // Errors beside the statuses: kInvalidArgument (the request can never succeed; the text says why), kNotFound, kCorrupt
-// (a token that no server made, or a damaged record), kUnavailable, kClosed and other failures of the segment store
+// (a damaged record), kUnavailable, kClosed and other failures of the segment store
 // (retry).
 #pragma once
 

@@ -113,7 +113,7 @@ Async<UpdateStreamStatus> Streams::update(StreamName name, StreamConfig config) 
     KeyedMutex::Lock lock = co_await context_.lock_stream(name);
     auto found = co_await settled(name);
     if (!found) co_return fail(found.error());
-    if (!*found) co_return UpdateStreamStatus::kStreamNotFound;
+    if (!*found) co_return co_await missing(name.scope);
     Stream stream = std::move(**found);
     if (stream.record.state == StreamState::kSealed) co_return UpdateStreamStatus::kStreamSealed;
     auto current = co_await current_epoch(context_, name, stream.record.current_epoch);
@@ -148,7 +148,7 @@ Async<UpdateStreamStatus> Streams::truncate(StreamName name, StreamCut cut) {
     KeyedMutex::Lock lock = co_await context_.lock_stream(name);
     auto found = co_await settled(name);
     if (!found) co_return fail(found.error());
-    if (!*found) co_return UpdateStreamStatus::kStreamNotFound;
+    if (!*found) co_return co_await missing(name.scope);
     if ((*found)->record.state == StreamState::kSealed) co_return UpdateStreamStatus::kStreamSealed;
     auto accepted = co_await begin_truncation(name, std::move(**found), std::move(cut));
     if (!accepted) co_return fail(accepted.error());
@@ -198,7 +198,7 @@ Async<UpdateStreamStatus> Streams::seal(StreamName name) {
     KeyedMutex::Lock lock = co_await context_.lock_stream(name);
     auto found = co_await settled(name);
     if (!found) co_return fail(found.error());
-    if (!*found) co_return UpdateStreamStatus::kStreamNotFound;
+    if (!*found) co_return co_await missing(name.scope);
     if ((*found)->record.state == StreamState::kSealed) co_return UpdateStreamStatus::kSuccess;
     auto begun = co_await begin_sealing(name, std::move(**found));
     if (!begun) co_return fail(begun.error());
@@ -213,6 +213,14 @@ Async<> Streams::begin_sealing(StreamName name, Stream stream) {
     batch.put(StreamRecord::key(name), stream.record.encode(), stream.version);
     auto begun = co_await context_.commit_intent(pending(name), std::move(batch));
     co_return begun;
+}
+
+// What there is not: the stream, or its scope too.
+Async<UpdateStreamStatus> Streams::missing(std::string scope) {
+    if (!is_possible_name(scope)) co_return UpdateStreamStatus::kScopeNotFound;
+    auto found = co_await context_.metadata.scope(std::move(scope));
+    if (!found) co_return fail(found.error());
+    co_return *found ? UpdateStreamStatus::kStreamNotFound : UpdateStreamStatus::kScopeNotFound;
 }
 
 Async<DeleteStreamStatus> Streams::remove(StreamName name) {

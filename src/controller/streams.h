@@ -49,6 +49,7 @@ class Streams {
     Async<> carry_on_sealing(StreamName name, Stream stream);
     Async<> carry_on_deleting(StreamName name, Stream stream);
 
+    Async<UpdateStreamStatus> missing(std::string scope);
     Async<bool> begin_truncation(StreamName name, Stream stream, StreamCut cut);
     Async<> begin_sealing(StreamName name, Stream stream);
     Async<> begin_deleting(StreamName name, Stream stream);
