@@ -11,6 +11,8 @@
 
 namespace millrace::controller {
 
+class Transactions;
+
 struct Context {
     Context(runtime::Executor& on, store::SegmentApi& api, ControllerOptions o)
         : executor(on), options(std::move(o)), metadata(on, api), segments(on, api) {}
@@ -40,6 +42,8 @@ struct Context {
     KeyedMutex locks;
     std::function<void(PendingEntry, Error)>
         retry_later;  // an intent that could not be carried to its end now, and why
+    std::function<void(std::string, Async<>)> in_background;  // what nobody waits for; stopping does
+    Transactions* transactions = nullptr;
 };
 
 }  // namespace millrace::controller

@@ -19,12 +19,20 @@ class Segments {
     Segments(runtime::Executor& executor, store::SegmentApi& api) : executor_(executor), api_(api) {}
 
     Async<> create(StreamName stream, std::vector<StreamSegmentId> ids, const StreamConfig& config);
+    Async<> create_named(std::vector<std::string> names, container::CreateOptions options);
     Async<> set_policy(StreamName stream, std::vector<StreamSegmentId> ids, ScalingPolicy policy);
     Async<std::vector<std::int64_t>> seal(StreamName stream,
                                           std::vector<StreamSegmentId> ids);  // lengths; -1: it is gone
     Async<> truncate(StreamName stream, StreamCut cut);                       // entries not reached: skipped
     Async<> remove(StreamName stream, std::vector<StreamSegmentId> ids);
-    Async<bool> hold(StreamName stream, StreamCut cut);  // no offset lies beyond the end of its segment
+    Async<> remove_named(std::vector<std::string> names);
+    struct Merge {
+        std::string target;
+        std::vector<std::string> sources;  // in this order
+    };
+    Async<> merge(std::vector<Merge> merges);
+    Async<std::int64_t> total_length(std::vector<std::string> names);  // missing ones have none
+    Async<bool> hold(StreamName stream, StreamCut cut);                // no offset lies beyond the end of its segment
 
   private:
     using Step = std::function<void(std::size_t, runtime::Callback<Result<>>)>;

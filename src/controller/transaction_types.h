@@ -49,8 +49,8 @@ struct TransactionStatus {
     TransactionState state = TransactionState::kOpen;  // open, committing or aborting
     std::int64_t begun_ms = 0;
     std::int64_t lease_ms = 0;
-    std::int64_t lease_left_ms = 0;          // open and not prepared
-    std::optional<std::int64_t> kept_ms;     // prepared: since when it is kept without a lease
+    std::int64_t lease_left_ms = 0;       // open and not prepared
+    std::optional<std::int64_t> kept_ms;  // prepared: since when it is kept without a lease
     std::int64_t kept_bytes = 0;
 };
 

@@ -232,12 +232,6 @@ Error not_offered(const char* what) {
 
 MILLRACE_NOT_OFFERED(scale, ScaleRequest, ScaleResponse, "scale operations")
 MILLRACE_NOT_OFFERED(checkScale, ScaleStatusRequest, ScaleStatusResponse, "scale operations")
-MILLRACE_NOT_OFFERED(createTransaction, CreateTxnRequest, CreateTxnResponse, "transactions")
-MILLRACE_NOT_OFFERED(commitTransaction, TxnRequest, TxnStatus, "transactions")
-MILLRACE_NOT_OFFERED(abortTransaction, TxnRequest, TxnStatus, "transactions")
-MILLRACE_NOT_OFFERED(pingTransaction, PingTxnRequest, PingTxnStatus, "transactions")
-MILLRACE_NOT_OFFERED(checkTransactionState, TxnRequest, TxnState, "transactions")
-MILLRACE_NOT_OFFERED(listCompletedTransactions, ListCompletedTxnRequest, ListCompletedTxnResponse, "transactions")
 MILLRACE_NOT_OFFERED(removeWriter, RemoveWriterRequest, RemoveWriterResponse, "watermarks")
 MILLRACE_NOT_OFFERED(noteTimestampFromWriter, TimestampFromWriter, TimestampResponse, "watermarks")
 MILLRACE_NOT_OFFERED(createKeyValueTable, KeyValueTableConfig, CreateKeyValueTableStatus, "key-value tables")

@@ -94,8 +94,7 @@ std::string CompletedTransactionRecord::key(const StreamName& stream, const Tran
 Result<TransactionRecord::Key> CompletedTransactionRecord::parse_key(std::string_view key) {
     auto parsed = parse(key, kPrefix);
     if (!parsed) return std::unexpected(parsed.error());
-    return TransactionRecord::Key{std::move(parsed->first),
-                                  TransactionId{parsed->second.second, parsed->second.first}};
+    return TransactionRecord::Key{std::move(parsed->first), TransactionId{parsed->second.second, parsed->second.first}};
 }
 
 std::string CompletedTransactionRecord::encode() const {
