@@ -230,8 +230,6 @@ Error not_offered(const char* what) {
         return refuse(context, not_offered(what));                                                                 \
     }
 
-MILLRACE_NOT_OFFERED(scale, ScaleRequest, ScaleResponse, "scale operations")
-MILLRACE_NOT_OFFERED(checkScale, ScaleStatusRequest, ScaleStatusResponse, "scale operations")
 MILLRACE_NOT_OFFERED(removeWriter, RemoveWriterRequest, RemoveWriterResponse, "watermarks")
 MILLRACE_NOT_OFFERED(noteTimestampFromWriter, TimestampFromWriter, TimestampResponse, "watermarks")
 MILLRACE_NOT_OFFERED(createKeyValueTable, KeyValueTableConfig, CreateKeyValueTableStatus, "key-value tables")
