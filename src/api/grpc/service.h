@@ -77,8 +77,6 @@ class ControllerRpcs final : public v1::ControllerService::CallbackService {
                                        v1::KVTablesInScopeResponse*) override;
 
     // not offered by this version: UNIMPLEMENTED with the reason
-    Reactor* scale(Context*, const v1::ScaleRequest*, v1::ScaleResponse*) override;
-    Reactor* checkScale(Context*, const v1::ScaleStatusRequest*, v1::ScaleStatusResponse*) override;
     Reactor* removeWriter(Context*, const v1::RemoveWriterRequest*, v1::RemoveWriterResponse*) override;
     Reactor* noteTimestampFromWriter(Context*, const v1::TimestampFromWriter*, v1::TimestampResponse*) override;
     Reactor* createKeyValueTable(Context*, const v1::KeyValueTableConfig*, v1::CreateKeyValueTableStatus*) override;
