@@ -13,6 +13,7 @@
 #include "container/container.h"
 #include "io/file.h"
 #include "lts/s3/s3_options.h"
+#include "node/states.h"
 #include "store/options.h"
 #include "wal/local/journal_options.h"
 
@@ -54,6 +55,7 @@ struct NodeOptions {
     std::uint64_t storage_cache_bytes = 96 * kMiB;  // of all containers: data read from long-term storage
     std::uint64_t index_bytes = 512 * kMiB;         // of all containers: places of data that is only in the journal
     StorageOptions storage;
+    StatesOptions state;
     io::Backend io = io::Backend::kAuto;
     std::uint32_t metrics_streams = 1000;  // that have figures of their own in /metrics
 
