@@ -8,7 +8,7 @@
 #include <boost/json/value_to.hpp>
 #include <fmt/format.h>
 
-#include "cli/rest_call.h"
+#include "cli/flink/http_client.h"
 
 namespace millrace::cli {
 
@@ -16,7 +16,7 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::chrono::seconds kPatience{30};
+constexpr std::chrono::milliseconds kPatience{30'000};
 constexpr int kExitFailed = 1;
 constexpr int kExitUsage = 2;
 
@@ -83,13 +83,10 @@ int retention_command(const std::string& stream, const std::string& rest) {
     for (char c : stream) named = named && !odd(c);
     if (!named || stream.find('/', slash + 1) != std::string::npos)
         return refuse(kExitUsage, fmt::format("\"{}\" is not SCOPE/STREAM", stream));
-    auto answer = rest_get(
-        rest, fmt::format("/v1/scopes/{}/streams/{}/retention", stream.substr(0, slash), stream.substr(slash + 1)),
-        kPatience);
-    if (!answer) {
-        bool usage = answer.error() == Errc::kInvalidArgument;
-        return refuse(usage ? kExitUsage : kExitFailed, answer.error().message());
-    }
+    std::string url = fmt::format("{}/v1/scopes/{}/streams/{}/retention", rest, stream.substr(0, slash),
+                                  stream.substr(slash + 1));
+    auto answer = make_http_client(kPatience)->get(url);
+    if (!answer) return refuse(kExitFailed, answer.error().message());
     if (answer->status == 404) return refuse(kExitFailed, fmt::format("no stream {}", stream));
     if (answer->status != 200) return refuse(kExitFailed, fmt::format("{} answers {}", rest, answer->body));
     auto text = retention_text(answer->body);

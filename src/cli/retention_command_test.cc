@@ -2,8 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include "cli/rest_call.h"
-
 namespace millrace::cli {
 namespace {
 
@@ -37,13 +35,6 @@ TEST(RetentionText, OtherAnswersAreRefused) {
     for (const char* bad : {"", "{}", "[]", "{\"scopeName\":1}", "not json"}) {
         EXPECT_EQ(retention_text(bad).error(), Errc::kCorrupt) << bad;
     }
-}
-
-TEST(RestCall, AddressesThatCannotBe) {
-    for (const char* bad : {"", "127.0.0.1:9091", "http://", "http://host", "http://host:1/v1", "https://host:1"}) {
-        EXPECT_EQ(rest_get(bad, "/", std::chrono::seconds(1)).error(), Errc::kInvalidArgument) << bad;
-    }
-    EXPECT_EQ(rest_get("http://127.0.0.1:1", "/", std::chrono::seconds(1)).error(), Errc::kUnavailable);
 }
 
 }  // namespace

@@ -110,7 +110,7 @@ Async<Retention::View> Retention::examine(StreamName name, Purpose purpose) {
         if (purpose == Purpose::kReport) co_return std::move(view);
         context_.retained.erase(name);
         if (view.report.sealed) co_return std::move(view);
-        auto removed = co_await streams_.remove_entries(name.scope, SampleRecord::prefix(name));
+        auto removed = co_await streams_.remove_entries(name.scope, SampleRecord::prefix(name), view.changes);
         if (!removed) co_return fail(removed.error());
         view.changes.remove(RetainedEntry::key(name));
     } else {

@@ -208,6 +208,24 @@ TEST_F(RetentionTest, AcrossEpochs) {
     EXPECT_EQ(ask()->bytes, 2000);
 }
 
+TEST_F(RetentionTest, AcrossAScaleOfSomeSegments) {
+    ASSERT_EQ(t.create(kX, kept(RetentionType::kSize, 1500, 0, 2)), CreateStreamStatus::kSuccess);
+    subscribe("g", {{k0, 1000}, {k1, 600}});
+    t.api.segments.at("s/x/1.#epoch.0").length = 1000;
+    rounds(1, 1000);  // 1000 + 1000
+    EXPECT_EQ(head(), 0);
+    ASSERT_EQ(t.scale(kX, {k0}, {{0, 0.25}, {0.25, 0.5}})->status, ScaleStatus::kStarted);
+    rounds(1, 1200, "s/x/2.#epoch.1");
+    EXPECT_EQ(ask()->subscribers.front().bytes_behind, 400 + 1200);
+    EXPECT_EQ(*t.head(kX), (StreamCut{{k0, 1000}, {k1, 600}})) << "1600 are behind the subscriber";
+    report("g", {{segment_id(2, 1), 1200}, {segment_id(3, 1), 0}, {k1, 1000}});
+    rounds(1, 400, "s/x/1.#epoch.0");
+    EXPECT_EQ(*t.head(kX), (StreamCut{{k0, 1000}, {k1, 1000}})) << "1600 are behind the first sample";
+    rounds(1, 1200, "s/x/3.#epoch.1");
+    EXPECT_EQ(*t.head(kX), (StreamCut{{k1, 1000}, {segment_id(2, 1), 1200}, {segment_id(3, 1), 0}}));
+    EXPECT_FALSE(t.api.segments.contains(kSegment0));
+}
+
 TEST_F(RetentionTest, ASubscriberInAnOlderEpoch) {
     ASSERT_EQ(t.create(kX, kept(RetentionType::kSize, 100)), CreateStreamStatus::kSuccess);
     subscribe("g", {{k0, 400}});

@@ -219,6 +219,31 @@ TEST_F(WatermarksTest, PositionsInSegmentsThatDoNotExist) {
     EXPECT_THAT(marks(), ElementsAre(Mark{1000, 1000, {{k0, 10}, {k1, 0}}}));
 }
 
+TEST_F(WatermarksTest, TransactionsBringTheirWritersTimes) {
+    std::vector<TransactionId> ids;
+    for (std::int64_t bytes : {30, 40, 50}) {
+        auto txn = t.begin(kX);
+        ASSERT_TRUE(txn) << txn.error().to_string();
+        ids.push_back(txn->id);
+        t.api.segments.at(transaction_segment_name(kX, k0, ids.back())).length = bytes;
+    }
+    EXPECT_EQ(t.commit(kX, ids[0], {"w", 1000}), TransactionOutcome::kSuccess);
+    EXPECT_EQ(t.commit(kX, ids[1], {"w", 1500}), TransactionOutcome::kSuccess);
+    EXPECT_EQ(t.commit(kX, ids[2], {"v", std::nullopt}), TransactionOutcome::kSuccess);
+    EXPECT_THAT(t.keys("writer/"), SizeIs(1));
+    round();
+    EXPECT_THAT(marks(), ElementsAre(Mark{1500, 1500, {{k0, 70}, {k1, 0}}}));
+}
+
+TEST_F(WatermarksTest, AcrossAScale) {
+    note("w", 1000, {{k0, 10}, {k1, 20}});
+    t.api.segments.at("s/x/0.#epoch.0").length = 10;
+    ASSERT_EQ(t.scale(kX, {k0}, {{0, 0.25}, {0.25, 0.5}})->status, ScaleStatus::kStarted);
+    note("v", 1100, {{segment_id(2, 1), 5}});
+    round();
+    EXPECT_THAT(marks(), ElementsAre(Mark{1000, 1100, {{k1, 20}, {segment_id(2, 1), 5}, {segment_id(3, 1), 0}}}));
+}
+
 TEST_F(WatermarksTest, SomebodyElseWroteToTheCompanion) {
     note("w", 1000, {{k0, 10}});
     t.api.segments.at("s/_MARKx/0.#epoch.0").length = 7;

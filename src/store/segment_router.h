@@ -36,6 +36,8 @@ class SegmentRouter final : public SegmentApi, public TrafficApi {
                        Done<> done) override;
     void append_at(std::string segment, std::int64_t expected_offset, std::string event, runtime::Executor& on,
                    Done<std::int64_t> done) override;
+    void merge(std::string target, std::vector<std::string> sources, runtime::Executor& on,
+               Done<std::vector<std::int64_t>> done) override;
 
     void update_table(ContainerId container, std::string table, std::vector<container::TableUpdate> updates,
                       container::SpaceNeed need, runtime::Executor& on, Done<std::vector<std::int64_t>> done) override;

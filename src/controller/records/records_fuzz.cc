@@ -15,6 +15,7 @@
 #include "controller/records/subscriber_record.h"
 #include "controller/records/watermark_record.h"
 #include "controller/records/writer_record.h"
+#include "controller/records/table_record.h"
 
 using namespace millrace::controller;
 
@@ -39,6 +40,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     auto retained = RetainedEntry::parse(bytes);
     if (retained && RetainedEntry::key(*retained) != bytes) std::abort();
     WriterRecord::stream_of(bytes);
+    decode<TableRecord>(bytes);
     auto entry = PendingEntry::parse(bytes);
     if (entry && entry->key() != bytes) std::abort();
     auto name = last_name_of(bytes);
