@@ -37,7 +37,6 @@ class Segments {
     Async<> truncate(StreamName stream, StreamCut cut);                       // entries not reached: skipped
     Async<> remove(StreamName stream, std::vector<StreamSegmentId> ids);
     Async<StreamCut> ends(StreamName stream, std::vector<StreamSegmentId> ids);  // their lengths
-    Async<bool> hold(StreamName stream, StreamCut cut);  // no offset lies beyond the end of its segment
     Async<> remove_all(std::vector<std::string> names);
     struct Merge {
         std::string target;
