@@ -83,8 +83,8 @@ int retention_command(const std::string& stream, const std::string& rest) {
     for (char c : stream) named = named && !odd(c);
     if (!named || stream.find('/', slash + 1) != std::string::npos)
         return refuse(kExitUsage, fmt::format("\"{}\" is not SCOPE/STREAM", stream));
-    std::string url = fmt::format("{}/v1/scopes/{}/streams/{}/retention", rest, stream.substr(0, slash),
-                                  stream.substr(slash + 1));
+    std::string url =
+        fmt::format("{}/v1/scopes/{}/streams/{}/retention", rest, stream.substr(0, slash), stream.substr(slash + 1));
     auto answer = make_http_client(kPatience)->get(url);
     if (!answer) return refuse(kExitFailed, answer.error().message());
     if (answer->status == 404) return refuse(kExitFailed, fmt::format("no stream {}", stream));

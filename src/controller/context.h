@@ -2,9 +2,9 @@
 #pragma once
 
 #include <functional>
-#include <set>
 #include <memory>
 #include <optional>
+#include <set>
 
 #include "controller/controller.h"
 #include "controller/keyed_mutex.h"

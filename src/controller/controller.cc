@@ -7,11 +7,10 @@
 #include "controller/periodic.h"
 #include "controller/queries.h"
 #include "controller/retention.h"
-#include "controller/scopes.h"
-#include "controller/watermarks.h"
 #include "controller/scaling.h"
 #include "controller/scopes.h"
 #include "controller/transactions.h"
+#include "controller/watermarks.h"
 #include "runtime/async.h"
 #include "runtime/gate.h"
 

@@ -7,7 +7,8 @@
 // before it is told. An operation of several steps (creating, updating, scaling, truncating, sealing or deleting a
 // stream, a group or a table, deleting a scope) writes its intent first; whatever interrupts it, the intent is carried
 // to its end later, by this process or the next, so nothing stays half-made. Order: changes of one stream run one after
-// the other, in the order of their calls; queries do not wait for them. Periodic work (retention, watermarks) begins with start().
+// the other, in the order of their calls; queries do not wait for them. Periodic work (retention, watermarks) begins
+// with start().
 //
 // Errors beside the statuses: kInvalidArgument (the request can never succeed; the text says why), kNotFound, kCorrupt
 // (a damaged record), kUnavailable, kClosed and other failures of the segment store
@@ -28,10 +29,10 @@
 namespace millrace::controller {
 
 struct ControllerOptions {
-    Endpoint controller;                           // where clients find this controller
-    Endpoint store;                                // where clients find the segment store
-    std::size_t page_items = 1000;                 // of one page of a listing
-    std::chrono::milliseconds retry_delay{2'000};  // before an interrupted operation is taken up again
+    Endpoint controller;                                 // where clients find this controller
+    Endpoint store;                                      // where clients find the segment store
+    std::size_t page_items = 1000;                       // of one page of a listing
+    std::chrono::milliseconds retry_delay{2'000};        // before an interrupted operation is taken up again
     std::chrono::milliseconds retention_period{10'000};  // between two looks at streams with a retention policy
     std::chrono::milliseconds watermark_period{10'000};  // between two watermarks of a stream
     TransactionOptions transactions;

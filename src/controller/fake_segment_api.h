@@ -25,7 +25,7 @@ class FakeSegmentApi final : public store::SegmentApi {
         std::int64_t start = 0;
         bool sealed = false;
         std::vector<std::pair<std::int64_t, std::string>> appended;  // by the server: offset and event
-        std::vector<std::string> merged;  // names of sources that held bytes, in order
+        std::vector<std::string> merged;                             // names of sources that held bytes, in order
     };
     struct Cell {
         std::string value;

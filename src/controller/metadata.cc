@@ -5,10 +5,10 @@
 #include "controller/records/last_number_record.h"
 #include "controller/records/sealed_segment_record.h"
 #include "controller/records/subscriber_record.h"
-#include "controller/records/watermark_record.h"
-#include "controller/records/writer_record.h"
 #include "controller/records/table_record.h"
 #include "controller/records/transaction_record.h"
+#include "controller/records/watermark_record.h"
+#include "controller/records/writer_record.h"
 #include "runtime/async.h"
 
 namespace millrace::controller {

@@ -13,9 +13,9 @@
 #include "controller/records/sealed_segment_record.h"
 #include "controller/records/stream_record.h"
 #include "controller/records/subscriber_record.h"
+#include "controller/records/table_record.h"
 #include "controller/records/watermark_record.h"
 #include "controller/records/writer_record.h"
-#include "controller/records/table_record.h"
 
 using namespace millrace::controller;
 
