@@ -3,12 +3,14 @@
 # the kit's tests by tag; the same with so little memory and journal, and such eager moves to long-term storage, that history comes from
 # there; and those that kill and restart the server under their clients, in that narrowness too.
 #
-#   conformance.sh [plain] [tiered] [restart]
+#   conformance.sh [plain] [tiered] [restart]      without words: these three
+#   conformance.sh slow                            tests that wait for minutes for what a server does by itself
 # shellcheck source=tests/e2e/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 need_kit conformance "conformance kit"
 
 TAGS=${MILLRACE_KIT_TAGS:-stem,write,bytes,sync,scale,truncate,kvt}
+SLOW_TAGS=${MILLRACE_KIT_SLOW_TAGS:-retention,watermark}
 EXCLUDED=${MILLRACE_KIT_EXCLUDED:-x-txn}
 RESTART_EXCLUDED=${MILLRACE_KIT_RESTART_EXCLUDED:-x-txn}
 
@@ -71,9 +73,10 @@ runs=("$@")
 ((${#runs[@]})) || runs=(plain tiered restart)
 for run in "${runs[@]}"; do
     SERVER_OPTIONS=()
-    [[ $run == plain ]] || SERVER_OPTIONS=("${NARROW[@]}")
+    [[ $run == plain || $run == slow ]] || SERVER_OPTIONS=("${NARROW[@]}")
     case $run in
     plain) kit conformance --tags "$TAGS" --exclude "$EXCLUDED" ;;
+    slow) kit conformance-slow --tags "$SLOW_TAGS" --retention-minutes 2 ;;
     tiered) kit conformance-tiered --tags "$TAGS" --exclude "$EXCLUDED" ;;
     restart)
         kit conformance-restart --tags restart --exclude "$RESTART_EXCLUDED" \
