@@ -244,7 +244,7 @@ void write_calls(Exposition& out, const MetricsSnapshot& now) {
 
 void write_streams(Exposition& out, const MetricsSnapshot& now) {
     if (now.census) {
-        out.gauge("millrace_scopes", "Scopes.");
+        out.gauge("millrace_scopes", "Scopes, without internal ones.");
         out.value(now.scopes);
         out.gauge("millrace_streams", "Streams, without internal ones.");
         out.value(now.streams);

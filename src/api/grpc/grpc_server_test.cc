@@ -324,8 +324,7 @@ TEST_F(GrpcServerTest, CallsAreCounted) {
     }
     std::map<std::string, RpcStats> stats;
     for (RpcStats& each : server->stats()) stats[each.method] = std::move(each);
-    EXPECT_EQ(stats.size(), static_cast<std::size_t>(
-                                v1::ScopeInfo::descriptor()->file()->service(0)->method_count()));
+    EXPECT_EQ(stats.size(), static_cast<std::size_t>(v1::ScopeInfo::descriptor()->file()->service(0)->method_count()));
     using Statuses = std::vector<std::pair<std::string_view, std::uint64_t>>;
     EXPECT_EQ(stats["createStream"].by_status, (Statuses{{"OK", 1}}));
     EXPECT_EQ(stats["createScope"].by_status, (Statuses{{"OK", 1}}));
