@@ -19,6 +19,7 @@
 #include "node/countdown.h"
 #include "node/journal_health.h"
 #include "node/metrics.h"
+#include "node/states.h"
 #include "node/storage.h"
 #include "runtime/core_loop.h"
 #include "runtime/stall_detector.h"
@@ -118,6 +119,7 @@ class Node::Impl {
     std::optional<wal::local::DataDirectory> directory_;
     std::unique_ptr<wal::local::LocalJournal> journal_;
     std::optional<Storage> storage_;
+    std::optional<States> states_;
     wal::RecoveryReport recovered_;
     std::vector<std::unique_ptr<SegmentContainer>> containers_;
     std::unique_ptr<store::StoreService> store_;
@@ -180,9 +182,18 @@ Result<> Node::Impl::recover() {
     each.tiering.reader.cache_bytes = options_.storage_cache_bytes / count;
     each.tiering.reader.loading_bytes = std::max<std::uint64_t>(options_.storage_cache_bytes / count, 4 * kMiB);
     // The journal is freed by checkpoints: all containers together write some before it is half full.
-    each.checkpoint_log_bytes = std::min(each.checkpoint_log_bytes, options_.journal.limit_bytes / (8 * count));
-    for (std::uint32_t i = 0; i < count; ++i)
-        containers_.push_back(std::make_unique<SegmentContainer>(ContainerId(i), shard_of(ContainerId(i)), each));
+    each.checkpoint_log_bytes =
+        std::min(options_.container.checkpoint_log_bytes, options_.journal.limit_bytes / 8) / count;
+    each.state.flush_bytes = std::max<std::size_t>(options_.state.cache_bytes / count, 4 * kMiB);
+    states_.emplace(options_.state);
+    if (auto prepared = states_->prepare(*files_); !prepared) return prepared;
+    for (std::uint32_t i = 0; i < count; ++i) {
+        auto state = states_->open(ContainerId(i), shard_of(ContainerId(i)));
+        if (!state) return fail(state.error());
+        containers_.push_back(std::make_unique<SegmentContainer>(ContainerId(i), shard_of(ContainerId(i)), each,
+                                                                 std::move(*state)));
+        if (auto loaded = containers_.back()->load(); !loaded) return loaded;
+    }
     storage_.emplace(options_.storage);
     journal_ = std::make_unique<wal::local::LocalJournal>(*files_, *shards_.front(), options_.journal);
     Replay replay(containers_);
@@ -282,6 +293,7 @@ Result<> Node::Impl::start_rest() {
     rest::add_scope_routes(router_, *controller_);
     rest::add_stream_routes(router_, *controller_);
     rest::add_reader_group_routes(router_, *controller_);
+    rest::add_openapi_route(router_);
     Metrics::Sources sources;
     for (auto& container : containers_) sources.containers.push_back(container.get());
     sources.fill = [this](MetricsSnapshot& snapshot) { fill(snapshot); };
@@ -339,6 +351,7 @@ bool Node::Impl::stop(std::chrono::milliseconds within) {
 void Node::Impl::stop_loops() {
     stalls_.stop();
     if (storage_) storage_->stop();
+    if (states_) states_->stop();
     control_.stop();
     for (auto& shard : shards_) shard->stop();
 }
