@@ -8,6 +8,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "container/state/memory_state_store.h"
 #include "controller/fake_segment_api.h"
 #include "node/metrics_text.h"
 #include "node/process_stats.h"
@@ -117,6 +118,10 @@ class MetricsTest : public testing::Test {
         };
         metrics = std::make_unique<Metrics>(control, *controller, std::move(sources), 10);
     }
+    static std::unique_ptr<container::state::StateStore> memory(runtime::Executor& executor) {
+        auto disk = std::make_shared<container::state::MemoryStateDisk>();
+        return std::make_unique<container::state::MemoryStateStore>(std::move(disk), executor);
+    }
     std::future<rest::HttpResponse> ask(std::vector<std::pair<std::string, std::string>> query = {}) {
         auto answered = std::make_shared<std::promise<rest::HttpResponse>>();
         control.post([this, answered, query = std::move(query)]() mutable {
@@ -131,8 +136,8 @@ class MetricsTest : public testing::Test {
     runtime::CoreLoop shard{"shard", 2};
     runtime::CoreLoop stuck{"stuck", 3};
     controller::FakeSegmentApi api;
-    container::SegmentContainer one{ContainerId(0), shard, {}};
-    container::SegmentContainer two{ContainerId(1), stuck, {}};
+    container::SegmentContainer one{ContainerId(0), shard, {}, memory(shard)};
+    container::SegmentContainer two{ContainerId(1), stuck, {}, memory(stuck)};
     std::unique_ptr<controller::Controller> controller;
     std::unique_ptr<Metrics> metrics;
     std::atomic<int> filled{0};
