@@ -402,8 +402,9 @@ void Node::Impl::fill(MetricsSnapshot& snapshot) const {
     snapshot.build = options_.build;
     snapshot.ready = status_.load() == HealthStatus::kUp;
     snapshot.start_seconds = static_cast<double>(made_ms_) / 1e3;
-    std::chrono::duration<double> uptime = control_.clock().now() - ready_since_;
-    snapshot.uptime_seconds = snapshot.ready ? uptime.count() : 0;
+    // Written before it was ready.
+    if (snapshot.ready)
+        snapshot.uptime_seconds = std::chrono::duration<double>(control_.clock().now() - ready_since_).count();
     snapshot.process = read_process_stats();
     snapshot.data_disk = read_disk_stats(options_.data_directory);
     snapshot.log_warnings = log::written(log::Level::kWarn);
