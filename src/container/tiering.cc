@@ -271,6 +271,9 @@ void Tiering::plan_round() {
     auto dirty = std::exchange(dirty_, {});
     dirty_since_.clear();
     auto scattered = std::exchange(scattered_, {});
+    // Neighbours in one pack are neighbours in the next; and a simulated run is always the same.
+    std::ranges::sort(dirty);
+    std::ranges::sort(scattered);
     for (SegmentId id : dirty) {
         Segment* segment = host_.find_segment(id);
         if (segment == nullptr) continue;
