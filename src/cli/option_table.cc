@@ -165,6 +165,13 @@ constexpr std::array kOptions{
                    o.storage.directory = text;
                    return Result<>();
                }},
+    OptionSpec{"state-cache", "SIZE", "64MiB",
+               "Memory for what is known of segments, writers and tables beside their data.",
+               [](NodeOptions& o, const std::string& text) { return apply_size(text, o.state.cache_bytes); }},
+    OptionSpec{"replay-limit", "SIZE", "256MiB", "Most of the journal that a start has to apply again.",
+               [](NodeOptions& o, const std::string& text) {
+                   return apply_size(text, o.container.checkpoint_log_bytes);
+               }},
     OptionSpec{"storage-cache", "SIZE", "96MiB", "Memory for data that is read from long-term storage.",
                [](NodeOptions& o, const std::string& text) { return apply_size(text, o.storage_cache_bytes); }},
     OptionSpec{
@@ -200,6 +207,13 @@ constexpr std::array kOptions{
     OptionSpec{"s3-profile", "NAME", "default", "Section of the credentials file.", apply_s3<&lts::S3Options::profile>},
     OptionSpec{"s3-ca-file", "FILE", "the system's", "Certificates that an https endpoint is checked against.",
                apply_s3_path<&lts::S3Options::ca_file>},
+    OptionSpec{
+        "metrics-streams", "N", "1000",
+        "So many streams have figures of their own in /metrics, the first ones by name; all others by asking for "
+        "them.",
+        [](NodeOptions& o, const std::string& text) {
+            return apply_number(text, 0, node::kMaxMetricsStreams, o.metrics_streams);
+        }},
     OptionSpec{"io", "KIND", "auto",
                "How files are written: uring (io_uring), threads, or auto: uring where it is allowed.", apply_io},
 };

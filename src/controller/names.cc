@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include "base/uuid.h"
+
 namespace millrace::controller {
 
 namespace {
@@ -47,6 +49,10 @@ StreamName reader_group_stream(std::string_view scope, std::string_view group) {
     return {std::string(scope), std::string(kReaderGroupPrefix) + std::string(group)};
 }
 
+StreamName key_value_table_stream(std::string_view scope, std::string_view table) {
+    return {std::string(scope), std::string(table).append(kKeyValueTableSuffix)};
+}
+
 std::string to_string(const StreamName& name) { return name.scope + "/" + name.stream; }
 
 std::optional<StreamName> parse_scoped_name(std::string_view text) {
@@ -59,6 +65,10 @@ std::optional<StreamName> parse_scoped_name(std::string_view text) {
 
 std::string segment_name(const StreamName& stream, StreamSegmentId segment) {
     return fmt::format("{}/{}/{}.#epoch.{}", stream.scope, stream.stream, number_of(segment), epoch_of(segment));
+}
+
+std::string transaction_segment_name(const StreamName& stream, StreamSegmentId segment, const TransactionId& id) {
+    return fmt::format("{}#transaction.{}", segment_name(stream, segment), to_hex(id));
 }
 
 }  // namespace millrace::controller
