@@ -150,7 +150,7 @@ constexpr std::array kOptions{
         [](NodeOptions& o, const std::string& text) { return apply_number(text, 1, node::kMaxShards, o.shards); }},
     OptionSpec{"containers", "N", "4", "Parts in which segments are divided. Fixed when the data directory is made.",
                apply_containers},
-    OptionSpec{"cache", "SIZE", "160MiB", "Memory for recent data, which readers at the tail get without the disk.",
+    OptionSpec{"cache", "SIZE", "128MiB", "Memory for recent data, which readers at the tail get without the disk.",
                [](NodeOptions& o, const std::string& text) { return apply_size(text, o.cache_bytes); }},
     OptionSpec{"journal-limit", "SIZE", "64GiB", "Most that the journal may take of the disk.",
                [](NodeOptions& o, const std::string& text) { return apply_size(text, o.journal.limit_bytes); }},
@@ -171,7 +171,7 @@ constexpr std::array kOptions{
     OptionSpec{
         "replay-limit", "SIZE", "256MiB", "Most of the journal that a start has to apply again.",
         [](NodeOptions& o, const std::string& text) { return apply_size(text, o.container.checkpoint_log_bytes); }},
-    OptionSpec{"storage-cache", "SIZE", "96MiB", "Memory for data that is read from long-term storage.",
+    OptionSpec{"storage-cache", "SIZE", "64MiB", "Memory for data that is read from long-term storage.",
                [](NodeOptions& o, const std::string& text) { return apply_size(text, o.storage_cache_bytes); }},
     OptionSpec{
         "flush-size", "SIZE", "16MiB", "So much of a container only in the journal is moved to long-term storage.",

@@ -367,8 +367,15 @@ Health Node::Impl::storage_health() const {
     container::TieringGauges::Values sum;
     for (const auto& container : containers_) sum += container->tiering_gauges();
     Health storage{"storage", status_.load(), {}, {}};
+    const char* state = "working";
+    if (sum.fenced > 0)
+        state =
+            "taken over by another server, on a copy of this data directory: data stays in the journal; end one of "
+            "them";
+    else if (sum.in_trouble > 0)
+        state = "failing: data stays in the journal";
     storage.details = {{"place", storage_->description()},
-                       {"state", sum.in_trouble > 0 ? "failing: data stays in the journal" : "working"},
+                       {"state", state},
                        {"journalOnlyBytes", fmt::to_string(sum.log_only_bytes)},
                        {"objects", fmt::to_string(sum.objects)}};
     return storage;
