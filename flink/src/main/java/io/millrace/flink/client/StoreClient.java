@@ -18,8 +18,13 @@ import io.pravega.client.segment.impl.SegmentMetadataClient;
 import io.pravega.client.segment.impl.SegmentMetadataClientFactoryImpl;
 import io.pravega.client.segment.impl.SegmentOutputStream;
 import io.pravega.client.segment.impl.SegmentOutputStreamFactoryImpl;
+import io.pravega.client.state.RevisionedStreamClient;
+import io.pravega.client.state.SynchronizerConfig;
 import io.pravega.client.stream.EventWriterConfig;
+import io.pravega.client.stream.ScalingPolicy;
+import io.pravega.client.stream.StreamConfiguration;
 import io.pravega.client.stream.StreamCut;
+import io.pravega.client.stream.impl.ByteArraySerializer;
 import io.pravega.client.stream.impl.ClientFactoryImpl;
 import io.pravega.client.stream.impl.DefaultCredentials;
 import io.pravega.client.stream.impl.SegmentWithRange;
@@ -105,6 +110,24 @@ public final class StoreClient implements AutoCloseable {
     /** A factory for writers in {@code scope}; shares this client's connections, and must not be closed. */
     public EventStreamClientFactory writers(String scope) {
         return new ClientFactoryImpl(scope, controller, pool);
+    }
+
+    /** A client of the one segment of a stream, on which writers agree by conditional writes. To be closed. */
+    public RevisionedStreamClient<byte[]> revisions(StreamName stream) {
+        return new ClientFactoryImpl(stream.scope(), controller, pool).createRevisionedStreamClient(stream.name(), new ByteArraySerializer(),
+                SynchronizerConfig.builder().build());
+    }
+
+    /** @return false if it was there */
+    public boolean createStream(StreamName stream, int segments) throws IOException {
+        StreamConfiguration configuration = StreamConfiguration.builder().scalingPolicy(ScalingPolicy.fixed(segments)).build();
+        return await(controller.createStream(stream.scope(), stream.name(), configuration), "create stream " + stream);
+    }
+
+    /** Seals the stream and deletes it with its data. */
+    public void deleteStream(StreamName stream) throws IOException {
+        await(controller.sealStream(stream.scope(), stream.name()), "seal stream " + stream);
+        await(controller.deleteStream(stream.scope(), stream.name()), "delete stream " + stream);
     }
 
     /** Waits for a call's answer; what went wrong is thrown as an IOException that says what was being done. */

@@ -97,6 +97,6 @@ public final class MillraceSinkBuilder<T> {
         if (settings.maxInFlight < 1 || settings.maxInFlightBytes < 1 || settings.timeoutMillis < 1) {
             throw new IllegalStateException("limits must be positive");
         }
-        return new MillraceSink<>(settings, schema);
+        return new MillraceSink<>(settings.copy(), schema);
     }
 }

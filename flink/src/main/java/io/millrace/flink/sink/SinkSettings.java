@@ -6,7 +6,7 @@ import java.io.Serializable;
 import org.apache.flink.connector.base.DeliveryGuarantee;
 
 /** Everything that the builder was told. */
-final class SinkSettings implements Serializable {
+final class SinkSettings implements Serializable, Cloneable {
     private static final long serialVersionUID = 1L;
 
     StoreOptions store;
@@ -24,5 +24,14 @@ final class SinkSettings implements Serializable {
 
     boolean transactional() {
         return guarantee == DeliveryGuarantee.EXACTLY_ONCE;
+    }
+
+    /** What a builder is told later does not change what it has built. */
+    SinkSettings copy() {
+        try {
+            return (SinkSettings) clone();
+        } catch (CloneNotSupportedException e) {
+            throw new AssertionError(e);
+        }
     }
 }

@@ -135,6 +135,6 @@ public final class MillraceSourceBuilder<T> {
                 }
             }
         }
-        return new MillraceSource<>(settings, schema);
+        return new MillraceSource<>(settings.copy(), schema);
     }
 }

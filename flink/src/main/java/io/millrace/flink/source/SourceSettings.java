@@ -7,7 +7,7 @@ import java.util.List;
 import java.util.regex.Pattern;
 
 /** Everything that the builder was told, for readers and enumerator. */
-final class SourceSettings implements Serializable {
+final class SourceSettings implements Serializable, Cloneable {
     private static final long serialVersionUID = 1L;
 
     StoreOptions store;
@@ -28,5 +28,14 @@ final class SourceSettings implements Serializable {
 
     boolean bounded() {
         return end.kind != Position.Kind.NONE;
+    }
+
+    /** What a builder is told later does not change what it has built. */
+    SourceSettings copy() {
+        try {
+            return (SourceSettings) clone();
+        } catch (CloneNotSupportedException e) {
+            throw new AssertionError(e);
+        }
     }
 }

@@ -1,8 +1,14 @@
 package io.millrace.flink.source;
 
+import static io.millrace.flink.TestJobs.FAIL;
+import static io.millrace.flink.TestJobs.assertSequences;
+import static io.millrace.flink.TestJobs.byKey;
+import static io.millrace.flink.TestJobs.collect;
+import static io.millrace.flink.TestJobs.environment;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.millrace.flink.TestJobs.FailOnce;
 import io.millrace.flink.TestStore;
 import io.pravega.client.stream.EventStreamWriter;
 import java.time.Duration;
@@ -10,10 +16,8 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.TreeMap;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentLinkedQueue;
-import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.regex.Pattern;
 import org.apache.flink.api.common.eventtime.WatermarkStrategy;
 import org.apache.flink.api.common.serialization.SimpleStringSchema;
@@ -24,7 +28,6 @@ import org.apache.flink.configuration.Configuration;
 import org.apache.flink.core.execution.JobClient;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.flink.streaming.api.functions.KeyedProcessFunction;
-import org.apache.flink.streaming.api.functions.ProcessFunction;
 import org.apache.flink.util.CloseableIterator;
 import org.apache.flink.util.Collector;
 import org.junit.jupiter.api.AfterAll;
@@ -50,47 +53,8 @@ class SourceIT {
         }
     }
 
-    static StreamExecutionEnvironment environment(int parallelism) {
-        Configuration configuration = new Configuration();
-        configuration.setString("restart-strategy.type", "fixed-delay");
-        configuration.setString("restart-strategy.fixed-delay.attempts", "5");
-        configuration.setString("restart-strategy.fixed-delay.delay", "100 ms");
-        configuration.setString("taskmanager.memory.network.min", "32m");
-        configuration.setString("taskmanager.memory.network.max", "32m");
-        configuration.setString("taskmanager.memory.managed.size", "64m");
-        return StreamExecutionEnvironment.createLocalEnvironment(parallelism, configuration);
-    }
-
     private static MillraceSourceBuilder<String> source(String... streams) {
         return MillraceSource.<String>builder().controller(store.controller).stream(streams).deserializer(new SimpleStringSchema());
-    }
-
-    private static List<String> collect(MillraceSource<String> source, int parallelism) throws Exception {
-        List<String> result = new ArrayList<>();
-        try (CloseableIterator<String> events = environment(parallelism).fromSource(source, WatermarkStrategy.noWatermarks(), "in")
-                .executeAndCollect()) {
-            events.forEachRemaining(result::add);
-        }
-        return result;
-    }
-
-    /** Per key, the numbers in the order of arrival. */
-    private static Map<String, List<Integer>> byKey(Iterable<String> events) {
-        Map<String, List<Integer>> result = new TreeMap<>();
-        for (String event : events) {
-            int colon = event.indexOf(':');
-            result.computeIfAbsent(event.substring(0, colon), key -> new ArrayList<>()).add(Integer.parseInt(event.substring(colon + 1)));
-        }
-        return result;
-    }
-
-    private static void assertSequences(Map<String, List<Integer>> found, int keys, int from, int to) {
-        List<Integer> expected = new ArrayList<>();
-        for (int i = from; i < to; i++) {
-            expected.add(i);
-        }
-        assertEquals(keys, found.size(), "keys");
-        found.forEach((key, numbers) -> assertEquals(expected, numbers, key));
     }
 
     @Test
@@ -172,7 +136,6 @@ class SourceIT {
 
     static final ConcurrentLinkedQueue<String> OUT = new ConcurrentLinkedQueue<>();
     static final Map<String, Integer> LAST = new ConcurrentHashMap<>();
-    static final AtomicBoolean FAIL = new AtomicBoolean();
 
     /** Counts per key in Flink's state; says when a number is not the next one. */
     static final class Check extends KeyedProcessFunction<String, String, String> {
@@ -191,18 +154,6 @@ class SourceIT {
             }
             next.update(number + 1);
             LAST.put(context.getCurrentKey(), number);
-        }
-    }
-
-    static final class FailOnce extends ProcessFunction<String, String> {
-        private static final long serialVersionUID = 1L;
-
-        @Override
-        public void processElement(String event, Context context, Collector<String> out) {
-            if (FAIL.compareAndSet(true, false)) {
-                throw new IllegalStateException("a failure of the test");
-            }
-            out.collect(event);
         }
     }
 
