@@ -76,7 +76,7 @@ public final class TestStore implements AutoCloseable {
         Map<Double, Double> ranges = java.util.stream.IntStream.range(0, count).boxed()
                 .collect(Collectors.toMap(i -> (double) i / count, i -> i + 1 == count ? 1.0 : (double) (i + 1) / count));
         CompletableFuture<Boolean> done = client.controller().scaleStream(new StreamImpl(scope, name), old, ranges, executor).getFuture();
-        if (!done.get(60, TimeUnit.SECONDS)) {
+        if (!done.get(240, TimeUnit.SECONDS)) {
             throw new IllegalStateException("scaling failed");
         }
     }

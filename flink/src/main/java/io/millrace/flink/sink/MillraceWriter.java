@@ -7,6 +7,7 @@ import java.util.Collection;
 import java.util.List;
 import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.ScheduledExecutorService;
@@ -41,7 +42,7 @@ final class MillraceWriter<T> implements StatefulSinkWriter<T, WriterState>, Com
     private final MailboxExecutor mailbox;
     private final SinkWriterMetricGroup metrics;
     private final StoreClient client;
-    private final ScheduledExecutorService sender;
+    private final ExecutorService sender;
     private final ScheduledExecutorService keeper;
     private final AtomicInteger inFlight = new AtomicInteger();
     private final AtomicLong inFlightBytes = new AtomicLong();
@@ -62,7 +63,7 @@ final class MillraceWriter<T> implements StatefulSinkWriter<T, WriterState>, Com
         this.metrics = context.metricGroup();
         metrics.setCurrentSendTimeGauge(() -> TimeUnit.NANOSECONDS.toMillis(sendNanos));
         String name = "millrace-sink-" + settings.stream + "-" + context.getTaskInfo().getIndexOfThisSubtask();
-        sender = Executors.newSingleThreadScheduledExecutor(daemon(name));
+        sender = Executors.newSingleThreadExecutor(daemon(name));
         keeper = Executors.newSingleThreadScheduledExecutor(daemon(name + "-keeper"));
         client = new StoreClient(settings.store);
         send(() -> {

@@ -403,6 +403,11 @@ final class MillraceEnumerator implements SplitEnumerator<SegmentSplit, Enumerat
     }
 
     @Override
+    public void notifyCheckpointAborted(long checkpoint) {
+        doneAt.remove(checkpoint);
+    }
+
+    @Override
     public void close() {
         if (client != null) {
             client.close();

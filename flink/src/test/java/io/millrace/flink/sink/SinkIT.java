@@ -39,7 +39,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
 @Tag("server")
-@Timeout(value = 120, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
+@Timeout(value = 600, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
 class SinkIT {
     private static TestStore store;
 
@@ -156,7 +156,7 @@ class SinkIT {
             TestJobs.FAIL.set(round < 3);
         }
         List<String> found = List.of();
-        for (int i = 0; found.size() < 8 * written && i < 60; i++) {
+        for (int i = 0; found.size() < 8 * written && i < 400; i++) {
             Thread.sleep(500);
             found = contents(to);
         }

@@ -37,7 +37,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
 @Tag("server")
-@Timeout(value = 120, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
+@Timeout(value = 600, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
 class SourceIT {
     private static TestStore store;
 
@@ -185,7 +185,7 @@ class SourceIT {
     }
 
     private static void await(int keys, int to) throws InterruptedException {
-        for (int i = 0; i < 900; i++) {
+        for (int i = 0; i < 3000; i++) {
             if (LAST.size() == keys && LAST.values().stream().allMatch(last -> last == to - 1)) {
                 return;
             }
