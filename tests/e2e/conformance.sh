@@ -8,9 +8,9 @@
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 need_kit conformance "conformance kit"
 
-TAGS=${MILLRACE_KIT_TAGS:-stem,write,bytes,sync,scale,truncate}
-EXCLUDED=${MILLRACE_KIT_EXCLUDED:-x-time,x-txn,x-kvt}
-RESTART_EXCLUDED=${MILLRACE_KIT_RESTART_EXCLUDED:-x-txn,x-kvt}
+TAGS=${MILLRACE_KIT_TAGS:-stem,write,bytes,sync,scale,truncate,txn}
+EXCLUDED=${MILLRACE_KIT_EXCLUDED:-x-time,x-kvt}
+RESTART_EXCLUDED=${MILLRACE_KIT_RESTART_EXCLUDED:-x-kvt}
 
 NARROW=(--journal-file 34MiB --journal-limit 256MiB --cache 16MiB --storage-cache 16MiB --flush-size 256KiB --flush-seconds 1)
 
