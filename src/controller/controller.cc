@@ -48,7 +48,8 @@ class Controller::Impl {
     Transactions transactions{context, streams};
     Scaling scaling{context, streams};
     Groups groups{context, streams};
-    Scopes scopes{context, streams, groups};
+    KeyValueTables tables{context};
+    Scopes scopes{context, streams, groups, tables};
     Queries queries{context};
     runtime::Gate gate;
 
@@ -94,6 +95,8 @@ Async<> Controller::Impl::finish(PendingEntry entry) {
         }
         case PendingEntry::Kind::kGroup:
             return groups.finish(std::move(entry.scope), std::move(entry.name));
+        case PendingEntry::Kind::kTable:
+            return tables.finish(std::move(entry.scope), std::move(entry.name));
         default:
             return scopes.finish(std::move(entry.scope));
     }
@@ -330,6 +333,22 @@ void Controller::update_subscriber(SubscriberCut cut, Done<UpdateSubscriberStatu
     impl_->run<UpdateSubscriberStatus>(impl_->groups.report(std::move(cut)), std::move(done));
 }
 
+// ---- key-value tables ----
+
+void Controller::create_table(std::string scope, std::string table, KeyValueTableConfig config,
+                              Done<CreateTableStatus> done) {
+    impl_->run<CreateTableStatus>(impl_->tables.create(std::move(scope), std::move(table), config), std::move(done));
+}
+void Controller::table_config(std::string scope, std::string table, Done<std::optional<KeyValueTableConfig>> done) {
+    impl_->run<std::optional<KeyValueTableConfig>>(impl_->tables.config(std::move(scope), std::move(table)),
+                                                   std::move(done));
+}
+void Controller::table_segments(std::string scope, std::string table, Done<std::vector<SegmentRange>> done) {
+    impl_->run<std::vector<SegmentRange>>(impl_->tables.segments(std::move(scope), std::move(table)), std::move(done));
+}
+void Controller::delete_table(std::string scope, std::string table, Done<DeleteTableStatus> done) {
+    impl_->run<DeleteTableStatus>(impl_->tables.remove(std::move(scope), std::move(table)), std::move(done));
+}
 void Controller::list_tables(std::string scope, std::string token, Done<std::optional<Page<std::string>>> done) {
     impl_->run<Queries::Listing>(impl_->queries.tables(std::move(scope), std::move(token)), std::move(done));
 }

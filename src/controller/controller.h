@@ -1,16 +1,16 @@
-// Controller: scopes, streams and reader groups of one node, kept in the containers' internal tables and carried out on
-// segments.
+// Controller: scopes, streams, reader groups and key-value tables of one node, kept in the containers' internal tables
+// and carried out on segments.
 //
 // Life cycle: make, start() (finishes what was under way when the last process ended), serve, stop() (lets what is
 // under way end). Thread rule: every operation may be called from any thread; `done` runs on the controller's executor.
 // The object and the SegmentApi outlive stop()'s callback. Durability: a success was written to the container's log
 // before it is told. An operation of several steps (creating, updating, scaling, truncating, sealing or deleting a
-// stream or a group, deleting a scope) writes its intent first; whatever interrupts it, the intent is carried to its
-// end later, by this process or the next, so nothing stays half-made. Order: changes of one stream run one after the
-// other, in the order of their calls; queries do not wait for them.
+// stream, a group or a table, deleting a scope) writes its intent first; whatever interrupts it, the intent is carried
+// to its end later, by this process or the next, so nothing stays half-made. Order: changes of one stream run one after
+// the other, in the order of their calls; queries do not wait for them.
 //
 // Errors beside the statuses: kInvalidArgument (the request can never succeed; the text says why), kNotFound, kCorrupt
-// (a token that no server made, or a damaged record), kUnavailable, kClosed and other failures of the segment store
+// (a damaged record), kUnavailable, kClosed and other failures of the segment store
 // (retry).
 #pragma once
 
@@ -112,7 +112,11 @@ class Controller {
     void list_subscribers(StreamName name, Done<std::optional<std::vector<std::string>>> done);  // no value: no stream
     void update_subscriber(SubscriberCut cut, Done<UpdateSubscriberStatus> done);
 
-    // ---- key-value tables: not offered yet, so every scope has none ----
+    // ---- key-value tables ----
+    void create_table(std::string scope, std::string table, KeyValueTableConfig config, Done<CreateTableStatus> done);
+    void table_config(std::string scope, std::string table, Done<std::optional<KeyValueTableConfig>> done);
+    void table_segments(std::string scope, std::string table, Done<std::vector<SegmentRange>> done);  // by key
+    void delete_table(std::string scope, std::string table, Done<DeleteTableStatus> done);
     void list_tables(std::string scope, std::string token, Done<std::optional<Page<std::string>>> done);
 
   private:

@@ -7,6 +7,7 @@
 #include "controller/records/epoch_record.h"
 #include "controller/records/group_record.h"
 #include "controller/records/scope_record.h"
+#include "controller/records/table_record.h"
 #include "controller/records/transaction_record.h"
 #include "controller/stream_cut.h"
 
@@ -74,6 +75,15 @@ std::vector<std::string> Harness::garbage() const {
                 garbage.push_back(key);
             if (key.starts_with("group/") && GroupRecord::decode(cell.value)->state != GroupRecord::State::kActive)
                 garbage.push_back(key);
+            if (key.starts_with("table/")) {
+                auto record = TableRecord::decode(cell.value);
+                if (record->state != TableRecord::State::kActive) garbage.push_back(key);
+                StreamName name = *parse_scoped_name(std::string_view(key).substr(6));
+                if (!table.contains("scope/" + name.scope)) garbage.push_back(key + " in no scope");
+                StreamName stream = key_value_table_stream(name.scope, name.stream);
+                for (const SegmentRange& segment : record->segments())
+                    expected.open[segment_name(stream, segment.id)] = true;
+            }
             if (key.starts_with("txn/")) expect_transaction(table, key, cell.value, expected, garbage);
             for (std::string_view kind : {"epoch/", "sealed/", "subscriber/", "txn/", "txndone/"}) {
                 if (!key.starts_with(kind)) continue;

@@ -147,6 +147,21 @@ class Harness {
         return call<std::optional<ReaderGroupConfig>>(
             [&](auto done) { controller->reader_group_config(scope, group, std::move(done)); });
     }
+    Result<CreateTableStatus> create_table(std::string scope, std::string table, KeyValueTableConfig config) {
+        return call<CreateTableStatus>(
+            [&](auto done) { controller->create_table(scope, table, config, std::move(done)); });
+    }
+    Result<DeleteTableStatus> delete_table(std::string scope, std::string table) {
+        return call<DeleteTableStatus>([&](auto done) { controller->delete_table(scope, table, std::move(done)); });
+    }
+    Result<std::optional<KeyValueTableConfig>> table(std::string scope, std::string table) {
+        return call<std::optional<KeyValueTableConfig>>(
+            [&](auto done) { controller->table_config(scope, table, std::move(done)); });
+    }
+    Result<std::vector<SegmentRange>> table_segments(std::string scope, std::string table) {
+        return call<std::vector<SegmentRange>>(
+            [&](auto done) { controller->table_segments(scope, table, std::move(done)); });
+    }
     std::vector<std::string> subscribers(StreamName name) {
         auto found = call<std::optional<std::vector<std::string>>>(
             [&](auto done) { controller->list_subscribers(name, std::move(done)); });
@@ -154,11 +169,17 @@ class Harness {
     }
     // Over all pages.
     std::vector<std::string> streams(std::string scope) {
+        return listed([&](std::string token, auto done) { controller->list_streams(scope, token, std::move(done)); });
+    }
+    std::vector<std::string> tables(std::string scope) {
+        return listed([&](std::string token, auto done) { controller->list_tables(scope, token, std::move(done)); });
+    }
+    template <typename List>
+    std::vector<std::string> listed(List list) {
         std::vector<std::string> all;
         std::string token;
         while (true) {
-            auto page = call<std::optional<Page<std::string>>>(
-                [&](auto done) { controller->list_streams(scope, token, std::move(done)); });
+            auto page = call<std::optional<Page<std::string>>>([&](auto done) { list(token, std::move(done)); });
             if (!page || !*page) return {"(no scope)"};
             if ((*page)->items.empty()) return all;
             all.insert(all.end(), (*page)->items.begin(), (*page)->items.end());

@@ -5,6 +5,7 @@
 #include "controller/records/last_number_record.h"
 #include "controller/records/sealed_segment_record.h"
 #include "controller/records/subscriber_record.h"
+#include "controller/records/table_record.h"
 #include "controller/records/transaction_record.h"
 #include "runtime/async.h"
 
@@ -78,6 +79,7 @@ Async<Found<Record>> Metadata::get(std::string scope, std::string key) {
 
 template Async<Found<LastNumberRecord>> Metadata::get<LastNumberRecord>(std::string, std::string);
 template Async<Found<SealedSegmentRecord>> Metadata::get<SealedSegmentRecord>(std::string, std::string);
+template Async<Found<TableRecord>> Metadata::get<TableRecord>(std::string, std::string);
 template Async<Found<SubscriberRecord>> Metadata::get<SubscriberRecord>(std::string, std::string);
 template Async<Found<TransactionRecord>> Metadata::get<TransactionRecord>(std::string, std::string);
 template Async<Found<CompletedTransactionRecord>> Metadata::get<CompletedTransactionRecord>(std::string, std::string);

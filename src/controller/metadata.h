@@ -39,6 +39,11 @@ class Batch {
         need_ = container::SpaceNeed::kOrdinary;
         return *this;
     }
+    void append(Batch other) {
+        if (other.need_ == container::SpaceNeed::kOrdinary) adds();
+        for (container::TableUpdate& update : other.updates_) updates_.push_back(std::move(update));
+    }
+    std::size_t size() const { return updates_.size(); }
     bool empty() const { return updates_.empty(); }
     container::SpaceNeed need() const { return need_; }
     std::vector<container::TableUpdate> take() { return std::move(updates_); }

@@ -49,6 +49,10 @@ StreamName reader_group_stream(std::string_view scope, std::string_view group) {
     return {std::string(scope), std::string(kReaderGroupPrefix) + std::string(group)};
 }
 
+StreamName key_value_table_stream(std::string_view scope, std::string_view table) {
+    return {std::string(scope), std::string(table).append(kKeyValueTableSuffix)};
+}
+
 std::string to_string(const StreamName& name) { return name.scope + "/" + name.stream; }
 
 std::optional<StreamName> parse_scoped_name(std::string_view text) {

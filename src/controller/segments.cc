@@ -68,6 +68,21 @@ std::vector<StreamSegmentId> ids_of(std::span<const SegmentRange> segments) {
     return ids;
 }
 
+container::CreateOptions options_of(const StreamConfig& config) {
+    container::CreateOptions options;
+    options.scale_type = static_cast<std::uint8_t>(config.scaling.type);
+    options.target_rate = config.scaling.target_rate;
+    options.rollover_bytes = config.rollover_bytes;
+    return options;
+}
+
+std::vector<NewSegment> new_segments(const StreamName& stream, std::span<const StreamSegmentId> ids,
+                                     const container::CreateOptions& options) {
+    std::vector<NewSegment> segments;
+    for (StreamSegmentId id : ids) segments.push_back({segment_name(stream, id), options});
+    return segments;
+}
+
 Async<> Segments::each(std::size_t count, Step step) {
     // Only the steps under way keep the fan, and the fan keeps this coroutine: when the steps are dropped, all of it
     // goes.
@@ -83,19 +98,21 @@ Async<> Segments::each(std::size_t count, Step step) {
 }
 
 Async<> Segments::create(StreamName stream, std::vector<StreamSegmentId> ids, const StreamConfig& config) {
-    container::CreateOptions options;
-    options.scale_type = static_cast<std::uint8_t>(config.scaling.type);
-    options.target_rate = config.scaling.target_rate;
-    options.rollover_bytes = config.rollover_bytes;
-    return create_named(names_of(stream, ids), options);
+    return create_all(new_segments(stream, ids, options_of(config)));
 }
 
-Async<> Segments::create_named(std::vector<std::string> names, container::CreateOptions options) {
+Async<> Segments::create_named(std::vector<std::string> names, const container::CreateOptions& options) {
+    std::vector<NewSegment> segments;
+    for (std::string& name : names) segments.push_back({std::move(name), options});
+    return create_all(std::move(segments));
+}
+
+Async<> Segments::create_all(std::vector<NewSegment> segments) {
     Step step = [&](std::size_t i, runtime::Callback<Result<>> done) {
         auto exists = [](const Error& error) { return error == Errc::kExists; };
-        api_.create(names[i], options, executor_, accepting<void>(std::move(done), exists));
+        api_.create(segments[i].name, segments[i].options, executor_, accepting<void>(std::move(done), exists));
     };
-    Result<> result = co_await each(names.size(), std::move(step));
+    Result<> result = co_await each(segments.size(), std::move(step));
     co_return result;
 }
 
@@ -156,10 +173,12 @@ Async<> Segments::truncate(StreamName stream, StreamCut cut) {
 }
 
 Async<> Segments::remove(StreamName stream, std::vector<StreamSegmentId> ids) {
-    return remove_named(names_of(stream, ids));
+    std::vector<std::string> names;
+    for (StreamSegmentId id : ids) names.push_back(segment_name(stream, id));
+    return remove_all(std::move(names));
 }
 
-Async<> Segments::remove_named(std::vector<std::string> names) {
+Async<> Segments::remove_all(std::vector<std::string> names) {
     Step step = [&](std::size_t i, runtime::Callback<Result<>> done) {
         api_.remove(names[i], executor_, accepting<void>(std::move(done), is_gone));
     };

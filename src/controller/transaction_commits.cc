@@ -266,7 +266,7 @@ Async<bool> Transactions::abort_batch(Stream stream) {
         std::ranges::move(*own, std::back_inserter(segments));
         ids.push_back(id);
     }
-    auto removed = co_await context_.segments.remove_named(std::move(segments));
+    auto removed = co_await context_.segments.remove_all(std::move(segments));
     if (!removed) co_return fail(removed.error());
     Batch batch;
     auto completed = co_await complete(stream, std::move(ids), false, std::move(batch));

@@ -2,6 +2,7 @@
 
 #include <future>
 #include <limits>
+#include <map>
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -351,6 +352,27 @@ TEST_F(GrpcServerTest, StoppingCutsOffCallsThatGetNoAnswer) {
 TEST_F(GrpcServerTest, AnAnswerThatIsDroppedIsTold) {
     loop.post([this] { api.arm(FakeSegmentApi::Fault::kDieBefore, 0); });
     EXPECT_EQ(create(config("x", 1)).error_code(), grpc::StatusCode::UNAVAILABLE);
+}
+
+TEST_F(GrpcServerTest, CallsAreCounted) {
+    ASSERT_TRUE(create(config("x", 1)).ok());
+    for (int i = 0; i < 3; ++i) {
+        v1::SegmentRanges reply;
+        v1::GetEpochSegmentsRequest request;
+        *request.mutable_streaminfo() = stream(i == 0 ? "x" : "none");
+        EXPECT_EQ(stub->getEpochSegments(context().get(), request, &reply).ok(), i == 0);
+    }
+    std::map<std::string, RpcStats> stats;
+    for (RpcStats& each : server->stats()) stats[each.method] = std::move(each);
+    EXPECT_EQ(stats.size(), static_cast<std::size_t>(
+                                v1::ScopeInfo::descriptor()->file()->service(0)->method_count()));
+    using Statuses = std::vector<std::pair<std::string_view, std::uint64_t>>;
+    EXPECT_EQ(stats["createStream"].by_status, (Statuses{{"OK", 1}}));
+    EXPECT_EQ(stats["createScope"].by_status, (Statuses{{"OK", 1}}));
+    EXPECT_EQ(stats["getEpochSegments"].by_status, (Statuses{{"OK", 1}, {"NOT_FOUND", 2}}));
+    EXPECT_EQ(stats["getEpochSegments"].latency.count(), 3U);
+    EXPECT_EQ(stats["getEpochSegments"].under_way, 0U);
+    EXPECT_TRUE(stats["deleteScope"].by_status.empty());
 }
 
 }  // namespace

@@ -232,10 +232,6 @@ Error not_offered(const char* what) {
 
 MILLRACE_NOT_OFFERED(removeWriter, RemoveWriterRequest, RemoveWriterResponse, "watermarks")
 MILLRACE_NOT_OFFERED(noteTimestampFromWriter, TimestampFromWriter, TimestampResponse, "watermarks")
-MILLRACE_NOT_OFFERED(createKeyValueTable, KeyValueTableConfig, CreateKeyValueTableStatus, "key-value tables")
-MILLRACE_NOT_OFFERED(getCurrentSegmentsKeyValueTable, KeyValueTableInfo, SegmentRanges, "key-value tables")
-MILLRACE_NOT_OFFERED(getKeyValueTableConfiguration, KeyValueTableInfo, KeyValueTableConfigResponse, "key-value tables")
-MILLRACE_NOT_OFFERED(deleteKeyValueTable, KeyValueTableInfo, DeleteKVTableStatus, "key-value tables")
 #undef MILLRACE_NOT_OFFERED
 
 }  // namespace millrace::api

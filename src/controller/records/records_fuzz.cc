@@ -12,6 +12,7 @@
 #include "controller/records/sealed_segment_record.h"
 #include "controller/records/stream_record.h"
 #include "controller/records/subscriber_record.h"
+#include "controller/records/table_record.h"
 #include "controller/records/transaction_record.h"
 
 using namespace millrace::controller;
@@ -31,6 +32,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     decode<LastNumberRecord>(bytes);
     decode<GroupRecord>(bytes);
     decode<SubscriberRecord>(bytes);
+    decode<TableRecord>(bytes);
     decode<TransactionRecord>(bytes);
     decode<CompletedTransactionRecord>(bytes);
     decode<TransactionCounterRecord>(bytes);
