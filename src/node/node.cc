@@ -278,6 +278,7 @@ Result<> Node::Impl::start_controller() {
     controller::ControllerOptions options;
     options.controller = {options_.advertise, options_.controller_port};
     options.store = {options_.advertise, options_.store_port};
+    options.transactions = options_.transactions;
     controller_ = std::make_unique<controller::Controller>(control_, store_->api(), std::move(options));
     auto started = Countdown::of(1);
     controller_->start([started](Result<> result) { started->arrive(std::move(result)); });
@@ -293,6 +294,7 @@ Result<> Node::Impl::start_rest() {
     rest::add_scope_routes(router_, *controller_);
     rest::add_stream_routes(router_, *controller_);
     rest::add_reader_group_routes(router_, *controller_);
+    rest::add_transaction_routes(router_, *controller_);
     rest::add_openapi_route(router_);
     Metrics::Sources sources;
     for (auto& container : containers_) sources.containers.push_back(container.get());

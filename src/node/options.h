@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "container/container.h"
+#include "controller/transaction_types.h"
 #include "io/file.h"
 #include "lts/s3/s3_options.h"
 #include "node/states.h"
@@ -63,6 +64,7 @@ struct NodeOptions {
     wal::local::JournalOptions journal;
     store::StoreOptions store;
     rest::HttpOptions http;
+    controller::TransactionOptions transactions;
 };
 
 // Cores -> shards, where the options name none.
