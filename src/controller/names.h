@@ -43,4 +43,10 @@ std::string to_string(const StreamName& name);                                //
 std::optional<StreamName> parse_scoped_name(std::string_view text);           // the reverse
 std::string segment_name(const StreamName& stream, StreamSegmentId segment);  // "scope/stream/3.#epoch.1"
 
+struct ParsedSegment {
+    StreamName stream;
+    StreamSegmentId id;
+};
+std::optional<ParsedSegment> parse_segment_name(std::string_view name);  // the reverse; no part of a transaction
+
 }  // namespace millrace::controller

@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "controller/records/autoscale_record.h"
 #include "controller/records/epoch_record.h"
 #include "controller/records/group_record.h"
 #include "controller/records/last_number_record.h"
@@ -200,6 +201,16 @@ TEST(Records, Subscriber) {
     EXPECT_EQ(SubscriberRecord::key({"s", "x"}, "t/g"), "subscriber/s/x/t/g");
 }
 
+TEST(Records, Autoscale) {
+    check(AutoscaleRecord{});
+    check(AutoscaleRecord{{{3, 120.5}, {4, 99}}});
+    EXPECT_EQ(AutoscaleRecord::key({"s", "x"}), "autoscale/s/x");
+    EXPECT_EQ(AutoscaleRecord::name_of("autoscale/s/x"), (StreamName{"s", "x"}));
+    for (const char* bad : {"", "autoscale/", "autoscale/s", "autoscale/s/x/y", "stream/s/x"})
+        EXPECT_FALSE(AutoscaleRecord::name_of(bad)) << bad;
+    EXPECT_EQ(AutoscaleRecord::decode(AutoscaleRecord{{{3, -1.0}}}.encode()).error(), Errc::kCorrupt);
+}
+
 TEST(Records, Markers) {
     EXPECT_EQ(hex(marker_value()), "01");
     EXPECT_EQ(TagEntry::key({"s", "x"}, "red"), "tag/s/red/x");
@@ -266,6 +277,8 @@ TEST(Records, GoldenVersion1) {
                     "0103000000010000000068e5cf8b0100000200000000000000010000000000000002000000040000000200000000000000"
                     "00000000000000000000d03f0500000003000000000000000000d03f000000000000f03f"},
              Golden{SealedSegmentRecord{2, 1000}.encode(), "0102000000e803000000000000"},
+             Golden{AutoscaleRecord{{{3, 120.5}, {4, 99}}}.encode(),
+                    "0102000000030000000000000000205e40040000000000000000c05840"},
              Golden{LastNumberRecord{41}.encode(), "0129000000"},
              Golden{group.encode(),
                     "0102b80b000000000000307500000000000003000000020700000000000000333322221111111155555555555544440200"
