@@ -7,7 +7,7 @@ SHELL := /bin/bash
 
 # Rooms whose unit tests also run under the thread sanitizer: gRPC's packaged libraries are not instrumented for it.
 SANITIZED ?= base bytes runtime io net wire wal lts container store controller api_rest
-FUZZED ?= bytes wire wal lts container store controller
+FUZZED ?= bytes wire wal lts container store controller api_grpc
 
 .PHONY: help
 help: ## this list

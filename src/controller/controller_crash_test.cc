@@ -54,6 +54,16 @@ bool has_group(Harness& t) {
     return group && group->has_value();
 }
 
+void with_table(Harness& t) {
+    with_stream(t);
+    ASSERT_EQ(t.create_table("s", "t", {2, 4, 0, 0}), CreateTableStatus::kSuccess);
+}
+
+bool has_table(Harness& t) {
+    auto table = t.table("s", "t");
+    return table && table->has_value();
+}
+
 const StreamCut kCut = {{segment_id(3, 2), 40}, {segment_id(4, 2), 0}, {segment_id(5, 2), 0}};
 
 std::vector<Operation> operations() {
@@ -145,16 +155,29 @@ std::vector<Operation> operations() {
          [](Harness& t) { return t.delete_group("s", "g") == DeleteReaderGroupStatus::kSuccess; },
          [](Harness& t) { return !has_group(t) && t.subscribers(kX).empty() && t.exists({"s", "_RGg"}) == false; },
          [](Harness& t) { return has_group(t) && t.subscribers(kX).size() == 1; }});
+    all.push_back({"create table", with_stream,
+                   [](Harness& t) { return t.create_table("s", "t", {3, 4, 2, 0}) == CreateTableStatus::kSuccess; },
+                   [](Harness& t) { return has_table(t) && t.table_segments("s", "t")->size() == 3; },
+                   [](Harness& t) { return !has_table(t) && t.tables("s").empty(); }});
+    all.push_back({"delete table", with_table,
+                   [](Harness& t) { return t.delete_table("s", "t") == DeleteTableStatus::kSuccess; },
+                   [](Harness& t) { return !has_table(t) && t.tables("s").empty(); },
+                   [](Harness& t) { return has_table(t) && t.table_segments("s", "t")->size() == 2; }});
     all.push_back({"delete scope", [](Harness& t) { ASSERT_EQ(t.create_scope("s"), CreateScopeStatus::kSuccess); },
                    [](Harness& t) { return t.delete_scope("s") == DeleteScopeStatus::kSuccess; },
                    [](Harness& t) { return t.streams("s") == std::vector<std::string>{"(no scope)"}; },
                    [](Harness& t) { return t.streams("s").empty(); }});
-    all.push_back({"delete scope recursively", with_group,
+    all.push_back({"delete scope recursively",
+                   [](Harness& t) {
+                       with_group(t);
+                       ASSERT_EQ(t.create_table("s", "t", {2, 4, 0, 0}), CreateTableStatus::kSuccess);
+                   },
                    [](Harness& t) { return t.delete_scope_recursive("s") == DeleteScopeStatus::kSuccess; },
                    [](Harness& t) {
-                       return t.streams("s") == std::vector<std::string>{"(no scope)"} && t.keys("stream/s/").empty();
+                       return t.streams("s") == std::vector<std::string>{"(no scope)"} && t.keys("stream/s/").empty() &&
+                              t.keys("table/s/").empty();
                    },
-                   [](Harness& t) { return has_group(t) && segments_of(t) == 2; }});
+                   [](Harness& t) { return has_group(t) && segments_of(t) == 2 && has_table(t); }});
     return all;
 }
 

@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "base/uuid.h"
+
 namespace millrace::controller {
 
 namespace {
@@ -55,6 +57,10 @@ StreamName reader_group_stream(std::string_view scope, std::string_view group) {
     return {std::string(scope), std::string(kReaderGroupPrefix) + std::string(group)};
 }
 
+StreamName key_value_table_stream(std::string_view scope, std::string_view table) {
+    return {std::string(scope), std::string(table).append(kKeyValueTableSuffix)};
+}
+
 std::string to_string(const StreamName& name) { return name.scope + "/" + name.stream; }
 
 std::optional<StreamName> parse_scoped_name(std::string_view text) {
@@ -81,6 +87,10 @@ std::optional<ParsedSegment> parse_segment_name(std::string_view name) {
     auto epoch = parse_number(rest.substr(dot + kEpoch.size()));
     if (!number || !epoch) return std::nullopt;
     return ParsedSegment{std::move(*stream), segment_id(*number, *epoch)};
+}
+
+std::string transaction_segment_name(const StreamName& stream, StreamSegmentId segment, const TransactionId& id) {
+    return fmt::format("{}#transaction.{}", segment_name(stream, segment), to_hex(id));
 }
 
 }  // namespace millrace::controller

@@ -54,12 +54,33 @@ auto accepting(runtime::Callback<Result<>> done, Accept accept) {
     };
 }
 
+std::vector<std::string> names_of(const StreamName& stream, std::span<const StreamSegmentId> ids) {
+    std::vector<std::string> names;
+    for (StreamSegmentId id : ids) names.push_back(segment_name(stream, id));
+    return names;
+}
+
 }  // namespace
 
 std::vector<StreamSegmentId> ids_of(std::span<const SegmentRange> segments) {
     std::vector<StreamSegmentId> ids;
     for (const SegmentRange& segment : segments) ids.push_back(segment.id);
     return ids;
+}
+
+container::CreateOptions options_of(const StreamConfig& config) {
+    container::CreateOptions options;
+    options.scale_type = static_cast<std::uint8_t>(config.scaling.type);
+    options.target_rate = config.scaling.target_rate;
+    options.rollover_bytes = config.rollover_bytes;
+    return options;
+}
+
+std::vector<NewSegment> new_segments(const StreamName& stream, std::span<const StreamSegmentId> ids,
+                                     const container::CreateOptions& options) {
+    std::vector<NewSegment> segments;
+    for (StreamSegmentId id : ids) segments.push_back({segment_name(stream, id), options});
+    return segments;
 }
 
 Async<> Segments::each(std::size_t count, Step step) {
@@ -77,15 +98,21 @@ Async<> Segments::each(std::size_t count, Step step) {
 }
 
 Async<> Segments::create(StreamName stream, std::vector<StreamSegmentId> ids, const StreamConfig& config) {
-    container::CreateOptions options;
-    options.scale_type = static_cast<std::uint8_t>(config.scaling.type);
-    options.target_rate = config.scaling.target_rate;
-    options.rollover_bytes = config.rollover_bytes;
+    return create_all(new_segments(stream, ids, options_of(config)));
+}
+
+Async<> Segments::create_named(std::vector<std::string> names, const container::CreateOptions& options) {
+    std::vector<NewSegment> segments;
+    for (std::string& name : names) segments.push_back({std::move(name), options});
+    return create_all(std::move(segments));
+}
+
+Async<> Segments::create_all(std::vector<NewSegment> segments) {
     Step step = [&](std::size_t i, runtime::Callback<Result<>> done) {
         auto exists = [](const Error& error) { return error == Errc::kExists; };
-        api_.create(segment_name(stream, ids[i]), options, executor_, accepting<void>(std::move(done), exists));
+        api_.create(segments[i].name, segments[i].options, executor_, accepting<void>(std::move(done), exists));
     };
-    Result<> result = co_await each(ids.size(), std::move(step));
+    Result<> result = co_await each(segments.size(), std::move(step));
     co_return result;
 }
 
@@ -146,11 +173,42 @@ Async<> Segments::truncate(StreamName stream, StreamCut cut) {
 }
 
 Async<> Segments::remove(StreamName stream, std::vector<StreamSegmentId> ids) {
+    std::vector<std::string> names;
+    for (StreamSegmentId id : ids) names.push_back(segment_name(stream, id));
+    return remove_all(std::move(names));
+}
+
+Async<> Segments::remove_all(std::vector<std::string> names) {
     Step step = [&](std::size_t i, runtime::Callback<Result<>> done) {
-        api_.remove(segment_name(stream, ids[i]), executor_, accepting<void>(std::move(done), is_gone));
+        api_.remove(names[i], executor_, accepting<void>(std::move(done), is_gone));
     };
-    Result<> result = co_await each(ids.size(), std::move(step));
+    Result<> result = co_await each(names.size(), std::move(step));
     co_return result;
+}
+
+Async<> Segments::merge(std::vector<Merge> merges) {
+    using Ends = std::vector<std::int64_t>;
+    Step step = [&](std::size_t i, runtime::Callback<Result<>> done) {
+        auto never = [](const Error&) { return false; };
+        api_.merge(merges[i].target, merges[i].sources, executor_, accepting<Ends>(std::move(done), never));
+    };
+    Result<> result = co_await each(merges.size(), std::move(step));
+    co_return result;
+}
+
+Async<std::int64_t> Segments::total_length(std::vector<std::string> names) {
+    std::int64_t total = 0;
+    Step step = [&](std::size_t i, runtime::Callback<Result<>> done) {
+        auto answered = [&total, done = std::move(done)](Result<container::SegmentInfo> info) mutable {
+            if (!info && !is_gone(info.error())) return done(fail(info.error()));
+            if (info) total += info->length;
+            done(Result<>());
+        };
+        api_.info(names[i], executor_, std::move(answered));
+    };
+    Result<> result = co_await each(names.size(), std::move(step));
+    if (!result) co_return fail(result.error());
+    co_return total;
 }
 
 Async<bool> Segments::hold(StreamName stream, StreamCut cut) {

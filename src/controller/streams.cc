@@ -13,6 +13,7 @@
 #include "controller/records/subscriber_record.h"
 #include "controller/scaling.h"
 #include "controller/stream_cut.h"
+#include "controller/transactions.h"
 #include "runtime/async.h"
 
 namespace millrace::controller {
@@ -20,6 +21,8 @@ namespace millrace::controller {
 namespace {
 
 PendingEntry pending(const StreamName& name) { return {PendingEntry::Kind::kStream, name.scope, name.stream}; }
+
+constexpr std::size_t kRemovedAtATime = 1000;  // names of segments
 
 // The head as offsets by segment, whether the stream was ever truncated or not.
 StreamCut start_of(const Epoch& epoch) {
@@ -33,11 +36,6 @@ std::vector<std::string> entries_of(const StreamName& name) {
 }
 
 }  // namespace
-
-Result<> check_numbers(std::int32_t last_number, std::int32_t more) {
-    if (last_number < std::numeric_limits<std::int32_t>::max() - more) return {};
-    return fail(Errc::kLimit, "the stream's name has used up its segment numbers");
-}
 
 Result<> check_config(const StreamConfig& config) {
     auto refused = [](std::string why) { return fail(Errc::kInvalidArgument, std::move(why)); };
@@ -57,6 +55,11 @@ Result<> check_config(const StreamConfig& config) {
         return refused(fmt::format("a tag has at most {} characters", kMaxTagLength));
     }
     return {};
+}
+
+Result<> check_numbers(std::int32_t last_number, std::int32_t more) {
+    if (last_number < std::numeric_limits<std::int32_t>::max() - more) return {};
+    return fail(Errc::kLimit, "the name has used up its segment numbers");
 }
 
 StreamConfig normalised(StreamConfig config) {
@@ -109,9 +112,11 @@ Async<UpdateStreamStatus> Streams::update(StreamName name, StreamConfig config) 
     auto checked = check_config(config);
     if (!checked) co_return fail(checked.error());
     KeyedMutex::Lock lock = co_await context_.lock_stream(name);
+    auto committed = co_await context_.transactions->commit_waiting(name);
+    if (!committed) co_return fail(committed.error());
     auto found = co_await settled(name);
     if (!found) co_return fail(found.error());
-    if (!*found) co_return UpdateStreamStatus::kStreamNotFound;
+    if (!*found) co_return co_await missing(name.scope);
     Stream stream = std::move(**found);
     if (stream.record.state == StreamState::kSealed) co_return UpdateStreamStatus::kStreamSealed;
     auto current = co_await current_epoch(context_, name, stream.record.current_epoch);
@@ -146,7 +151,7 @@ Async<UpdateStreamStatus> Streams::truncate(StreamName name, StreamCut cut) {
     KeyedMutex::Lock lock = co_await context_.lock_stream(name);
     auto found = co_await settled(name);
     if (!found) co_return fail(found.error());
-    if (!*found) co_return UpdateStreamStatus::kStreamNotFound;
+    if (!*found) co_return co_await missing(name.scope);
     if ((*found)->record.state == StreamState::kSealed) co_return UpdateStreamStatus::kStreamSealed;
     auto accepted = co_await begin_truncation(name, std::move(**found), std::move(cut));
     if (!accepted) co_return fail(accepted.error());
@@ -196,7 +201,7 @@ Async<UpdateStreamStatus> Streams::seal(StreamName name) {
     KeyedMutex::Lock lock = co_await context_.lock_stream(name);
     auto found = co_await settled(name);
     if (!found) co_return fail(found.error());
-    if (!*found) co_return UpdateStreamStatus::kStreamNotFound;
+    if (!*found) co_return co_await missing(name.scope);
     if ((*found)->record.state == StreamState::kSealed) co_return UpdateStreamStatus::kSuccess;
     auto begun = co_await begin_sealing(name, std::move(**found));
     if (!begun) co_return fail(begun.error());
@@ -211,6 +216,14 @@ Async<> Streams::begin_sealing(StreamName name, Stream stream) {
     batch.put(StreamRecord::key(name), stream.record.encode(), stream.version);
     auto begun = co_await context_.commit_intent(pending(name), std::move(batch));
     co_return begun;
+}
+
+// What there is not: the stream, or its scope too.
+Async<UpdateStreamStatus> Streams::missing(std::string scope) {
+    if (!is_possible_name(scope)) co_return UpdateStreamStatus::kScopeNotFound;
+    auto found = co_await context_.metadata.scope(std::move(scope));
+    if (!found) co_return fail(found.error());
+    co_return *found ? UpdateStreamStatus::kStreamNotFound : UpdateStreamStatus::kScopeNotFound;
 }
 
 Async<DeleteStreamStatus> Streams::remove(StreamName name) {
@@ -337,6 +350,8 @@ Async<> Streams::carry_on(StreamName name, Stream stream) {
             return carry_on_sealing(std::move(name), std::move(stream));
         case StreamState::kScaling:
             return carry_on_scaling(context_, std::move(name), std::move(stream));
+        case StreamState::kRolling:
+            return context_.transactions->carry_on_rolling(std::move(name), std::move(stream));
         default:
             return carry_on_deleting(std::move(name), std::move(stream));
     }
@@ -353,11 +368,11 @@ Async<> Streams::carry_on_creating(StreamName name, Stream stream) {
         if (unmade) made.emplace_back(mark, std::move(**companion));
     }
     Batch batch;
+    std::vector<NewSegment> segments;  // of both, in one go
     for (auto& [which, what] : made) {
         StreamRecord& record = what.record;
         auto ranges = equal_ranges(record.config.scaling.min_segments, record.first_number, 0);
-        auto created = co_await context_.segments.create(which, ids_of(ranges), record.config);
-        if (!created) co_return created;
+        std::ranges::move(new_segments(which, ids_of(ranges), options_of(record.config)), std::back_inserter(segments));
         record.state = StreamState::kActive;
         batch.put(StreamRecord::key(which), record.encode(), what.version);
         EpochRecord first{first_epoch(std::move(ranges), record.creation_ms)};
@@ -366,6 +381,8 @@ Async<> Streams::carry_on_creating(StreamName name, Stream stream) {
         if (is_internal(which.stream)) continue;
         for (const std::string& tag : record.config.tags) batch.put(TagEntry::key(which, tag), marker_value());
     }
+    auto created = co_await context_.segments.create_all(std::move(segments));
+    if (!created) co_return created;
     auto committed = co_await context_.metadata.commit(name.scope, std::move(batch));
     co_return committed;
 }
@@ -424,6 +441,13 @@ Async<> Streams::carry_on_truncating(StreamName name, Stream stream) {
 }
 
 Async<> Streams::carry_on_sealing(StreamName name, Stream stream) {
+    if (std::holds_alternative<RollIntent>(stream.record.intent)) {
+        auto rolled = co_await context_.transactions->carry_on_rolling(name, std::move(stream));
+        co_return rolled;
+    }
+    auto ended = co_await context_.transactions->end_all(name, stream);
+    if (!ended) co_return fail(ended.error());
+    if (!*ended) co_return Result<>();
     auto current = co_await current_epoch(context_, name, stream.record.current_epoch);
     if (!current) co_return fail(current.error());
     auto sealed = co_await context_.segments.seal(name, ids_of(current->segments));
@@ -447,17 +471,22 @@ Async<> Streams::carry_on_deleting(StreamName name, Stream stream) {
         if (goes_along) going.emplace_back(mark, std::move(**companion));
     }
     // The epochs name the segments, so they go after the segments of all streams.
+    std::vector<std::string> segments;
     for (const auto& [which, what] : going) {
-        auto removed = co_await remove_segments(which);
+        auto removed = co_await remove_segments(which, segments);
         if (!removed) co_return removed;
     }
+    auto segments_gone = co_await context_.segments.remove_all(std::move(segments));
+    if (!segments_gone) co_return segments_gone;
     Batch batch;
     for (const auto& [which, what] : going) {
         std::vector<std::string> prefixes = entries_of(which);
         for (std::string& prefix : prefixes) {
-            auto removed = co_await remove_entries(which.scope, std::move(prefix));
+            auto removed = co_await remove_entries(which.scope, std::move(prefix), batch);
             if (!removed) co_return removed;
         }
+        auto forgotten = co_await context_.transactions->forget(which);
+        if (!forgotten) co_return forgotten;
         for (const std::string& tag : what.record.config.tags) batch.remove(TagEntry::key(which, tag));
         batch.remove(StreamRecord::key(which), what.version);
         batch.remove(pending(which).key());
@@ -468,7 +497,8 @@ Async<> Streams::carry_on_deleting(StreamName name, Stream stream) {
     co_return Result<>();
 }
 
-Async<> Streams::remove_segments(StreamName name) {
+// Leaves the last of them in `names`, to go with others'.
+Async<> Streams::remove_segments(StreamName name, std::vector<std::string>& names) {
     std::vector<StreamSegmentId> done;  // an epoch repeats most segments of the one before
     std::string prefix = EpochRecord::prefix(name);
     std::string after;
@@ -486,20 +516,28 @@ Async<> Streams::remove_segments(StreamName name) {
         found.erase(std::unique(found.begin(), found.end()), found.end());
         std::vector<StreamSegmentId> left;
         std::ranges::set_difference(found, done, std::back_inserter(left));
-        auto removed = co_await context_.segments.remove(name, std::move(left));
-        if (!removed) co_return removed;
+        for (StreamSegmentId id : left) names.push_back(segment_name(name, id));
+        if (names.size() >= kRemovedAtATime) {
+            auto removed = co_await context_.segments.remove_all(std::exchange(names, {}));
+            if (!removed) co_return removed;
+        }
         done = std::move(found);
         after = page->back().key;
     }
 }
 
-Async<> Streams::remove_entries(std::string scope, std::string prefix) {
+// Adds the last of them to the batch `last`, which is the end of the deletion.
+Async<> Streams::remove_entries(std::string scope, std::string prefix, Batch& last) {
     while (true) {
         auto page = co_await context_.metadata.scan(scope, prefix, std::string());
         if (!page) co_return fail(page.error());
-        if (page->empty()) co_return Result<>();
+        bool is_last = page->size() < Metadata::kScanItems;
         Batch batch;
         for (container::TableEntry& entry : *page) batch.remove(std::move(entry.key), entry.version);
+        if (is_last) {
+            last.append(std::move(batch));
+            co_return Result<>();
+        }
         auto removed = co_await context_.metadata.commit(scope, std::move(batch));
         if (!removed) co_return removed;
     }

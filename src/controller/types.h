@@ -32,6 +32,8 @@ constexpr StreamSegmentId segment_id(std::int32_t number, std::int32_t epoch) {
 constexpr std::int32_t number_of(StreamSegmentId id) { return static_cast<std::int32_t>(id.value() & 0xffffffff); }
 constexpr std::int32_t epoch_of(StreamSegmentId id) { return static_cast<std::int32_t>(id.value() >> 32); }
 
+using TransactionId = Uuid;
+
 // A segment with its share [min_key, max_key) of the key space [0, 1).
 struct SegmentRange {
     StreamSegmentId id;
@@ -117,6 +119,14 @@ struct ReaderGroupConfig {
     bool operator==(const ReaderGroupConfig&) const = default;
 };
 
+struct KeyValueTableConfig {
+    std::int32_t partitions = 0;          // each a segment
+    std::int32_t primary_key_length = 0;  // bytes, of every key; both 0: keys of any length
+    std::int32_t secondary_key_length = 0;
+    std::int64_t rollover_bytes = 0;
+    bool operator==(const KeyValueTableConfig&) const = default;
+};
+
 struct Endpoint {
     std::string host;
     std::uint16_t port = 0;
@@ -141,6 +151,8 @@ enum class DeleteStreamStatus : std::uint8_t { kSuccess, kFailure, kStreamNotFou
 enum class CreateReaderGroupStatus : std::uint8_t { kSuccess, kFailure, kScopeNotFound, kInvalidName };
 enum class UpdateReaderGroupStatus : std::uint8_t { kSuccess, kFailure, kNotFound, kInvalidConfig };
 enum class DeleteReaderGroupStatus : std::uint8_t { kSuccess, kFailure, kNotFound };
+enum class CreateTableStatus : std::uint8_t { kSuccess, kFailure, kTableExists, kScopeNotFound, kInvalidTableName };
+enum class DeleteTableStatus : std::uint8_t { kSuccess, kFailure, kTableNotFound };
 enum class UpdateSubscriberStatus : std::uint8_t {
     kSuccess,
     kFailure,

@@ -63,11 +63,16 @@ class ControllerRpcs final : public v1::ControllerService::CallbackService {
     Reactor* listSubscribers(Context*, const v1::StreamInfo*, v1::SubscribersResponse*) override;
     Reactor* updateSubscriberStreamCut(Context*, const v1::SubscriberStreamCut*, v1::UpdateSubscriberStatus*) override;
 
-    // a scope has no key-value tables in this version, and that is what it says
+    // key-value tables
+    Reactor* createKeyValueTable(Context*, const v1::KeyValueTableConfig*, v1::CreateKeyValueTableStatus*) override;
+    Reactor* getCurrentSegmentsKeyValueTable(Context*, const v1::KeyValueTableInfo*, v1::SegmentRanges*) override;
+    Reactor* getKeyValueTableConfiguration(Context*, const v1::KeyValueTableInfo*,
+                                           v1::KeyValueTableConfigResponse*) override;
+    Reactor* deleteKeyValueTable(Context*, const v1::KeyValueTableInfo*, v1::DeleteKVTableStatus*) override;
     Reactor* listKeyValueTablesInScope(Context*, const v1::KVTablesInScopeRequest*,
                                        v1::KVTablesInScopeResponse*) override;
 
-    // not offered by this version: UNIMPLEMENTED with the reason
+    // transactions
     Reactor* createTransaction(Context*, const v1::CreateTxnRequest*, v1::CreateTxnResponse*) override;
     Reactor* commitTransaction(Context*, const v1::TxnRequest*, v1::TxnStatus*) override;
     Reactor* abortTransaction(Context*, const v1::TxnRequest*, v1::TxnStatus*) override;
@@ -75,13 +80,10 @@ class ControllerRpcs final : public v1::ControllerService::CallbackService {
     Reactor* checkTransactionState(Context*, const v1::TxnRequest*, v1::TxnState*) override;
     Reactor* listCompletedTransactions(Context*, const v1::ListCompletedTxnRequest*,
                                        v1::ListCompletedTxnResponse*) override;
+
+    // not offered by this version: UNIMPLEMENTED with the reason
     Reactor* removeWriter(Context*, const v1::RemoveWriterRequest*, v1::RemoveWriterResponse*) override;
     Reactor* noteTimestampFromWriter(Context*, const v1::TimestampFromWriter*, v1::TimestampResponse*) override;
-    Reactor* createKeyValueTable(Context*, const v1::KeyValueTableConfig*, v1::CreateKeyValueTableStatus*) override;
-    Reactor* getCurrentSegmentsKeyValueTable(Context*, const v1::KeyValueTableInfo*, v1::SegmentRanges*) override;
-    Reactor* getKeyValueTableConfiguration(Context*, const v1::KeyValueTableInfo*,
-                                           v1::KeyValueTableConfigResponse*) override;
-    Reactor* deleteKeyValueTable(Context*, const v1::KeyValueTableInfo*, v1::DeleteKVTableStatus*) override;
 
     Calls& calls() { return *calls_; }
 

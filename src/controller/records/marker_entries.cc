@@ -9,7 +9,7 @@
 namespace millrace::controller {
 
 namespace {
-constexpr std::array<std::string_view, 3> kKinds = {"stream", "group", "scope"};
+constexpr std::array<std::string_view, 4> kKinds = {"stream", "group", "scope", "table"};
 }
 
 std::string marker_value() { return RecordWriter().take(); }

@@ -16,10 +16,10 @@ struct TagEntry {
 
 // Says that a record holds an intent.
 struct PendingEntry {
-    enum class Kind : std::uint8_t { kStream, kGroup, kScope };
+    enum class Kind : std::uint8_t { kStream, kGroup, kScope, kTable };
     Kind kind = Kind::kStream;
     std::string scope;
-    std::string name;  // of the stream or the group; none for a scope
+    std::string name;  // of the stream, group or table; none for a scope
     bool operator==(const PendingEntry&) const = default;
 
     static constexpr std::string_view kPrefix = "pending/";

@@ -12,6 +12,7 @@
 #include "controller/records/sealed_segment_record.h"
 #include "controller/records/stream_record.h"
 #include "controller/records/subscriber_record.h"
+#include "controller/records/table_record.h"
 
 using namespace millrace::controller;
 
@@ -30,6 +31,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     decode<LastNumberRecord>(bytes);
     decode<GroupRecord>(bytes);
     decode<SubscriberRecord>(bytes);
+    decode<TableRecord>(bytes);
     auto entry = PendingEntry::parse(bytes);
     if (entry && entry->key() != bytes) std::abort();
     auto name = last_name_of(bytes);

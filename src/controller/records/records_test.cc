@@ -14,6 +14,7 @@
 #include "controller/records/sealed_segment_record.h"
 #include "controller/records/stream_record.h"
 #include "controller/records/subscriber_record.h"
+#include "controller/records/table_record.h"
 
 namespace millrace::controller {
 namespace {
@@ -211,13 +212,34 @@ TEST(Records, Autoscale) {
     EXPECT_EQ(AutoscaleRecord::decode(AutoscaleRecord{{{3, -1.0}}}.encode()).error(), Errc::kCorrupt);
 }
 
+TEST(Records, Table) {
+    TableRecord record;
+    record.config = {2, 4, 6, 1 << 20};
+    record.first_number = 3;
+    record.creation_ms = 1'700'000'000'000;
+    for (int state = 1; state <= 3; ++state) {
+        record.state = static_cast<TableRecord::State>(state);
+        check(record);
+        EXPECT_EQ(TableRecord::is_deleting(record.encode()), state == 3);
+    }
+    EXPECT_EQ(TableRecord::key("s", "t"), "table/s/t");
+    ASSERT_EQ(record.segments().size(), 2u);
+    EXPECT_EQ(record.segments()[1], (SegmentRange{segment_id(4, 0), 0.5, 1}));
+    for (KeyValueTableConfig bad :
+         {KeyValueTableConfig{0, 4, 0, 0}, KeyValueTableConfig{70'000, 4, 0, 0}, KeyValueTableConfig{1, -1, 0, 0},
+          KeyValueTableConfig{1, 4, -1, 0}, KeyValueTableConfig{1, 4, 0, -1}}) {
+        record.config = bad;
+        EXPECT_EQ(TableRecord::decode(record.encode()).error(), Errc::kCorrupt);
+    }
+}
+
 TEST(Records, Markers) {
     EXPECT_EQ(hex(marker_value()), "01");
     EXPECT_EQ(TagEntry::key({"s", "x"}, "red"), "tag/s/red/x");
     EXPECT_EQ(TagEntry::key({"s", "x"}, "a/b %ü"), "tag/s/a%2fb%20%25%c3%bc/x");
     for (PendingEntry entry :
          {PendingEntry{PendingEntry::Kind::kStream, "s", "_MARKx"}, PendingEntry{PendingEntry::Kind::kGroup, "_s", "g"},
-          PendingEntry{PendingEntry::Kind::kScope, "s", ""}}) {
+          PendingEntry{PendingEntry::Kind::kScope, "s", ""}, PendingEntry{PendingEntry::Kind::kTable, "s", "t"}}) {
         auto parsed = PendingEntry::parse(entry.key());
         ASSERT_TRUE(parsed) << entry.key();
         EXPECT_EQ(*parsed, entry);
@@ -280,6 +302,8 @@ TEST(Records, GoldenVersion1) {
              Golden{AutoscaleRecord{{{3, 120.5}, {4, 99}}}.encode(),
                     "0102000000030000000000000000205e40040000000000000000c05840"},
              Golden{LastNumberRecord{41}.encode(), "0129000000"},
+             Golden{TableRecord{TableRecord::State::kActive, 1'700'000'000'000, 3, {2, 4, 6, 1 << 20}}.encode(),
+                    "01020068e5cf8b010000030000000200000004000000060000000000100000000000"},
              Golden{group.encode(),
                     "0102b80b000000000000307500000000000003000000020700000000000000333322221111111155555555555544440200"
                     "00000100000073010000006100000000010000007401000000620100000001000000010000000500000000000000010000"
