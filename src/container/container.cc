@@ -499,6 +499,7 @@ Result<std::int64_t> SegmentContainer::attribute(std::string_view name, const Uu
     return impl_->attribute(name, id);
 }
 std::vector<SegmentTraffic> SegmentContainer::traffic() const { return impl_->traffic(); }
+std::vector<SegmentTraffic> SegmentContainer::scaling_traffic() const { return impl_->scaling_traffic(); }
 std::vector<std::string> SegmentContainer::transient_segments() const { return impl_->transient_segments(); }
 void SegmentContainer::update_table(std::string table, std::vector<TableUpdate> updates, SpaceNeed need,
                                     Done<std::vector<std::int64_t>> done) {

@@ -125,6 +125,7 @@ class SegmentContainer {
     Result<SegmentInfo> info(std::string_view name) const;                        // durable state, at once
     Result<std::int64_t> attribute(std::string_view name, const Uuid& id) const;  // kNullAttribute when unset; at once
     std::vector<SegmentTraffic> traffic() const;                                  // of those that had any; at once
+    std::vector<SegmentTraffic> scaling_traffic() const;                          // of those whose scale type is not 0
     std::vector<std::string> transient_segments() const;                          // for clean-up after recovery
 
     // ---- table segments: made by create(), then table_segments.h ----
