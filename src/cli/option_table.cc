@@ -43,6 +43,13 @@ Result<> apply_size(const std::string& text, std::uint64_t& target) {
     return {};
 }
 
+Result<> apply_seconds(const std::string& text, std::chrono::milliseconds& target) {
+    std::uint32_t seconds = 0;
+    auto done = apply_number(text, 1, 86'400, seconds);
+    if (done) target = std::chrono::seconds(seconds);
+    return done;
+}
+
 Result<> apply_listen(NodeOptions& options, const std::string& text) {
     in6_addr room;
     if (text != "localhost" && inet_pton(AF_INET, text.c_str(), &room) != 1 &&
@@ -207,6 +214,10 @@ constexpr std::array kOptions{
                    if (done) o.container.tiering.flush_after = std::chrono::seconds(seconds);
                    return done;
                }},
+    OptionSpec{"retention-seconds", "N", "10", "How often streams with a retention policy are looked at.",
+               [](NodeOptions& o, const std::string& text) { return apply_seconds(text, o.retention_period); }},
+    OptionSpec{"watermark-seconds", "N", "10", "How often a stream gets a watermark, if its writers note times.",
+               [](NodeOptions& o, const std::string& text) { return apply_seconds(text, o.watermark_period); }},
     OptionSpec{"s3-endpoint", "URL", "Amazon's, of the region", "http://HOST:PORT or https://HOST[:PORT].",
                apply_s3<&lts::S3Options::endpoint>},
     OptionSpec{"s3-region", "NAME", "us-east-1", "Region, as the S3 server calls it.",

@@ -279,6 +279,8 @@ Result<> Node::Impl::start_controller() {
     options.controller = {options_.advertise, options_.controller_port};
     options.store = {options_.advertise, options_.store_port};
     options.transactions = options_.transactions;
+    options.retention_period = options_.retention_period;
+    options.watermark_period = options_.watermark_period;
     controller_ = std::make_unique<controller::Controller>(control_, store_->api(), std::move(options));
     auto started = Countdown::of(1);
     controller_->start([started](Result<> result) { started->arrive(std::move(result)); });
@@ -293,6 +295,7 @@ Result<> Node::Impl::start_rest() {
     rest::add_ping_and_health_routes(router_, [this] { return health(); });
     rest::add_scope_routes(router_, *controller_);
     rest::add_stream_routes(router_, *controller_);
+    rest::add_retention_routes(router_, *controller_);
     rest::add_reader_group_routes(router_, *controller_);
     rest::add_transaction_routes(router_, *controller_);
     rest::add_openapi_route(router_);

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "bytes/hash.h"
+#include "store/append_once.h"
 
 namespace millrace::store {
 
@@ -91,6 +92,16 @@ void SegmentRouter::update_policy(std::string segment, std::uint8_t scale_type, 
               [segment = std::move(segment), scale_type, target_rate](SegmentContainer& c, Done<> d) mutable {
                   c.update_attributes(std::move(segment), policy_updates(scale_type, target_rate), std::move(d));
               });
+}
+
+void SegmentRouter::append_at(std::string segment, std::int64_t expected_offset, std::string event,
+                              runtime::Executor& on, Done<std::int64_t> done) {
+    ContainerId owner = container_for(segment);
+    run<std::int64_t>(owner, on, std::move(done),
+                      [segment = std::move(segment), expected_offset, event = std::move(event)](
+                          SegmentContainer& c, Done<std::int64_t> d) mutable {
+                          append_once(c, std::move(segment), expected_offset, std::move(event), std::move(d));
+                      });
 }
 
 void SegmentRouter::merge(std::string target, std::vector<std::string> sources, runtime::Executor& on,
