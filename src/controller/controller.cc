@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "controller/names.h"
 #include "controller/queries.h"
+#include "controller/scaling.h"
 #include "controller/scopes.h"
 #include "runtime/async.h"
 #include "runtime/gate.h"
@@ -39,6 +40,7 @@ class Controller::Impl {
     Context context;
     store::SegmentApi& segment_api;
     Streams streams{context};
+    Scaling scaling{context, streams};
     Groups groups{context, streams};
     KeyValueTables tables{context};
     Scopes scopes{context, streams, groups, tables};
@@ -191,6 +193,12 @@ void Controller::truncate_stream(StreamName name, StreamCut cut, Done<UpdateStre
 }
 void Controller::seal_stream(StreamName name, Done<UpdateStreamStatus> done) {
     impl_->run<UpdateStreamStatus>(impl_->streams.seal(std::move(name)), std::move(done));
+}
+void Controller::scale_stream(StreamName name, ScaleRequest request, Done<ScaleResult> done) {
+    impl_->run<ScaleResult>(impl_->scaling.scale(std::move(name), std::move(request)), std::move(done));
+}
+void Controller::check_scale(StreamName name, std::int32_t epoch, Done<ScaleProgress> done) {
+    impl_->run<ScaleProgress>(impl_->scaling.progress(std::move(name), epoch), std::move(done));
 }
 void Controller::delete_stream(StreamName name, Done<DeleteStreamStatus> done) {
     impl_->run<DeleteStreamStatus>(impl_->streams.remove(std::move(name)), std::move(done));

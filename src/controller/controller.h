@@ -4,10 +4,10 @@
 // Life cycle: make, start() (finishes what was under way when the last process ended), serve, stop() (lets what is
 // under way end). Thread rule: every operation may be called from any thread; `done` runs on the controller's executor.
 // The object and the SegmentApi outlive stop()'s callback. Durability: a success was written to the container's log
-// before it is told. An operation of several steps (creating, updating, truncating, sealing or deleting a stream, a
-// group or a table, deleting a scope) writes its intent first; whatever interrupts it, the intent is carried to its end
-// later, by this process or the next, so nothing stays half-made. Order: changes of one stream run one after the other,
-// in the order of their calls; queries do not wait for them.
+// before it is told. An operation of several steps (creating, updating, scaling, truncating, sealing or deleting a
+// stream, a group or a table, deleting a scope) writes its intent first; whatever interrupts it, the intent is carried
+// to its end later, by this process or the next, so nothing stays half-made. Order: changes of one stream run one after
+// the other, in the order of their calls; queries do not wait for them.
 //
 // Errors beside the statuses: kInvalidArgument (the request can never succeed; the text says why), kNotFound, kCorrupt
 // (a damaged record), kUnavailable, kClosed and other failures of the segment store
@@ -57,6 +57,11 @@ class Controller {
     void update_stream(StreamName name, StreamConfig config, Done<UpdateStreamStatus> done);
     void truncate_stream(StreamName name, StreamCut cut, Done<UpdateStreamStatus> done);
     void seal_stream(StreamName name, Done<UpdateStreamStatus> done);
+    // Segments become others of the same keys. kFailure: sealed, missing, or ranges that are not those of the segments;
+    // kPreconditionFailed: segments that are not current, or fewer would be left than the policy's least. After
+    // kStarted it will happen, whatever happens; the same request meanwhile gets the same answer.
+    void scale_stream(StreamName name, ScaleRequest request, Done<ScaleResult> done);
+    void check_scale(StreamName name, std::int32_t epoch, Done<ScaleProgress> done);  // has the epoch been replaced
     void delete_stream(StreamName name, Done<DeleteStreamStatus> done);
     void stream_exists(StreamName name, Done<bool> done);
     void stream_config(StreamName name, Done<StreamConfig> done);

@@ -85,6 +85,33 @@ std::vector<Operation> operations() {
                    [](Harness& t) { return t.update(kX, fixed(3)) == UpdateStreamStatus::kSuccess; },
                    [](Harness& t) { return segments_of(t) == 3 && t.keys("epoch/s/x/").size() == 2; },
                    [](Harness& t) { return segments_of(t) == 2 && t.keys("epoch/s/x/").size() == 1; }});
+    auto ranges_of = [](Harness& t) {
+        std::vector<std::pair<double, double>> ranges;
+        auto current = t.current(kX);
+        if (current) {
+            for (const SegmentRange& segment : *current) ranges.emplace_back(segment.min_key, segment.max_key);
+        }
+        return ranges;
+    };
+    using Ranges = std::vector<std::pair<double, double>>;
+    all.push_back({"split", with_history,
+                   [](Harness& t) {
+                       auto scaled = t.scale(kX, {segment_id(3, 2)}, {{0, 0.125}, {0.125, 0.25}, {0.25, 1.0 / 3}});
+                       return scaled && scaled->status == ScaleStatus::kStarted && t.check_scale(kX, 2);
+                   },
+                   [=](Harness& t) {
+                       return ranges_of(t).size() == 5 && t.keys("epoch/s/x/").size() == 4 &&
+                              t.check_scale(kX, 2) == ScaleProgress::kSuccess;
+                   },
+                   [=](Harness& t) { return ranges_of(t).size() == 3 && t.keys("epoch/s/x/").size() == 3; }});
+    all.push_back({"merge", with_stream,
+                   [](Harness& t) {
+                       if (t.update(kX, by_events(100, 1)) != UpdateStreamStatus::kSuccess) return false;
+                       auto scaled = t.scale(kX, {segment_id(0, 0), segment_id(1, 0)}, {{0, 1}});
+                       return scaled && scaled->status == ScaleStatus::kStarted && t.check_scale(kX, 0);
+                   },
+                   [=](Harness& t) { return ranges_of(t) == Ranges{{0, 1}} && t.keys("sealed/s/x/").size() == 2; },
+                   [=](Harness& t) { return ranges_of(t).size() == 2 && t.keys("sealed/s/x/").empty(); }});
     all.push_back({"truncate", with_history,
                    [](Harness& t) { return t.truncate(kX, kCut) == UpdateStreamStatus::kSuccess; },
                    [](Harness& t) { return t.head(kX) == kCut && t.api.segments["s/x/3.#epoch.2"].start == 40; },

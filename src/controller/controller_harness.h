@@ -23,6 +23,12 @@ inline StreamConfig fixed(std::int32_t segments, std::vector<std::string> tags =
     return config;
 }
 
+inline StreamConfig by_events(std::int32_t per_second, std::int32_t min_segments, std::int32_t factor = 2) {
+    StreamConfig config;
+    config.scaling = {ScalingType::kByEvents, per_second, factor, min_segments};
+    return config;
+}
+
 inline ReaderGroupConfig group_over(std::vector<StreamName> streams, ReaderGroupRetention retention,
                                     std::uint64_t id = 1) {
     ReaderGroupConfig config;
@@ -103,6 +109,14 @@ class Harness {
     }
     Result<UpdateStreamStatus> seal(StreamName name) {
         return call<UpdateStreamStatus>([&](auto done) { controller->seal_stream(name, std::move(done)); });
+    }
+    Result<ScaleResult> scale(StreamName name, std::vector<StreamSegmentId> sealed, std::vector<KeyRange> ranges,
+                              std::int64_t creation_ms = 0) {
+        ScaleRequest request{std::move(sealed), std::move(ranges), creation_ms};
+        return call<ScaleResult>([&](auto done) { controller->scale_stream(name, request, std::move(done)); });
+    }
+    Result<ScaleProgress> check_scale(StreamName name, std::int32_t epoch) {
+        return call<ScaleProgress>([&](auto done) { controller->check_scale(name, epoch, std::move(done)); });
     }
     Result<DeleteStreamStatus> remove(StreamName name) {
         return call<DeleteStreamStatus>([&](auto done) { controller->delete_stream(name, std::move(done)); });

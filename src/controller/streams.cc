@@ -11,6 +11,7 @@
 #include "controller/records/last_number_record.h"
 #include "controller/records/sealed_segment_record.h"
 #include "controller/records/subscriber_record.h"
+#include "controller/scaling.h"
 #include "controller/stream_cut.h"
 #include "runtime/async.h"
 
@@ -115,7 +116,7 @@ Async<UpdateStreamStatus> Streams::update(StreamName name, StreamConfig config) 
     if (!*found) co_return co_await missing(name.scope);
     Stream stream = std::move(**found);
     if (stream.record.state == StreamState::kSealed) co_return UpdateStreamStatus::kStreamSealed;
-    auto current = co_await current_epoch(name, stream.record);
+    auto current = co_await current_epoch(context_, name, stream.record.current_epoch);
     if (!current) co_return fail(current.error());
 
     UpdateIntent intent;
@@ -344,6 +345,8 @@ Async<> Streams::carry_on(StreamName name, Stream stream) {
             return carry_on_truncating(std::move(name), std::move(stream));
         case StreamState::kSealing:
             return carry_on_sealing(std::move(name), std::move(stream));
+        case StreamState::kScaling:
+            return carry_on_scaling(context_, std::move(name), std::move(stream));
         default:
             return carry_on_deleting(std::move(name), std::move(stream));
     }
@@ -381,21 +384,17 @@ Async<> Streams::carry_on_creating(StreamName name, Stream stream) {
 
 Async<> Streams::carry_on_updating(StreamName name, Stream stream) {
     UpdateIntent intent = std::get<UpdateIntent>(stream.record.intent);
-    auto current = co_await current_epoch(name, stream.record);
+    auto current = co_await current_epoch(context_, name, stream.record.current_epoch);
     if (!current) co_return fail(current.error());
     auto set = co_await context_.segments.set_policy(name, ids_of(current->segments), intent.config.scaling);
     if (!set) co_return set;
     Batch batch;
     StreamRecord after = stream.record;
     if (intent.next_segments > 0) {
-        auto lengths = co_await replace_segments(name, stream.record, *current);
-        if (!lengths) co_return fail(lengths.error());
-        after.current_epoch = current->epoch + 1;
-        after.last_number += intent.next_segments;
-        for (std::size_t i = 0; i < lengths->size(); ++i) {
-            SealedSegmentRecord sealed{after.current_epoch, (*lengths)[i]};
-            batch.put(SealedSegmentRecord::key(name, current->segments[i].id), sealed.encode());
-        }
+        auto ranges = equal_ranges(intent.next_segments, after.last_number + 1, current->epoch + 1);
+        EpochChange change{*current, next_epoch(*current, std::move(ranges), intent.next_creation_ms)};
+        auto carried = co_await carry_through(context_, name, std::move(change), intent.config, after, batch);
+        if (!carried) co_return carried;
     }
     if (!is_internal(name.stream)) {
         for (const std::string& tag : stream.record.config.tags) {
@@ -410,26 +409,6 @@ Async<> Streams::carry_on_updating(StreamName name, Stream stream) {
     batch.remove(pending(name).key());
     auto committed = co_await context_.metadata.commit(name.scope, std::move(batch));
     co_return committed;
-}
-
-// The next epoch and what follows what is written before the old segments are sealed: a writer or reader that meets a
-// seal asks for the successors at once, and would take none for the end of the stream.
-Async<std::vector<std::int64_t>> Streams::replace_segments(StreamName name, StreamRecord record, Epoch current) {
-    const auto& intent = std::get<UpdateIntent>(record.intent);
-    auto ranges = equal_ranges(intent.next_segments, record.last_number + 1, current.epoch + 1);
-    auto created = co_await context_.segments.create(name, ids_of(ranges), intent.config);
-    if (!created) co_return fail(created.error());
-    EpochRecord next{next_epoch(current, std::move(ranges), intent.next_creation_ms)};
-    Batch batch;
-    batch.put(EpochRecord::key(name, next.epoch.epoch), next.encode());
-    SealedSegmentRecord sealed{next.epoch.epoch, SealedSegmentRecord::kUnknownLength};
-    for (const SegmentRange& segment : current.segments) {
-        batch.put(SealedSegmentRecord::key(name, segment.id), sealed.encode());
-    }
-    auto shown = co_await context_.metadata.commit(name.scope, std::move(batch));
-    if (!shown) co_return fail(shown.error());
-    auto lengths = co_await context_.segments.seal(name, ids_of(current.segments));
-    co_return lengths;
 }
 
 Async<> Streams::carry_on_truncating(StreamName name, Stream stream) {
@@ -457,7 +436,7 @@ Async<> Streams::carry_on_truncating(StreamName name, Stream stream) {
 }
 
 Async<> Streams::carry_on_sealing(StreamName name, Stream stream) {
-    auto current = co_await current_epoch(name, stream.record);
+    auto current = co_await current_epoch(context_, name, stream.record.current_epoch);
     if (!current) co_return fail(current.error());
     auto sealed = co_await context_.segments.seal(name, ids_of(current->segments));
     if (!sealed) co_return fail(sealed.error());
@@ -548,14 +527,6 @@ Async<> Streams::remove_entries(std::string scope, std::string prefix, Batch& la
         auto removed = co_await context_.metadata.commit(scope, std::move(batch));
         if (!removed) co_return removed;
     }
-}
-
-Async<Epoch> Streams::current_epoch(StreamName name, const StreamRecord& record) {
-    auto epoch = co_await context_.metadata.epoch(name, record.current_epoch);
-    if (!epoch) co_return fail(epoch.error());
-    if (!*epoch)
-        co_return fail(Errc::kCorrupt, fmt::format("stream {} has no epoch {}", to_string(name), record.current_epoch));
-    co_return std::move(**epoch);
 }
 
 }  // namespace millrace::controller

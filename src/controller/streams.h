@@ -15,7 +15,7 @@ inline constexpr std::size_t kMaxTagLength = 255;  // UTF-16 units
 
 // kInvalidArgument, with the reason.
 Result<> check_config(const StreamConfig& config);
-Result<> check_numbers(std::int32_t last_number, std::int32_t more);  // kLimit: the name has used up its numbers
+Result<> check_numbers(std::int32_t last_number, std::int32_t more);  // kLimit: there are not so many numbers left
 StreamConfig normalised(StreamConfig config);
 StreamConfig fixed_config(std::int32_t segments, std::int64_t rollover_bytes);
 
@@ -49,14 +49,12 @@ class Streams {
     Async<> carry_on_sealing(StreamName name, Stream stream);
     Async<> carry_on_deleting(StreamName name, Stream stream);
 
-    Async<std::vector<std::int64_t>> replace_segments(StreamName name, StreamRecord record, Epoch current);  // lengths
     Async<UpdateStreamStatus> missing(std::string scope);
     Async<bool> begin_truncation(StreamName name, Stream stream, StreamCut cut);
     Async<> begin_sealing(StreamName name, Stream stream);
     Async<> begin_deleting(StreamName name, Stream stream);
     Async<> remove_segments(StreamName name, std::vector<std::string>& names);
     Async<> remove_entries(std::string scope, std::string prefix, Batch& last);
-    Async<Epoch> current_epoch(StreamName name, const StreamRecord& record);
 
     Context& context_;
 };

@@ -41,6 +41,12 @@ struct SegmentRange {
     bool overlaps(const SegmentRange& other) const { return min_key < other.max_key && other.min_key < max_key; }
 };
 
+struct KeyRange {
+    double from = 0;
+    double to = 0;
+    bool operator==(const KeyRange&) const = default;
+};
+
 // Offsets by segment that together cover the key space. kNotReached: the position is in an earlier segment of that key
 // range.
 using StreamCut = std::map<StreamSegmentId, std::int64_t>;
@@ -137,6 +143,8 @@ enum class CreateScopeStatus : std::uint8_t { kSuccess, kFailure, kScopeExists, 
 enum class DeleteScopeStatus : std::uint8_t { kSuccess, kFailure, kScopeNotFound, kScopeNotEmpty };
 enum class CreateStreamStatus : std::uint8_t { kSuccess, kFailure, kStreamExists, kScopeNotFound, kInvalidStreamName };
 enum class UpdateStreamStatus : std::uint8_t { kSuccess, kFailure, kStreamNotFound, kScopeNotFound, kStreamSealed };
+enum class ScaleStatus : std::uint8_t { kStarted, kFailure, kPreconditionFailed };
+enum class ScaleProgress : std::uint8_t { kInProgress, kSuccess, kInvalidInput, kInternalError };
 enum class DeleteStreamStatus : std::uint8_t { kSuccess, kFailure, kStreamNotFound, kStreamNotSealed };
 enum class CreateReaderGroupStatus : std::uint8_t { kSuccess, kFailure, kScopeNotFound, kInvalidName };
 enum class UpdateReaderGroupStatus : std::uint8_t { kSuccess, kFailure, kNotFound, kInvalidConfig };
@@ -150,6 +158,19 @@ enum class UpdateSubscriberStatus : std::uint8_t {
     kSubscriberNotFound,
     kStreamCutNotValid,
     kGenerationMismatch
+};
+
+// Segments of the current epoch are sealed, and new ones of the same keys take their place.
+struct ScaleRequest {
+    std::vector<StreamSegmentId> sealed;
+    std::vector<KeyRange> ranges;
+    std::int64_t creation_ms = 0;
+};
+
+struct ScaleResult {
+    ScaleStatus status = ScaleStatus::kStarted;
+    std::int32_t epoch = 0;              // that was current before; with kStarted
+    std::vector<SegmentRange> segments;  // the new ones, by key
 };
 
 struct CreateReaderGroupResult {

@@ -182,14 +182,46 @@ TEST_F(GrpcServerTest, WhatIsNotOfferedSaysSo) {
     grpc::Status status = stub->createTransaction(context().get(), request, &reply);
     EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
     EXPECT_EQ(status.error_message(), "transactions are not offered by this version");
-    v1::ScaleResponse scaled;
-    EXPECT_EQ(stub->scale(context().get(), v1::ScaleRequest(), &scaled).error_code(), grpc::StatusCode::UNIMPLEMENTED);
     v1::KVTablesInScopeRequest tables;
     tables.mutable_scope()->set_scope("s");
     v1::KVTablesInScopeResponse none;
     ASSERT_TRUE(stub->listKeyValueTablesInScope(context().get(), tables, &none).ok());
     EXPECT_EQ(none.kvtables_size(), 0);
     EXPECT_TRUE(none.has_continuationtoken());
+}
+
+TEST_F(GrpcServerTest, Scaling) {
+    ASSERT_TRUE(create(config("x", 1)).ok());
+    v1::ScaleRequest request;
+    *request.mutable_streaminfo() = stream("x");
+    request.add_sealedsegments(0);
+    for (double start : {0.5, 0.0}) {
+        auto* range = request.add_newkeyranges();
+        range->set_start(start);
+        range->set_end(start + 0.5);
+    }
+    v1::ScaleResponse scaled;
+    ASSERT_TRUE(stub->scale(context().get(), request, &scaled).ok());
+    EXPECT_EQ(scaled.status(), v1::ScaleResponse::STARTED);
+    EXPECT_EQ(scaled.epoch(), 0);
+    ASSERT_EQ(scaled.segments_size(), 2);
+    EXPECT_EQ(scaled.segments(0).segmentid().streaminfo().stream(), "x");
+    EXPECT_EQ(scaled.segments(0).segmentid().segmentid(), (std::int64_t{1} << 32) + 1);
+    EXPECT_EQ(scaled.segments(0).maxkey(), 0.5);
+    v1::ScaleStatusRequest check;
+    *check.mutable_streaminfo() = stream("x");
+    v1::ScaleStatusResponse status;
+    ASSERT_TRUE(stub->checkScale(context().get(), check, &status).ok());
+    EXPECT_EQ(status.status(), v1::ScaleStatusResponse::SUCCESS);
+    check.set_epoch(1);
+    ASSERT_TRUE(stub->checkScale(context().get(), check, &status).ok());
+    EXPECT_EQ(status.status(), v1::ScaleStatusResponse::IN_PROGRESS);
+    check.set_epoch(-1);
+    EXPECT_EQ(stub->checkScale(context().get(), check, &status).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+    v1::ScaleResponse again;
+    ASSERT_TRUE(stub->scale(context().get(), request, &again).ok());
+    EXPECT_EQ(again.status(), v1::ScaleResponse::PRECONDITION_FAILED);
+    EXPECT_EQ(again.segments_size(), 0);
 }
 
 TEST_F(GrpcServerTest, ReaderGroupsAndSubscribers) {

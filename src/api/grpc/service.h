@@ -38,6 +38,10 @@ class ControllerRpcs final : public v1::ControllerService::CallbackService {
     Reactor* listStreamsInScopeForTag(Context*, const v1::StreamsInScopeWithTagRequest*,
                                       v1::StreamsInScopeResponse*) override;
 
+    // scaling
+    Reactor* scale(Context*, const v1::ScaleRequest*, v1::ScaleResponse*) override;
+    Reactor* checkScale(Context*, const v1::ScaleStatusRequest*, v1::ScaleStatusResponse*) override;
+
     // segments
     Reactor* getCurrentSegments(Context*, const v1::StreamInfo*, v1::SegmentRanges*) override;
     Reactor* getEpochSegments(Context*, const v1::GetEpochSegmentsRequest*, v1::SegmentRanges*) override;
@@ -69,8 +73,6 @@ class ControllerRpcs final : public v1::ControllerService::CallbackService {
                                        v1::KVTablesInScopeResponse*) override;
 
     // not offered by this version: UNIMPLEMENTED with the reason
-    Reactor* scale(Context*, const v1::ScaleRequest*, v1::ScaleResponse*) override;
-    Reactor* checkScale(Context*, const v1::ScaleStatusRequest*, v1::ScaleStatusResponse*) override;
     Reactor* createTransaction(Context*, const v1::CreateTxnRequest*, v1::CreateTxnResponse*) override;
     Reactor* commitTransaction(Context*, const v1::TxnRequest*, v1::TxnStatus*) override;
     Reactor* abortTransaction(Context*, const v1::TxnRequest*, v1::TxnStatus*) override;

@@ -230,8 +230,6 @@ Error not_offered(const char* what) {
         return refuse(context, not_offered(what));                                                                 \
     }
 
-MILLRACE_NOT_OFFERED(scale, ScaleRequest, ScaleResponse, "scale operations")
-MILLRACE_NOT_OFFERED(checkScale, ScaleStatusRequest, ScaleStatusResponse, "scale operations")
 MILLRACE_NOT_OFFERED(createTransaction, CreateTxnRequest, CreateTxnResponse, "transactions")
 MILLRACE_NOT_OFFERED(commitTransaction, TxnRequest, TxnStatus, "transactions")
 MILLRACE_NOT_OFFERED(abortTransaction, TxnRequest, TxnStatus, "transactions")

@@ -1,4 +1,5 @@
 #include <functional>
+#include <limits>
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -44,6 +45,10 @@ StreamRecord stream_record(StreamState state) {
     record.head = {{segment_id(4, 0), 10}, {segment_id(8, 1), kNotReached}};
     if (state == StreamState::kUpdating) record.intent = UpdateIntent{rich_config(), 5, 1'700'000'000'001};
     if (state == StreamState::kTruncating) record.intent = TruncateIntent{{{segment_id(9, 2), 77}}};
+    if (state == StreamState::kScaling) {
+        record.intent =
+            ScaleIntent{{segment_id(4, 0), segment_id(8, 1)}, {{0, 0.25}, {0.25, 0.5}, {0.75, 1}}, 1'700'000'000'002};
+    }
     return record;
 }
 
@@ -109,7 +114,7 @@ TEST(Records, Scope) {
 }
 
 TEST(Records, StreamInEachState) {
-    for (int state = 1; state <= 7; ++state) check(stream_record(static_cast<StreamState>(state)));
+    for (int state = 1; state <= 8; ++state) check(stream_record(static_cast<StreamState>(state)));
     StreamRecord plain;
     plain.config.scaling.min_segments = 1;
     check(plain);
@@ -126,6 +131,29 @@ TEST(Records, StreamWithAnIntentOfAnotherState) {
     record = stream_record(StreamState::kActive);
     record.state = StreamState::kTruncating;
     EXPECT_EQ(StreamRecord::decode(record.encode()).error(), Errc::kCorrupt);
+    record.state = StreamState::kScaling;
+    EXPECT_EQ(StreamRecord::decode(record.encode()).error(), Errc::kCorrupt);
+}
+
+TEST(Records, StreamWithAScaleThatCannotBe) {
+    StreamRecord record = stream_record(StreamState::kScaling);
+    ScaleIntent good = std::get<ScaleIntent>(record.intent);
+    auto refused = [&](ScaleIntent intent) {
+        record.intent = std::move(intent);
+        return StreamRecord::decode(record.encode()).error() == Errc::kCorrupt;
+    };
+    ScaleIntent bad = good;
+    bad.ranges[1].from = 0.2;
+    EXPECT_TRUE(refused(bad)) << "overlapping";
+    bad = good;
+    bad.ranges[2].to = 1.5;
+    EXPECT_TRUE(refused(bad)) << "beyond the key space";
+    bad = good;
+    bad.ranges[0].from = std::numeric_limits<double>::quiet_NaN();
+    EXPECT_TRUE(refused(bad)) << "no number";
+    bad = good;
+    std::swap(bad.replaced[0], bad.replaced[1]);
+    EXPECT_TRUE(refused(bad)) << "out of order";
 }
 
 TEST(Records, Epoch) {
@@ -250,6 +278,12 @@ TEST(Records, GoldenVersion1) {
                     "01040068e5cf8b0100000400000009000000020000000264000000030000000200000002e803000000000000d007000000"
                     "000000881300000000000000001000000000000200000004000000626c7565030000007265640200000004000000000000"
                     "000a000000000000000800000001000000ffffffffffffffff020100000009000000020000004d00000000000000"},
+             Golden{stream_record(StreamState::kScaling).encode(),
+                    "01080068e5cf8b0100000400000009000000020000000264000000030000000200000002e803000000000000d0070000"
+                    "00000000881300000000000000001000000000000200000004000000626c756503000000726564020000000400000000"
+                    "0000000a000000000000000800000001000000ffffffffffffffff030200000004000000000000000800000001000000"
+                    "030000000000000000000000000000000000d03f000000000000d03f000000000000e03f000000000000e83f00000000"
+                    "0000f03f0268e5cf8b010000"},
              Golden{EpochRecord{epoch()}.encode(),
                     "0103000000010000000068e5cf8b0100000200000000000000010000000000000002000000040000000200000000000000"
                     "00000000000000000000d03f0500000003000000000000000000d03f000000000000f03f"},

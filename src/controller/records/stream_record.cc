@@ -8,6 +8,37 @@ namespace {
 constexpr std::uint8_t kNoIntent = 0;
 constexpr std::uint8_t kUpdate = 1;
 constexpr std::uint8_t kTruncate = 2;
+constexpr std::uint8_t kScale = 3;
+
+void write(RecordWriter& out, const ScaleIntent& scale) {
+    out.count(scale.replaced.size());
+    for (StreamSegmentId id : scale.replaced) out.i64(id.value());
+    out.count(scale.ranges.size());
+    for (const KeyRange& range : scale.ranges) {
+        out.f64(range.from);
+        out.f64(range.to);
+    }
+    out.i64(scale.creation_ms);
+}
+
+ScaleIntent read_scale(RecordReader& in) {
+    ScaleIntent scale;
+    std::size_t replaced = in.count(kListLimit, 8);
+    for (std::size_t i = 0; i < replaced; ++i) {
+        scale.replaced.emplace_back(in.i64());
+        if (i > 0 && scale.replaced[i] <= scale.replaced[i - 1]) in.fail();
+    }
+    scale.ranges.resize(in.count(kListLimit, 16));
+    double end = 0;
+    for (KeyRange& range : scale.ranges) {
+        range.from = in.f64();
+        range.to = in.f64();
+        if (!(range.from >= end) || !(range.to > range.from) || range.to > 1.0) in.fail();
+        end = range.to;
+    }
+    scale.creation_ms = in.i64();
+    return scale;
+}
 }  // namespace
 
 std::string StreamRecord::prefix(std::string_view scope) { return fmt::format("stream/{}/", scope); }
@@ -30,6 +61,9 @@ std::string StreamRecord::encode() const {
     } else if (const auto* truncate = std::get_if<TruncateIntent>(&intent)) {
         out.u8(kTruncate);
         out.cut(truncate->cut);
+    } else if (const auto* scale = std::get_if<ScaleIntent>(&intent)) {
+        out.u8(kScale);
+        write(out, *scale);
     } else {
         out.u8(kNoIntent);
     }
@@ -39,7 +73,7 @@ std::string StreamRecord::encode() const {
 Result<StreamRecord> StreamRecord::decode(std::string_view value) {
     RecordReader in(value);
     StreamRecord record;
-    record.state = static_cast<StreamState>(in.enumerated(1, 7));
+    record.state = static_cast<StreamState>(in.enumerated(1, 8));
     record.creation_ms = in.i64();
     record.first_number = in.i32();
     record.last_number = in.i32();
@@ -47,7 +81,7 @@ Result<StreamRecord> StreamRecord::decode(std::string_view value) {
     if (record.first_number < 0 || record.last_number < record.first_number || record.current_epoch < 0) in.fail();
     record.config = in.config();
     record.head = in.cut();
-    std::uint8_t kind = in.enumerated(kNoIntent, kTruncate);
+    std::uint8_t kind = in.enumerated(kNoIntent, kScale);
     if (kind == kUpdate) {
         UpdateIntent update;
         update.config = in.config();
@@ -61,8 +95,10 @@ Result<StreamRecord> StreamRecord::decode(std::string_view value) {
         truncate.cut = in.cut();
         record.intent = std::move(truncate);
     }
+    if (kind == kScale) record.intent = read_scale(in);
     if ((record.state == StreamState::kUpdating) != (kind == kUpdate)) in.fail();
     if ((record.state == StreamState::kTruncating) != (kind == kTruncate)) in.fail();
+    if ((record.state == StreamState::kScaling) != (kind == kScale)) in.fail();
     return in.finish(std::move(record), "stream");
 }
 
