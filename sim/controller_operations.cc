@@ -12,10 +12,11 @@ namespace {
 
 // An answer of the controller as a status; `good` are those that mean it is done.
 template <typename Status>
-auto judged(std::function<void(Answer, std::string)> told, Status good) {
+auto judged(std::function<void(ControlAnswer, std::string)> told, Status good) {
     return [told = std::move(told), good](Result<Status> status) {
-        if (!status) return told(Answer::kFailed, status.error().to_string());
-        told(*status == good ? Answer::kDone : Answer::kRefused, std::to_string(static_cast<int>(*status)));
+        if (!status) return told(ControlAnswer::kFailed, status.error().to_string());
+        told(*status == good ? ControlAnswer::kDone : ControlAnswer::kRefused,
+             std::to_string(static_cast<int>(*status)));
     };
 }
 
@@ -36,9 +37,9 @@ bool begins_anew(const ObjectView& now, std::int32_t highest) {
     return now.head.size() == now.current().size();
 }
 
-Operation create_stream(const StreamName& name, bool scope_exists, std::int32_t highest, Random& random) {
+ControlOperation create_stream(const StreamName& name, bool scope_exists, std::int32_t highest, Random& random) {
     StreamConfig config = drawn_config(random);
-    Operation op;
+    ControlOperation op;
     op.what = fmt::format("create, {} segments", config.scaling.min_segments);
     op.start = [name, config](Controller& c, auto told) {
         c.create_stream(name, config, judged(std::move(told), CreateStreamStatus::kSuccess));
@@ -51,9 +52,9 @@ Operation create_stream(const StreamName& name, bool scope_exists, std::int32_t 
     return op;
 }
 
-Operation update_stream(const StreamName& name, Random& random) {
+ControlOperation update_stream(const StreamName& name, Random& random) {
     StreamConfig config = drawn_config(random);
-    Operation op;
+    ControlOperation op;
     op.what = fmt::format("update, {} segments", config.scaling.min_segments);
     op.start = [name, config](Controller& c, auto told) {
         c.update_stream(name, config, judged(std::move(told), UpdateStreamStatus::kSuccess));
@@ -69,8 +70,8 @@ Operation update_stream(const StreamName& name, Random& random) {
     return op;
 }
 
-Operation seal_stream(const StreamName& name) {
-    Operation op;
+ControlOperation seal_stream(const StreamName& name) {
+    ControlOperation op;
     op.what = "seal";
     op.start = [name](Controller& c, auto told) {
         c.seal_stream(name, judged(std::move(told), UpdateStreamStatus::kSuccess));
@@ -82,8 +83,8 @@ Operation seal_stream(const StreamName& name) {
     return op;
 }
 
-Operation delete_stream(const StreamName& name) {
-    Operation op;
+ControlOperation delete_stream(const StreamName& name) {
+    ControlOperation op;
     op.what = "delete";
     op.start = [name](Controller& c, auto told) {
         c.delete_stream(name, judged(std::move(told), DeleteStreamStatus::kSuccess));
@@ -94,12 +95,12 @@ Operation delete_stream(const StreamName& name) {
 }
 
 // At the beginning of an epoch: what came before it goes.
-Operation truncate_stream(const StreamName& name, const ObjectView& view, Random& random) {
+ControlOperation truncate_stream(const StreamName& name, const ObjectView& view, Random& random) {
     StreamCut cut;
     if (view.exists) {
         for (const SegmentRange& s : view.epochs[random.below(view.epochs.size())].segments) cut[s.id] = 0;
     }
-    Operation op;
+    ControlOperation op;
     op.what = fmt::format("truncate at {} segments", cut.size());
     op.start = [name, cut](Controller& c, auto told) {
         c.truncate_stream(name, cut, judged(std::move(told), UpdateStreamStatus::kSuccess));
@@ -112,7 +113,7 @@ Operation truncate_stream(const StreamName& name, const ObjectView& view, Random
 }
 
 // Splits a segment in two, or merges two neighbours.
-Operation scale_stream(const StreamName& name, const ObjectView& view, Random& random) {
+ControlOperation scale_stream(const StreamName& name, const ObjectView& view, Random& random) {
     ScaleRequest request;
     std::size_t change = 1;
     if (view.exists) {
@@ -130,12 +131,12 @@ Operation scale_stream(const StreamName& name, const ObjectView& view, Random& r
             request.ranges = {{one.min_key, middle}, {middle, one.max_key}};
         }
     }
-    Operation op;
+    ControlOperation op;
     op.what = fmt::format("scale {} to {}", request.sealed.size(), request.ranges.size());
     op.start = [name, request](Controller& c, auto told) {
         auto done = [told = std::move(told)](Result<ScaleResult> result) {
-            if (!result) return told(Answer::kFailed, result.error().to_string());
-            told(result->status == ScaleStatus::kStarted ? Answer::kDone : Answer::kRefused,
+            if (!result) return told(ControlAnswer::kFailed, result.error().to_string());
+            told(result->status == ScaleStatus::kStarted ? ControlAnswer::kDone : ControlAnswer::kRefused,
                  std::to_string(static_cast<int>(result->status)));
         };
         c.scale_stream(name, request, std::move(done));
@@ -153,8 +154,8 @@ Operation scale_stream(const StreamName& name, const ObjectView& view, Random& r
     return op;
 }
 
-Operation draw_for_stream(const StreamName& name, const ObjectView& before, bool scope_exists, std::int32_t highest,
-                          Random& random) {
+ControlOperation draw_for_stream(const StreamName& name, const ObjectView& before, bool scope_exists,
+                                 std::int32_t highest, Random& random) {
     std::uint64_t what = random.below(100);
     if (!before.exists && what < 80) return create_stream(name, scope_exists, highest, random);
     if (before.sealed && what < 60) return delete_stream(name);
@@ -175,16 +176,19 @@ ReaderGroupConfig drawn_group(const ObjectName& name, Random& random) {
     return config;
 }
 
-Operation draw_for_group(const ObjectName& name, const ObjectView& before, std::int32_t highest, Random& random) {
-    Operation op;
+ControlOperation draw_for_group(const ObjectName& name, const ObjectView& before, std::int32_t highest,
+                                Random& random) {
+    ControlOperation op;
     ReaderGroupConfig config = drawn_group(name, random);
     bool creates = !before.exists || random.below(6) == 0;
     if (creates) {
         op.what = "create";
         op.start = [name, config](Controller& c, auto told) {
             auto done = [told = std::move(told)](Result<CreateReaderGroupResult> result) {
-                if (!result) return told(Answer::kFailed, result.error().to_string());
-                told(result->status == CreateReaderGroupStatus::kSuccess ? Answer::kDone : Answer::kRefused, "");
+                if (!result) return told(ControlAnswer::kFailed, result.error().to_string());
+                told(result->status == CreateReaderGroupStatus::kSuccess ? ControlAnswer::kDone
+                                                                         : ControlAnswer::kRefused,
+                     "");
             };
             c.create_reader_group(name.scope, name.name, config, std::move(done));
         };
@@ -200,8 +204,10 @@ Operation draw_for_group(const ObjectName& name, const ObjectView& before, std::
         op.what = "update";
         op.start = [name, config](Controller& c, auto told) {
             auto done = [told = std::move(told)](Result<UpdateReaderGroupResult> result) {
-                if (!result) return told(Answer::kFailed, result.error().to_string());
-                told(result->status == UpdateReaderGroupStatus::kSuccess ? Answer::kDone : Answer::kRefused, "");
+                if (!result) return told(ControlAnswer::kFailed, result.error().to_string());
+                told(result->status == UpdateReaderGroupStatus::kSuccess ? ControlAnswer::kDone
+                                                                         : ControlAnswer::kRefused,
+                     "");
             };
             c.update_reader_group(name.scope, name.name, config, std::move(done));
         };
@@ -222,9 +228,9 @@ Operation draw_for_group(const ObjectName& name, const ObjectView& before, std::
     return op;
 }
 
-Operation draw_for_table(const ObjectName& name, const ObjectView& before, bool scope_exists, std::int32_t highest,
-                         Random& random) {
-    Operation op;
+ControlOperation draw_for_table(const ObjectName& name, const ObjectView& before, bool scope_exists,
+                                std::int32_t highest, Random& random) {
+    ControlOperation op;
     if (!before.exists || random.below(3) == 0) {
         KeyValueTableConfig config{static_cast<std::int32_t>(1 + random.below(4)), 4, 0, 0};
         op.what = fmt::format("create, {} partitions", config.partitions);
@@ -250,8 +256,8 @@ Operation draw_for_table(const ObjectName& name, const ObjectView& before, bool 
 
 }  // namespace
 
-Operation draw(const ObjectName& name, const ObjectView& before, bool scope_exists, std::int32_t highest,
-               Random& random) {
+ControlOperation draw(const ObjectName& name, const ObjectView& before, bool scope_exists, std::int32_t highest,
+                      Random& random) {
     switch (name.kind) {
         case Kind::kGroup:
             return draw_for_group(name, before, highest, random);

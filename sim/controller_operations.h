@@ -10,11 +10,11 @@
 
 namespace millrace::sim {
 
-enum class Answer : std::uint8_t { kNone, kDone, kRefused, kFailed };
+enum class ControlAnswer : std::uint8_t { kNone, kDone, kRefused, kFailed };
 
-struct Operation {
+struct ControlOperation {
     std::string what;
-    std::function<void(controller::Controller&, std::function<void(Answer, std::string)>)> start;
+    std::function<void(controller::Controller&, std::function<void(ControlAnswer, std::string)>)> start;
     // The object before and after it, when it is done.
     std::function<bool(const ObjectView& before, const ObjectView& now)> done;
     // Whether it may be refused.
@@ -22,8 +22,8 @@ struct Operation {
 };
 
 // One operation on an object that is as `before` says; `highest_number` of a segment of that name so far, or -1.
-Operation draw(const ObjectName& name, const ObjectView& before, bool scope_exists, std::int32_t highest_number,
-               Random& random);
+ControlOperation draw(const ObjectName& name, const ObjectView& before, bool scope_exists, std::int32_t highest_number,
+                      Random& random);
 
 std::int32_t highest_number(const ObjectView& view);
 

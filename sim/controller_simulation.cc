@@ -28,8 +28,8 @@ constexpr auto kSettling = std::chrono::seconds(12);  // several delays of the c
 struct Asked {
     ObjectName name;
     ObjectView before;
-    Operation operation;
-    Answer answer = Answer::kNone;
+    ControlOperation operation;
+    ControlAnswer answer = ControlAnswer::kNone;
     std::string text;
 };
 
@@ -150,7 +150,8 @@ class ControllerSimulation {
     void round() {
         auto operations = ask_some();
         run_for_a_while([&operations] {
-            return std::ranges::all_of(operations, [](const auto& asked) { return asked->answer != Answer::kNone; });
+            return std::ranges::all_of(operations,
+                                       [](const auto& asked) { return asked->answer != ControlAnswer::kNone; });
         });
         settle();
         if (report_.violation) return;
@@ -174,7 +175,7 @@ class ControllerSimulation {
         plan_death();
         for (const auto& asked : all) {
             trace_.add(fmt::format("{}: {}", asked->name.to_string(), asked->operation.what));
-            asked->operation.start(*controller_, [asked](Answer answer, std::string text) {
+            asked->operation.start(*controller_, [asked](ControlAnswer answer, std::string text) {
                 asked->answer = answer;
                 asked->text = std::move(text);
             });
@@ -185,7 +186,7 @@ class ControllerSimulation {
 
     void plan_death() {
         if (random_.below(3) == 0) return;
-        node_->disk().crash_at(node_->disk().operations() + 1 + random_.below(80));
+        node_->disk().crash_at(node_->disk().operations() + 1 + random_.below(30));
     }
 
     template <typename Ended>
@@ -202,17 +203,17 @@ class ControllerSimulation {
         bool unchanged = now == asked.before;
         std::string what = fmt::format("{}: {}", asked.name.to_string(), asked.operation.what);
         switch (asked.answer) {
-            case Answer::kDone:
+            case ControlAnswer::kDone:
                 ++report_.acknowledged;
                 if (!happened) violated(what + " was acknowledged and is not there");
                 break;
-            case Answer::kRefused:
+            case ControlAnswer::kRefused:
                 ++report_.refused;
                 if (!unchanged) violated(what + " was refused, and something has changed");
                 if (!asked.operation.may_refuse(asked.before)) violated(what + " was refused: " + asked.text);
                 break;
-            case Answer::kFailed:
-            case Answer::kNone:
+            case ControlAnswer::kFailed:
+            case ControlAnswer::kNone:
                 if (!happened && !unchanged) violated(what + " is half done");
                 ++(happened ? report_.unknown_happened : report_.unknown_lost);
                 break;
@@ -225,7 +226,7 @@ class ControllerSimulation {
     void scope_round() {
         std::string scope = random_.below(2) == 0 ? "one" : "two";
         bool existed = Observer(executor_, *controller_, *node_, containers_).has_scope(scope);
-        auto answer = std::make_shared<Answer>(Answer::kNone);
+        auto answer = std::make_shared<ControlAnswer>(ControlAnswer::kNone);
         auto others = std::make_shared<std::size_t>(0);
         std::size_t begun = 0;
         plan_death();
@@ -233,22 +234,25 @@ class ControllerSimulation {
         if (existed && random_.below(2) == 0) begun = create_in(scope, others);
         auto told = [answer](auto good) {
             return [answer, good](auto status) {
-                *answer = !status ? Answer::kFailed : *status == good ? Answer::kDone : Answer::kRefused;
+                *answer = !status           ? ControlAnswer::kFailed
+                          : *status == good ? ControlAnswer::kDone
+                                            : ControlAnswer::kRefused;
             };
         };
         if (existed)
             controller_->delete_scope_recursive(scope, told(DeleteScopeStatus::kSuccess));
         else
             controller_->create_scope(scope, told(CreateScopeStatus::kSuccess));
-        run_for_a_while([&] { return *answer != Answer::kNone && *others == begun; });
+        run_for_a_while([&] { return *answer != ControlAnswer::kNone && *others == begun; });
         settle();
         if (report_.violation) return;
         bool exists = Observer(executor_, *controller_, *node_, containers_).has_scope(scope);
-        if (*answer == Answer::kDone && exists == existed) violated("scope " + scope + ": acknowledged, and not so");
-        if (*answer == Answer::kRefused) violated("scope " + scope + " was refused");
-        ++(*answer == Answer::kDone ? report_.acknowledged
-           : exists != existed      ? report_.unknown_happened
-                                    : report_.unknown_lost);
+        if (*answer == ControlAnswer::kDone && exists == existed)
+            violated("scope " + scope + ": acknowledged, and not so");
+        if (*answer == ControlAnswer::kRefused) violated("scope " + scope + " was refused");
+        ++(*answer == ControlAnswer::kDone ? report_.acknowledged
+           : exists != existed             ? report_.unknown_happened
+                                           : report_.unknown_lost);
         check();
     }
 
