@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "container/table_segments.h"
+#include "runtime/manual_executor.h"
 
 namespace millrace::sim {
 
@@ -86,8 +87,23 @@ void Client::attach(container::SegmentContainer& container) {
     std::string last_difference;
     std::size_t unknown = model_.pending();
     std::size_t survived = 0;
+    // Nothing else is under way: what the tables show now is what they show to all candidates.
+    std::map<std::string, TableContent> tables;
+    for (const std::string& name : names_) {
+        bool came = false;
+        show_table(name, [&](std::optional<TableContent> content) {
+            came = true;
+            if (content) tables[name] = std::move(*content);
+        });
+        auto& executor = static_cast<runtime::ManualExecutor&>(container.executor());
+        while (!came && executor.run_one()) {
+        }
+    }
     auto fits = [&](const ContainerState& state) {
         auto differs = difference(state);
+        for (const auto& [name, model] : state.segments) {
+            if (!differs && model.table) differs = difference(name, model, tables[name]);
+        }
         if (!differs) return true;
         if (last_difference.size() < 2000) last_difference += fmt::format("\n  with {}: {}", survived, *differs);
         ++survived;
@@ -115,6 +131,7 @@ void Client::detach() {
     sessions_.clear();
     waiting_reads_ = 0;
     control_under_way_ = false;
+    tables_under_way_ = 0;
 }
 
 std::string Client::first_pending() {
@@ -155,23 +172,8 @@ std::optional<std::string> Client::difference(const ContainerState& state) const
         for (const Uuid& id : kAttributes) {
             if (auto text = differs(id)) return text;
         }
-        if (!model.table) {
-            if (auto text = differs(container::kEventCount)) return text;
-            continue;
-        }
-        std::map<std::string, std::pair<std::string, std::int64_t>> entries;
-        container::TableIteration all;
-        all.count = 1000;
-        bool came = false;
-        container_->tables().iterate(name, all, [&](Result<container::TablePage> page) {
-            came = page.has_value();
-            if (!page) return;
-            for (auto& entry : page->entries) entries[entry.key] = {entry.value, entry.version};
-        });
-        if (!came || entries != model.entries) {
-            return fmt::format("table {} has {} entries, should have {}, or other ones", name, entries.size(),
-                               model.entries.size());
-        }
+        if (model.table) continue;
+        if (auto text = differs(container::kEventCount)) return text;
     }
     for (const std::string& key : kMetadataKeys) {
         auto entry = container_->table_get("meta", key);
@@ -183,9 +185,39 @@ std::optional<std::string> Client::difference(const ContainerState& state) const
     return std::nullopt;
 }
 
+std::optional<std::string> Client::difference(const std::string& name, const SegmentModel& model,
+                                              const TableContent& shown) {
+    if (shown == model.entries) return std::nullopt;
+    return fmt::format("table {} has {} entries, should have {}, or other ones", name, shown.size(),
+                       model.entries.size());
+}
+
+// No content: there is no such table, or the container has failed.
+void Client::show_table(const std::string& name, std::function<void(std::optional<TableContent>)> done) {
+    container::TableIteration all;
+    all.count = 1000;
+    container_->tables().iterate(name, all, [done = std::move(done)](Result<container::TablePage> page) {
+        if (!page) return done(std::nullopt);
+        TableContent content;
+        for (auto& entry : page->entries) content[entry.key] = {entry.value, entry.version};
+        done(std::move(content));
+    });
+}
+
 void Client::check() {
-    if (auto differs = difference(model_.durable())) {
-        verdict_.violated(fmt::format("{}: what is shown is not what was acknowledged: {}", label(), *differs));
+    auto violated = [this](const std::string& differs) {
+        verdict_.violated(fmt::format("{}: what is shown is not what was acknowledged: {}", label(), differs));
+    };
+    if (auto differs = difference(model_.durable())) return violated(*differs);
+    for (const auto& [segment, model] : model_.durable().segments) {
+        if (!model.table) continue;
+        // The answer comes later, and shows what is durable then.
+        show_table(segment, [this, name = segment, life = life_, violated](std::optional<TableContent> content) {
+            const auto& segments = model_.durable().segments;
+            auto found = segments.find(name);
+            if (life != life_ || !content || found == segments.end() || !found->second.table) return;
+            if (auto differs = difference(name, found->second, *content)) violated(*differs);
+        });
     }
 }
 
@@ -208,6 +240,7 @@ void Client::answered(std::uint64_t number, Answer got, const std::string& text)
         return verdict_.violated(fmt::format("{}: operation {} is answered after a later one", label(), number));
     }
     if (operation->kind != OpKind::kAppend) control_under_way_ = false;
+    if (operation->kind == OpKind::kTable) --tables_under_way_;
     if (got.error == Errc::kClosed) return;  // whether it has happened shows after recovery
     if (got.error == Errc::kNoSpace && one_by_one_) {
         ++counts_.refused_full;
@@ -246,6 +279,8 @@ std::string Client::some_bytes(std::size_t most) {
 void Client::act() {
     if (container_ == nullptr || model_.pending() > kPendingMax) return;
     if (one_by_one_ && control_under_way_) return;
+    // Updates of a table wait for its state, and the model takes operations to happen in the order of their numbers.
+    if (tables_under_way_ > 0) return change_table(table_under_way_);
     bool must_append = one_by_one_ && model_.pending() > 0;
     std::uint64_t what = must_append ? 0 : random_.below(100);
     if (what < 66) {
@@ -258,7 +293,7 @@ void Client::act() {
         return append(writer, random_.below(6) == 0);
     }
     if (what < 82) return change_segment();
-    if (what < 95) return change_table();
+    if (what < 95) return change_table(random_.below(2) == 0 ? "t" : "f");
     change_metadata();
 }
 
@@ -481,10 +516,10 @@ void Client::change_segment() {
     container_->merge(name, source, std::move(updates), answer_to<std::int64_t>(send(std::move(operation))));
 }
 
-void Client::change_table() {
+void Client::change_table(const std::string& table) {
     Operation operation;
     operation.kind = OpKind::kTable;
-    operation.name = random_.below(2) == 0 ? "t" : "f";
+    operation.name = table;
     auto found = model_.latest().segments.find(operation.name);
     for (std::uint64_t i = 0; i <= random_.below(4); ++i) {
         TableUpdate update;
@@ -498,6 +533,8 @@ void Client::change_table() {
         operation.updates.push_back(std::move(update));
     }
     container::TableBatch batch{operation.updates, container::kAnyTableLength};
+    table_under_way_ = table;
+    ++tables_under_way_;
     std::string name = operation.name;
     container_->tables().update(name, std::move(batch),
                                 answer_to<std::vector<std::int64_t>>(send(std::move(operation))));

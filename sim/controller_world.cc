@@ -186,7 +186,7 @@ std::optional<std::string> Observer::check_records(const std::set<ObjectName>& e
         for (const auto& entry : entries) {
             std::string_view key = entry.key;
             if (key.starts_with("pending/")) return "an intent is left: " + entry.key;
-            for (std::string_view kind : {"stream/", "epoch/", "sealed/", "subscriber/"}) {
+            for (std::string_view kind : {"stream/", "epoch/", "sealed/", "subscriber/", "txn/"}) {
                 if (!key.starts_with(kind)) continue;
                 std::string_view rest = key.substr(kind.size());
                 std::string stream(rest.substr(0, rest.find('/', rest.find('/') + 1)));

@@ -150,7 +150,7 @@ constexpr std::array kOptions{
         [](NodeOptions& o, const std::string& text) { return apply_number(text, 1, node::kMaxShards, o.shards); }},
     OptionSpec{"containers", "N", "4", "Parts in which segments are divided. Fixed when the data directory is made.",
                apply_containers},
-    OptionSpec{"cache", "SIZE", "256MiB", "Memory for recent data, which readers at the tail get without the disk.",
+    OptionSpec{"cache", "SIZE", "160MiB", "Memory for recent data, which readers at the tail get without the disk.",
                [](NodeOptions& o, const std::string& text) { return apply_size(text, o.cache_bytes); }},
     OptionSpec{"journal-limit", "SIZE", "64GiB", "Most that the journal may take of the disk.",
                [](NodeOptions& o, const std::string& text) { return apply_size(text, o.journal.limit_bytes); }},
@@ -165,10 +165,17 @@ constexpr std::array kOptions{
                    o.storage.directory = text;
                    return Result<>();
                }},
-    OptionSpec{"storage-cache", "SIZE", "128MiB", "Memory for data that is read from long-term storage.",
+    OptionSpec{"state-cache", "SIZE", "64MiB",
+               "Memory for what is known of segments, writers and tables beside their data.",
+               [](NodeOptions& o, const std::string& text) { return apply_size(text, o.state.cache_bytes); }},
+    OptionSpec{"replay-limit", "SIZE", "256MiB", "Most of the journal that a start has to apply again.",
+               [](NodeOptions& o, const std::string& text) {
+                   return apply_size(text, o.container.checkpoint_log_bytes);
+               }},
+    OptionSpec{"storage-cache", "SIZE", "96MiB", "Memory for data that is read from long-term storage.",
                [](NodeOptions& o, const std::string& text) { return apply_size(text, o.storage_cache_bytes); }},
     OptionSpec{
-        "flush-size", "SIZE", "32MiB", "So much of a container only in the journal is moved to long-term storage.",
+        "flush-size", "SIZE", "16MiB", "So much of a container only in the journal is moved to long-term storage.",
         [](NodeOptions& o, const std::string& text) { return apply_size(text, o.container.tiering.flush_bytes); }},
     OptionSpec{"flush-seconds", "N", "10", "And less than that after so many seconds.",
                [](NodeOptions& o, const std::string& text) {
@@ -200,6 +207,13 @@ constexpr std::array kOptions{
     OptionSpec{"s3-profile", "NAME", "default", "Section of the credentials file.", apply_s3<&lts::S3Options::profile>},
     OptionSpec{"s3-ca-file", "FILE", "the system's", "Certificates that an https endpoint is checked against.",
                apply_s3_path<&lts::S3Options::ca_file>},
+    OptionSpec{
+        "metrics-streams", "N", "1000",
+        "So many streams have figures of their own in /metrics, the first ones by name; all others by asking for "
+        "them.",
+        [](NodeOptions& o, const std::string& text) {
+            return apply_number(text, 0, node::kMaxMetricsStreams, o.metrics_streams);
+        }},
     OptionSpec{"io", "KIND", "auto",
                "How files are written: uring (io_uring), threads, or auto: uring where it is allowed.", apply_io},
 };

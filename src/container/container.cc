@@ -1,5 +1,7 @@
 #include "container/container.h"
 
+#include <fmt/format.h>
+
 #include "base/assert.h"
 #include "base/log.h"
 #include "container/container_impl.h"
@@ -9,13 +11,14 @@ namespace millrace::container {
 // ---- life cycle ----
 
 SegmentContainer::Impl::Impl(ContainerId container_id, runtime::Executor& runs_on, ContainerOptions options,
-                             std::unique_ptr<TableStore> tables)
+                             std::unique_ptr<state::StateStore> store)
     : id(container_id),
       executor(runs_on),
       options_(options),
       cache_(options.cache_bytes, options.frame_bytes),
       pipeline_(runs_on, cache_, options_, *this),
-      table_segments_(*this, std::move(tables)),
+      keeper_(std::move(store), runs_on, *this, options_.state),
+      table_segments_(*this, keeper_),
       tiering_(container_id, runs_on, *this, options.tiering) {}
 
 SegmentContainer::Impl::~Impl() = default;
@@ -40,6 +43,14 @@ void SegmentContainer::Impl::start(std::unique_ptr<wal::DurableLog> log, runtime
     log_full_ = pipeline_.log()->space().full;
     std::int64_t newest_ms = replay_wall_ms_ == 0 ? executor.clock().wall_millis() : replay_wall_ms_;
     tiering_.start(std::move(tier), std::move(tier_prefix), newest_ms);
+    keeper_.start();
+    // The next frame would be one that the state has already.
+    if (pipeline_.log()->next_sequence() <= keeper_.published()) {
+        return on_log_failed(Error(
+            Errc::kCorrupt, fmt::format("container {}: its state includes frame {} of its log, which ends before; restore "
+                                        "the data directory from a copy",
+                                        id.value(), keeper_.published().value())));
+    }
     process();
 }
 
@@ -68,7 +79,7 @@ void SegmentContainer::Impl::stop(runtime::Task stopped) {
     Error closed(Errc::kClosed, "the container stops");
     if (!started_ || failed_) {
         for (auto& [segment_id, segment] : segments_) fail_waiting(*segment, closed);
-        executor.post([this] { std::exchange(stopped_, {})(); });
+        keeper_.finish(false, std::exchange(stopped_, {}));
         return;
     }
     process();
@@ -79,7 +90,7 @@ void SegmentContainer::Impl::stop(runtime::Task stopped) {
 void SegmentContainer::Impl::give_up_waiting() {
     log::warn("container {}: stops while the log is full; what waited for space was not acknowledged", id.value());
     fail_everything();
-    if (stopped_) executor.post(std::exchange(stopped_, {}));
+    if (stopped_) keeper_.finish(false, std::exchange(stopped_, {}));
 }
 
 // A task at the end of the pipeline runs when all that was taken is durable.
@@ -88,7 +99,10 @@ void SegmentContainer::Impl::maybe_stopped() {
     after_commit([this, stopped = std::exchange(stopped_, {})](const Error*) mutable {
         Error closed(Errc::kClosed, "the container stops");
         for (auto& [segment_id, segment] : segments_) fail_waiting(*segment, closed);
-        executor.post(std::move(stopped));
+        // Not from within the publication of a frame.
+        executor.post([this, stopped = std::move(stopped)]() mutable {
+            keeper_.finish(!failed_, std::move(stopped));
+        });
     });
 }
 
@@ -98,6 +112,8 @@ ContainerStats SegmentContainer::Impl::stats() const {
     stats.cache_bytes = cache_.held_bytes();
     stats.waiting_reads = waiting_reads_.size();
     stats.index_entries = index_entries_;
+    for (const LogUsage::File& file : usage_.files()) stats.log_bytes_held += file.logged_bytes;
+    stats.log_bytes_since_checkpoint = log_bytes_since_checkpoint_;
     if (pipeline_.log() != nullptr) stats.log = pipeline_.log()->space();
     table_segments_.count(stats);
     stats.tiering = tiering_.stats();
@@ -119,6 +135,7 @@ void SegmentContainer::Impl::control(SpaceNeed need, std::move_only_function<voi
         executor.post([run = std::move(run), closed]() mutable { run(&closed); });
         return;
     }
+    ++counters_.operations;
     queue_.emplace_back(Control{std::move(run), need, session});
     process();
 }
@@ -131,10 +148,7 @@ void SegmentContainer::Impl::enqueue_append(AppendBatch batch) {
 void SegmentContainer::Impl::process() {
     if (processing_ || !started_ || failed_) return;
     if (!appends_wait()) patience_over_ = false;
-    if (checkpoint_wanted_ && !stopping_ && !pipeline_.refused()) {
-        if (!pipeline_.idle()) return;
-        write_checkpoint();
-    }
+    if (keeper_.behind() && !stopping_) return;  // saved() comes back here
     processing_ = true;
     if (index_full() && !index_warned_) drop_stale_extents();
     Error full(Errc::kNoSpace, why_appends_wait());
@@ -427,15 +441,14 @@ Error SegmentContainer::Impl::missing(std::string_view name) const {
 
 // ---- the public face ----
 
-SegmentContainer::SegmentContainer(ContainerId id, runtime::Executor& executor, ContainerOptions options)
-    : SegmentContainer(id, executor, options, make_memory_table_store()) {}
 SegmentContainer::SegmentContainer(ContainerId id, runtime::Executor& executor, ContainerOptions options,
-                                   std::unique_ptr<TableStore> tables)
-    : impl_(std::make_unique<Impl>(id, executor, options, std::move(tables))) {}
+                                   std::unique_ptr<state::StateStore> store)
+    : impl_(std::make_unique<Impl>(id, executor, options, std::move(store))) {}
 SegmentContainer::~SegmentContainer() = default;
 
 ContainerId SegmentContainer::id() const { return impl_->id; }
 runtime::Executor& SegmentContainer::executor() const { return impl_->executor; }
+Result<> SegmentContainer::load() { return impl_->load(); }
 Result<> SegmentContainer::replay(const wal::Appended& where, bytes::ByteSpan payload) {
     return impl_->replay(where, payload);
 }

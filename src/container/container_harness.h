@@ -1,4 +1,4 @@
-// One container over a memory log, driven step by step: what the container's tests share.
+// One container over a log and a state in memory, driven step by step: what the container's tests share.
 #pragma once
 
 #include <deque>
@@ -13,7 +13,7 @@
 #include "container/container.h"
 #include "container/memory_chunk_store.h"
 #include "container/memory_log.h"
-#include "container/table_store.h"
+#include "container/state/memory_state_store.h"
 #include "runtime/manual_executor.h"
 
 namespace millrace::container {
@@ -39,7 +39,9 @@ class Harness {
 
     void boot() {
         failure.reset();
-        container = std::make_unique<SegmentContainer>(ContainerId(0), executor, options_, make_tables());
+        container = std::make_unique<SegmentContainer>(ContainerId(0), executor, options_, make_state());
+        auto loaded = container->load();
+        ASSERT_TRUE(loaded) << loaded.error().to_string();
         for (const auto& frame : disk->frames) {
             auto replayed = container->replay(frame.where, frame.payload);
             ASSERT_TRUE(replayed) << replayed.error().to_string();
@@ -154,8 +156,14 @@ class Harness {
         }
     }
 
-    std::function<std::unique_ptr<TableStore>()> make_tables = make_memory_table_store;  // from the next boot on
     runtime::ManualExecutor executor;
+    std::shared_ptr<state::MemoryStateDisk> state_disk = std::make_shared<state::MemoryStateDisk>();
+    state::MemoryStateStore* state = nullptr;
+    std::function<std::unique_ptr<state::StateStore>()> make_state = [this] {  // from the next boot on
+        auto made = std::make_unique<state::MemoryStateStore>(state_disk, executor);
+        state = made.get();
+        return made;
+    };
     std::shared_ptr<MemoryObjects> objects;  // none: no long-term storage
     std::shared_ptr<MemoryLogDisk> disk = std::make_shared<MemoryLogDisk>();
     MemoryLog* log = nullptr;

@@ -1,7 +1,7 @@
-// The container's inside. One class in six files: container.cc (life cycle, queue, appends), container_publish.cc
+// The container's inside. One class in seven files: container.cc (life cycle, queue, appends), container_publish.cc
 // (what happens when a frame is durable), container_segments.cc (segment operations and tables), container_read.cc,
-// container_recovery.cc (replay, checkpoints, carrying bytes forward), container_tiering.cc (bytes that move to
-// long-term storage).
+// container_state.cc (durable state: what is saved, and what is loaded), container_recovery.cc (replay, checkpoints,
+// carrying bytes forward), container_tiering.cc (bytes that move to long-term storage).
 #pragma once
 
 #include <deque>
@@ -14,17 +14,23 @@
 #include "container/container.h"
 #include "container/frame_cache.h"
 #include "container/frame_pipeline.h"
+#include "container/log_index.h"
 #include "container/log_usage.h"
 #include "container/segment.h"
+#include "container/state_keeper.h"
 #include "container/table_segments.h"
 #include "container/tables.h"
 #include "container/tiering.h"
 
 namespace millrace::container {
 
-class SegmentContainer::Impl final : public FramePublisher, private RecordVisitor, private TieringHost {
+class SegmentContainer::Impl final : public FramePublisher,
+                                     private RecordVisitor,
+                                     private TieringHost,
+                                     private StateHost {
   public:
-    Impl(ContainerId id, runtime::Executor& executor, ContainerOptions options, std::unique_ptr<TableStore> tables);
+    Impl(ContainerId id, runtime::Executor& executor, ContainerOptions options,
+         std::unique_ptr<state::StateStore> store);
     ~Impl() override;
 
     // A control operation: runs in the order of arrival with appends, but for those that free space while the log is
@@ -70,6 +76,9 @@ class SegmentContainer::Impl final : public FramePublisher, private RecordVisito
     // ---- container_read.cc
     ReadId read(std::string_view name, std::int64_t offset, std::size_t max_bytes, ReadCallback done);
     void cancel_read(ReadId read);
+
+    // ---- container_state.cc
+    Result<> load();
 
     // ---- container_recovery.cc
     Result<> replay(const wal::Appended& where, bytes::ByteSpan payload);
@@ -120,7 +129,9 @@ class SegmentContainer::Impl final : public FramePublisher, private RecordVisito
 
     // ---- container_segments.cc
     Result<AttributeValues> prepare_attributes(Segment& segment, const std::vector<AttributeUpdate>& updates);
-    static void publish_attributes(Segment& segment, const AttributeValues& values);
+    void publish_attribute(Segment& segment, const Uuid& key, std::int64_t value);
+    void publish_attributes(Segment& segment, const AttributeValues& values);
+    void remember_merged(const std::string& name);
     Result<std::int64_t> start_merge(const std::string& target, const std::string& source,
                                      const std::vector<AttributeUpdate>& updates);
     void start_seal(Segment& segment);
@@ -152,11 +163,33 @@ class SegmentContainer::Impl final : public FramePublisher, private RecordVisito
     void drop_stale(Segment& segment);  // what is neither in the log nor in memory any more, from the front
     void drop_stale_extents();
     void free_oldest();
-    void checkpoint_objects();
-    void checkpoint_manifest(const Segment& segment);
     Result<> on(const ObjectWrittenRecord& record) override;
-    Result<> on(const CheckpointObjectRecord& record) override;
-    Result<> on(const CheckpointManifestRecord& record) override;
+
+    // ---- container_state.cc
+    void mark(Segment& segment) {
+        if (segment.marked) return;
+        segment.marked = true;
+        marked_.push_back(segment.id);
+        keeper_.marked();
+    }
+    void mark_attribute(Segment& segment, AttributeEntry& entry, const Uuid& key) {
+        if (entry.marked) return;
+        entry.marked = true;
+        segment.marked_attributes.push_back(key);
+        keeper_.marked();
+    }
+    bool encode_marked(state::StateBatch& out, std::size_t most) override;
+    void sealed(std::uint64_t batch) override { table_segments_.store().sealed(batch); }
+    void saved(std::uint64_t batch) override;
+    void state_failed(const Error& error) override;
+    state::StateBatch& state_changes() override { return keeper_.changes(); }
+    void forget_state(Segment& segment);  // it is gone
+    void save_internal(const TableRecord& record);
+    Result<> load_segment(std::string_view key, std::string_view value);
+    Result<> load_attribute(std::string_view key, std::string_view value);
+    Result<> load_manifest(std::string_view key, std::string_view value);
+    Result<> load_object(std::string_view key, std::string_view value);
+    Result<> load_small(std::string_view key, std::string_view value);
 
     // ---- container_recovery.cc
     Result<> on(const CreateRecord& record) override;
@@ -167,16 +200,12 @@ class SegmentContainer::Impl final : public FramePublisher, private RecordVisito
     Result<> on(const MergeRecord& record) override;
     Result<> on(const DeleteRecord& record) override;
     Result<> on(const TableRecord& record) override;
-    Result<> on(const CheckpointBeginRecord& record) override;
-    Result<> on(const CheckpointSegmentRecord& record) override;
-    Result<> on(const CheckpointEndRecord& record) override;
     Result<> on(const RelocateRecord& record) override;
     Result<> on(TableUpdateRecord&& record) override;
-    Result<> on(CheckpointTableRecord&& record) override;
-    Segment& replayed(SegmentId segment);
+    Result<Segment*> replayed(SegmentId segment);
     wal::LogAddress replay_address(std::size_t position) const;
+    Result<> adopt_log_index();
     void maybe_checkpoint();
-    void write_checkpoint();
     void advance_truncation();
     void carry_forward(LogSequence wanted);
     void carry_next();
@@ -186,6 +215,8 @@ class SegmentContainer::Impl final : public FramePublisher, private RecordVisito
     ContainerOptions options_;
     FrameCache cache_;
     FramePipeline pipeline_;
+    StateKeeper keeper_;
+    std::vector<SegmentId> marked_;  // their records in the state are old
     Tables tables_;
     TableSegments table_segments_;
     TrafficMeter traffic_{executor};
@@ -195,6 +226,7 @@ class SegmentContainer::Impl final : public FramePublisher, private RecordVisito
     std::vector<std::unique_ptr<Segment>> unused_;  // gone, but append sessions still point to them
     std::deque<std::string> merged_names_;          // the last ones, to answer repeated merges
     absl::flat_hash_map<std::string, int, NameHash, std::equal_to<>> merged_;
+    std::uint64_t merges_ = 0;  // ever
     std::uint64_t next_segment_ = 1;
 
     std::deque<Work> queue_;
@@ -226,11 +258,9 @@ class SegmentContainer::Impl final : public FramePublisher, private RecordVisito
     std::uint64_t last_read_ = 0;
 
     LogUsage usage_;
-    LogSequence checkpoint_;          // frame of the newest durable checkpoint's begin; 0: none
-    bool checkpoint_wanted_ = false;  // nothing new is taken until what is under way is durable, then it is written
+    LogSequence checkpoint_;  // the first frame that the flushed state does not include; 0: nothing was flushed yet
     bool checkpoint_running_ = false;
     std::uint64_t log_bytes_since_checkpoint_ = 0;
-    std::uint64_t checkpoint_bytes_ = 0;  // what the last one took, and what was logged beside it
     std::uint64_t log_bytes_ = 0;
     LogSequence wanted_;  // what the log asked to be free
     struct Carry {
@@ -243,11 +273,9 @@ class SegmentContainer::Impl final : public FramePublisher, private RecordVisito
     // Replay.
     wal::Appended replay_where_;
     std::int64_t replay_wall_ms_ = 0;
-    LogSequence replay_checkpoint_;  // where the checkpoint that is being read began
     std::uint64_t replay_frames_ = 0;
-    bool complete_ = false;       // the state is whole: from the first frame, or from a checkpoint
-    bool in_checkpoint_ = false;  // reading the first one after a truncation
-    absl::flat_hash_map<SegmentId, bool> named_;
+    LogSequence loaded_;                   // what the state includes
+    std::unique_ptr<LogIndex> log_index_;  // of the frames up to it; until the first frame behind it
 
     runtime::Callback<Error> on_failure_;
     runtime::Task stopped_;

@@ -1,6 +1,7 @@
 // Segment operations and tables: validated against pending state when they are taken, published when they are durable.
 #include "base/assert.h"
 #include "container/container_impl.h"
+#include "container/state/merged_name_record.h"
 
 namespace millrace::container {
 namespace {
@@ -80,7 +81,8 @@ void SegmentContainer::Impl::create(std::string name, CreateOptions options, Don
                 for (const auto& [key, value] : record.attributes) segment->attribute(key).pending = value;
                 TableSegments::recognise(*segment);
                 pipeline_.put(record);
-                after_commit([segment, record = std::move(record), done = std::move(done)](const Error* error) mutable {
+                after_commit([this, segment, record = std::move(record),
+                              done = std::move(done)](const Error* error) mutable {
                     if (error != nullptr) return done(fail(*error));
                     segment->exists = true;
                     segment->last_modified_ms = record.created_ms;
@@ -102,6 +104,7 @@ void SegmentContainer::Impl::start_seal(Segment& segment) {
 
 void SegmentContainer::Impl::publish_seal(Segment& segment) {
     segment.durable.sealed = true;
+    mark(segment);
     segment.last_modified_ms = executor.clock().wall_millis();
     serve_waiting(segment);
     fail_waiting(segment, Errc::kSealed);
@@ -147,6 +150,7 @@ void SegmentContainer::Impl::truncate(const std::string& name, std::int64_t offs
 void SegmentContainer::Impl::publish_truncate(Segment& segment, std::uint64_t start) {
     if (start <= segment.durable.start) return;
     segment.durable.start = start;
+    mark(segment);
     segment.last_modified_ms = executor.clock().wall_millis();
     drop_below(segment, start);
     // Nobody may wait below the start: a reader that asked for bytes beyond the length of then is told now.
@@ -182,14 +186,16 @@ void SegmentContainer::Impl::drop_bytes(Segment& segment, const Extent& extent) 
 void SegmentContainer::Impl::splice(Segment& target, Segment& source, std::uint64_t base) {
     target.index.splice(source.index, base);
     if (!source.manifest.empty()) tiering_.became_scattered(target);
-    target.manifest.splice(source.manifest, base);
+    tiering_.splice(target, source, base);
+    mark(target);
     target.log_only_bytes += std::exchange(source.log_only_bytes, 0);
     if (target.log_only_bytes > 0) tiering_.became_dirty(target);
 }
 
 void SegmentContainer::Impl::drop_below(Segment& segment, std::uint64_t start) {
     segment.index.drop_below(start, [&](const Extent& extent) { drop_bytes(segment, extent); });
-    segment.manifest.drop_below(start, [this](const ManifestEntry& entry) { tiering_.release(entry); });
+    segment.manifest.drop_below(start,
+                                [&](const ManifestEntry& entry) { tiering_.remove(segment, entry); });
 }
 
 void SegmentContainer::Impl::remove(const std::string& name, Done<> done) {
@@ -219,24 +225,29 @@ void SegmentContainer::Impl::publish_gone(Segment* segment, bool merged) {
     segment->merged = merged;
     by_name_.erase(segment->name);
     segment->index.clear([this, segment](const Extent& extent) { drop_bytes(*segment, extent); });
-    segment->manifest.clear([this](const ManifestEntry& entry) { tiering_.release(entry); });
+    segment->manifest.clear([this, segment](const ManifestEntry& entry) { tiering_.remove(*segment, entry); });
+    forget_state(*segment);
     fail_waiting(*segment, merged ? Error(Errc::kMerged) : Error(Errc::kNotFound));
     table_segments_.gone(*segment);
     traffic_.gone(*segment);
-    if (merged) {
-        constexpr std::size_t kRemembered = 10'000;
-        merged_names_.push_back(segment->name);
-        ++merged_[segment->name];
-        if (merged_names_.size() > kRemembered) {
-            if (--merged_[merged_names_.front()] == 0) merged_.erase(merged_names_.front());
-            merged_names_.pop_front();
-        }
-    }
+    if (merged) remember_merged(segment->name);
     std::vector<runtime::Task> waiting = std::exchange(segment->when_gone, {});
     std::erase(touched_, segment);
     auto owned = segments_.extract(segment->id);
     if (segment->sessions > 0) unused_.push_back(std::move(owned.mapped()));
     for (runtime::Task& task : waiting) executor.post(std::move(task));
+}
+
+// The last ones, to answer a merge that is asked for again.
+void SegmentContainer::Impl::remember_merged(const std::string& name) {
+    constexpr std::size_t kRemembered = 10'000;
+    keeper_.changes().put(state::MergedNameRecord{++merges_, name});
+    merged_names_.push_back(name);
+    ++merged_[name];
+    if (merged_names_.size() <= kRemembered) return;
+    keeper_.changes().remove(state::MergedNameRecord::key(merges_ - kRemembered));
+    if (--merged_[merged_names_.front()] == 0) merged_.erase(merged_names_.front());
+    merged_names_.pop_front();
 }
 
 // ---- merge ----
@@ -337,7 +348,14 @@ Result<AttributeValues> SegmentContainer::Impl::prepare_attributes(Segment& segm
 }
 
 void SegmentContainer::Impl::publish_attributes(Segment& segment, const AttributeValues& values) {
-    for (const auto& [key, value] : values) segment.attribute(key).durable = value;
+    for (const auto& [key, value] : values) publish_attribute(segment, key, value);
+}
+
+void SegmentContainer::Impl::publish_attribute(Segment& segment, const Uuid& key, std::int64_t value) {
+    AttributeEntry& entry = segment.attribute(key);
+    entry.durable = value;
+    mark_attribute(segment, entry, key);
+    mark(segment);
 }
 
 void SegmentContainer::Impl::update_attributes(const std::string& name, std::vector<AttributeUpdate> updates,
@@ -358,7 +376,8 @@ void SegmentContainer::Impl::update_attributes(const std::string& name, std::vec
                 }
                 AttributesRecord record{segment->id, std::move(*values)};
                 pipeline_.put(record);
-                after_commit([segment, record = std::move(record), done = std::move(done)](const Error* error) mutable {
+                after_commit([this, segment, record = std::move(record),
+                              done = std::move(done)](const Error* error) mutable {
                     if (error != nullptr) return done(fail(*error));
                     publish_attributes(*segment, record.values);
                     done({});
@@ -403,6 +422,7 @@ void SegmentContainer::Impl::update_table(std::string table, std::vector<TableUp
         after_commit([this, record = std::move(*record), done = std::move(done)](const Error* error) mutable {
             if (error != nullptr) return done(fail(*error));
             tables_.publish(record);
+            save_internal(record);
             std::vector<std::int64_t> versions;
             versions.reserve(record.entries.size());
             for (const auto& entry : record.entries) versions.push_back(entry.value ? entry.version : 0);

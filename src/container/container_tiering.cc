@@ -6,10 +6,6 @@
 #include "container/container_impl.h"
 
 namespace millrace::container {
-namespace {
-constexpr std::size_t kCheckpointEntries = 8192;
-}
-
 Segment* SegmentContainer::Impl::find_segment(SegmentId segment_id) {
     auto found = segments_.find(segment_id);
     return found == segments_.end() || found->second->durable.gone ? nullptr : found->second.get();
@@ -88,45 +84,12 @@ void SegmentContainer::Impl::free_oldest() {
     carry_forward(wanted_);
 }
 
-// ---- checkpoints and replay ----
-
-void SegmentContainer::Impl::checkpoint_objects() {
-    for (const CheckpointObjectRecord& object : tiering_.living_objects()) pipeline_.put(object);
-}
-
-void SegmentContainer::Impl::checkpoint_manifest(const Segment& segment) {
-    CheckpointManifestRecord record{segment.id, {}};
-    for (const ManifestEntry& entry : segment.manifest.entries()) {
-        record.entries.push_back(entry);
-        if (record.entries.size() < kCheckpointEntries) continue;
-        pipeline_.put(record);
-        record.entries.clear();
-    }
-    if (!record.entries.empty()) pipeline_.put(record);
-}
+// ---- replay ----
 
 Result<> SegmentContainer::Impl::on(const ObjectWrittenRecord& record) {
     // As when it was written: a part that does not fit counts for nothing, and its bytes are still in the log.
     if (!tiering_.apply(record)) log::warn("object {} does not fit the manifests of its segments", record.object.key);
     settle(record);
-    return {};
-}
-
-Result<> SegmentContainer::Impl::on(const CheckpointObjectRecord& record) {
-    if (in_checkpoint_) tiering_.restore(record);
-    return {};
-}
-
-Result<> SegmentContainer::Impl::on(const CheckpointManifestRecord& record) {
-    if (!in_checkpoint_) return {};
-    Segment& segment = replayed(record.id);
-    for (const ManifestEntry& entry : record.entries) {
-        if (!tiering_.restore(segment, entry)) {
-            return fail(Errc::kCorrupt,
-                        fmt::format("the manifest of segment {} does not fit its objects", segment.name));
-        }
-        settle(segment, entry.offset, entry.end());
-    }
     return {};
 }
 

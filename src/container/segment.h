@@ -29,6 +29,7 @@ struct NameHash {
 struct AttributeEntry {
     std::int64_t durable = kNullAttribute;
     std::int64_t pending = kNullAttribute;
+    bool marked = false;  // the state has another value
 };
 
 struct SegmentState {
@@ -74,6 +75,10 @@ class Segment {
     std::unique_ptr<TableState> table;        // null: not a table
     std::unique_ptr<MeteredSegment> metered;  // null: without traffic for some time
     std::vector<WaitingRead> waiting;
+    bool stored = false;                   // the state has a record of it, or will have when what is known now is saved
+    bool stored_attributes = false;        // and of attributes
+    bool marked = false;                   // the state's record is old
+    std::vector<Uuid> marked_attributes;   // that the state has other values of
     bool touched = false;                  // grew in the frame being published: waiting reads are to be looked at
     std::uint32_t sessions = 0;            // append sessions that point here
     std::vector<runtime::Task> when_gone;  // requests for the same name that wait for the deletion

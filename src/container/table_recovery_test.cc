@@ -165,7 +165,9 @@ TEST(TableRecovery, RandomRunsSurviveCrashesAtEveryFrame) {
         options.checkpoint_log_bytes = 1500 + random.below(10'000);
         TableHarness h(options);
         h.disk->frames_per_file = 1 + random.below(6);
-        if (seed % 3 == 0) h.make_tables = [&h] { return std::make_unique<SlowTableStore>(h.executor); };
+        if (seed % 3 == 0) {
+            h.make_state = [&h, memory = h.make_state] { return std::make_unique<SlowStateStore>(memory(), h.executor); };
+        }
         h.crash();
         std::map<std::string, TableModel> models;
         models["f"].removal_room = 0;

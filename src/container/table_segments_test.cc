@@ -337,10 +337,10 @@ TEST(Tables, TheSegmentCanBeReadAsBytes) {
 
 struct SlowTables : testing::Test {
     TableHarness h;
-    SlowTableStore* store = nullptr;
+    SlowStateStore* store = nullptr;
     SlowTables() {
-        h.make_tables = [this] {
-            auto made = std::make_unique<SlowTableStore>(h.executor);
+        h.make_state = [this, memory = h.make_state] {
+            auto made = std::make_unique<SlowStateStore>(memory(), h.executor);
             store = made.get();
             return made;
         };
@@ -372,7 +372,7 @@ TEST_F(SlowTables, AnAnswerThatIsOldByNowIsCorrectedByWhatBecameDurableMeanwhile
     ask({item("a", "1")});
     h.executor.run_until_idle();
     store->hold = true;
-    ask({item("a", "2", 0)});  // the store is asked before the first update is durable
+    ask({item("a", "2", 0), item("b", "")});  // the store is asked before the first update is durable
     h.executor.run_until_idle();
     h.log->hold = false;
     h.log->acknowledge(1);
@@ -383,7 +383,7 @@ TEST_F(SlowTables, AnAnswerThatIsOldByNowIsCorrectedByWhatBecameDurableMeanwhile
     EXPECT_EQ(results, (std::vector<std::string>{"0", "19"}));
     ask({item("a", "3", 19)});
     h.executor.run_until_idle();
-    EXPECT_EQ(results.back(), "38");
+    EXPECT_EQ(results.back(), "56");
 }
 
 TEST_F(SlowTables, SealAndDeletionMayOvertakeAndAreObeyed) {

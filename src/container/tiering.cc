@@ -7,6 +7,8 @@
 
 #include "base/log.h"
 #include "base/units.h"
+#include "container/state/manifest_record.h"
+#include "container/state/object_record.h"
 
 namespace millrace::container {
 namespace {
@@ -24,6 +26,15 @@ constexpr std::chrono::seconds kPatience{60};  // without any answer from the st
 
 int magnitude(std::uint64_t bytes) { return std::bit_width(bytes) / 3; }
 
+state::ManifestRecord stored(SegmentId segment, const ManifestEntry& entry, ObjectKind kind) {
+    return {segment,
+            entry.offset,
+            entry.size,
+            state::ObjectId(entry.object.value()),
+            entry.object_offset,
+            static_cast<state::ObjectKind>(kind)};
+}
+
 }  // namespace
 
 Tiering::Tiering(ContainerId container, runtime::Executor& executor, TieringHost& host, TieringOptions options)
@@ -37,24 +48,20 @@ bool Tiering::apply(const ObjectWrittenRecord& record) {
     auto [made, is_new] = objects_.try_emplace(record.object.id, Object{record.object, 0});
     if (!is_new) return true;  // replayed twice
     next_object_ = std::max(next_object_, record.object.id.value() + 1);
+    changed_.insert(record.object.id);
     ++made->second.living_bytes;  // stays while its parts are put, whatever they take the place of
     bool fits = true;
     for (const ObjectPart& part : record.parts) {
         Segment* segment = host_.find_segment(part.segment);
         if (segment == nullptr || part.end() <= segment->durable.start) continue;
-        fits = restore(*segment, {part.offset, part.size, record.object.id, part.object_offset}) && fits;
+        fits = put(*segment, {part.offset, part.size, record.object.id, part.object_offset}) && fits;
         if (part.size < options_.chunk_bytes_min) became_scattered(*segment);
     }
     release({0, 1, record.object.id, 0});
     return fits;
 }
 
-void Tiering::restore(const CheckpointObjectRecord& object) {
-    objects_.try_emplace(object.id, Object{object, 0});
-    next_object_ = std::max(next_object_, object.id.value() + 1);
-}
-
-bool Tiering::restore(Segment& segment, const ManifestEntry& entry) {
+bool Tiering::put(Segment& segment, const ManifestEntry& entry) {
     auto object = objects_.find(entry.object);
     if (object == objects_.end()) return false;
     std::uint64_t data_bytes = object->second.record.data_bytes;
@@ -62,15 +69,59 @@ bool Tiering::restore(Segment& segment, const ManifestEntry& entry) {
     std::vector<ManifestEntry> replaced;
     if (!segment.manifest.put(entry, [&](const ManifestEntry& old) { replaced.push_back(old); })) return false;
     object->second.living_bytes += entry.size;
-    for (const ManifestEntry& old : replaced) release(old);
+    changed_.insert(entry.object);
+    for (const ManifestEntry& old : replaced) remove(segment, old);
+    host_.state_changes().put(stored(segment.id, entry, object->second.record.kind));
     return true;
 }
 
-void Tiering::forget_all() {
-    objects_.clear();
-    dirty_.clear();
-    dirty_since_.clear();
-    scattered_.clear();
+void Tiering::remove(const Segment& segment, const ManifestEntry& entry) {
+    host_.state_changes().remove(state::ManifestRecord::key(segment.id, entry.offset));
+    release(entry);
+}
+
+void Tiering::splice(Segment& target, Segment& source, std::uint64_t base) {
+    state::StateBatch& changes = host_.state_changes();
+    for (ManifestEntry entry : source.manifest.entries()) {
+        changes.remove(state::ManifestRecord::key(source.id, entry.offset));
+        auto object = objects_.find(entry.object);
+        if (object == objects_.end()) continue;
+        entry.offset += base;
+        changes.put(stored(target.id, entry, object->second.record.kind));
+    }
+    target.manifest.splice(source.manifest, base);
+}
+
+// ---- the state ----
+
+void Tiering::load(const TieredObject& object, std::uint64_t living_bytes) {
+    objects_.try_emplace(object.id, Object{object, living_bytes});
+    next_object_ = std::max(next_object_, object.id.value() + 1);
+}
+
+bool Tiering::load(Segment& segment, const ManifestEntry& entry) {
+    auto object = objects_.find(entry.object);
+    if (object == objects_.end()) return false;
+    std::uint64_t data_bytes = object->second.record.data_bytes;
+    if (entry.object_offset > data_bytes || entry.size > data_bytes - entry.object_offset) return false;
+    bool fits = true;
+    return segment.manifest.put(entry, [&](const ManifestEntry&) { fits = false; }) && fits;
+}
+
+void Tiering::encode_changed(state::StateBatch& out) {
+    for (ObjectId id : changed_) {
+        state::ObjectId stored_id(id.value());
+        auto found = objects_.find(id);
+        if (found == objects_.end()) {
+            out.remove(state::ObjectRecord::key(stored_id));
+            continue;
+        }
+        const TieredObject& object = found->second.record;
+        auto kind = static_cast<state::ObjectKind>(object.kind);
+        out.put(state::ObjectRecord{stored_id, kind, state::ObjectState::kLive, object.data_bytes,
+                                    found->second.living_bytes, object.key});
+    }
+    changed_.clear();
 }
 
 void Tiering::became_dirty(Segment& segment) {
@@ -93,19 +144,13 @@ void Tiering::release(const ManifestEntry& entry) {
     if (found == objects_.end()) return;
     std::uint64_t& living = found->second.living_bytes;
     living -= std::min(living, entry.size);
+    changed_.insert(entry.object);
     if (living > 0) return;
     garbage_.push_back(found->second.record.key);
     if (reader_) reader_->forget(entry.object);
     objects_.erase(found);
     publish_gauges();
     remove_garbage();
-}
-
-std::vector<CheckpointObjectRecord> Tiering::living_objects() const {
-    std::vector<CheckpointObjectRecord> all;
-    all.reserve(objects_.size());
-    for (const auto& [id, object] : objects_) all.push_back(object.record);
-    return all;
 }
 
 // ---- life cycle ----
@@ -209,7 +254,7 @@ void Tiering::plan_round() {
         // Until its bytes have moved it stays in the list, for the next round.
         if (segment->log_only_bytes > 0) became_dirty(*segment);
     }
-    close_pack();  // what is joined may be unreadable, and must not hold up what is new
+    // What is joined shares the pack with what is new; a part that cannot be read is left out.
     for (SegmentId id : scattered) {
         Segment* segment = host_.find_segment(id);
         if (segment == nullptr) continue;
@@ -338,6 +383,7 @@ void Tiering::recorded(Result<> result) {
 
 void Tiering::failed(const Error& error) {
     if (stopped_) return;
+    ++counters_.failures;
     plans_.clear();  // what they were to move is dirty still
     if (!trouble_) {
         log::warn("container {}: long-term storage does not take objects, their bytes stay in the log: {}",
@@ -493,6 +539,14 @@ TieringStats Tiering::stats() const {
     stats.objects = objects_.size();
     for (const auto& [id, object] : objects_) stats.object_bytes += object.record.data_bytes;
     stats.trouble = trouble_;
+    stats.objects_in_flight = under_way_;
+    stats.garbage_objects = garbage_.size();
+    if (store_) {
+        lts::StoreStats store = store_->stats();
+        stats.store_requests = store.requests;
+        stats.store_retries = store.retries;
+        stats.store_throttled = store.throttled;
+    }
     if (reader_) stats.reader = reader_->stats();
     return stats;
 }

@@ -20,9 +20,11 @@
 #include <vector>
 
 #include <absl/container/flat_hash_map.h>
+#include <absl/container/flat_hash_set.h>
 
 #include "container/object_writer.h"
 #include "container/segment.h"
+#include "container/state/state_batch.h"
 #include "container/tier_reader.h"
 #include "container/tiering_options.h"
 
@@ -33,6 +35,7 @@ class TieringHost : public SegmentSource {
   public:
     virtual Segment* find_segment(SegmentId segment) = 0;  // durable; null when it has gone
     virtual bool wants_space() const = 0;                  // the log is full, or asked for its oldest files
+    virtual state::StateBatch& state_changes() = 0;        // of what is being published
     virtual void storage_failed() = 0;                     // objects are no longer taken, for a while
     // Logs that an object was written, and calls `done` when Tiering::apply() has been called for it.
     virtual void log_object(ObjectWrittenRecord record, runtime::Callback<Result<>> done) = 0;
@@ -48,13 +51,16 @@ class Tiering {
     // ---- the state that follows from the log: in replay, before start(), as well ----
     // False: a manifest entry overlaps another one partly, or names no known object.
     bool apply(const ObjectWrittenRecord& record);
-    void restore(const CheckpointObjectRecord& object);
-    bool restore(Segment& segment, const ManifestEntry& entry);
-    void forget_all();
+    // What the state has. False: it cannot be.
+    void load(const TieredObject& object, std::uint64_t living_bytes);
+    bool load(Segment& segment, const ManifestEntry& entry);
+    void load_next_object(std::uint64_t id) { next_object_ = std::max(next_object_, id); }
+    void encode_changed(state::StateBatch& out);  // objects
+    std::uint64_t next_object() const { return next_object_; }
+    void splice(Segment& target, Segment& source, std::uint64_t base);  // manifests, in a merge
     void became_dirty(Segment& segment);      // it has bytes only in the log
     void became_scattered(Segment& segment);  // it has small pieces, perhaps
-    void release(const ManifestEntry& entry);
-    std::vector<CheckpointObjectRecord> living_objects() const;
+    void remove(const Segment& segment, const ManifestEntry& entry);  // it was taken out of the manifest
 
     // ---- serving ----
     // `store` may be null: then nothing is moved. `prefix` of all keys, without a slash at its end.
@@ -75,7 +81,7 @@ class Tiering {
 
   private:
     struct Object {
-        CheckpointObjectRecord record;
+        TieredObject record;
         std::uint64_t living_bytes = 0;
     };
     // Who reads a segment one piece after the other, and how far ahead is loaded.
@@ -85,6 +91,8 @@ class Tiering {
         std::uint64_t ahead = 0;  // offset up to which bytes were asked for
     };
 
+    bool put(Segment& segment, const ManifestEntry& entry);
+    void release(const ManifestEntry& entry);
     void arm_timer(std::chrono::milliseconds delay);
     void look();
     void publish_gauges();
@@ -114,6 +122,7 @@ class Tiering {
     const TieringOptions options_;
 
     absl::flat_hash_map<ObjectId, Object> objects_;
+    absl::flat_hash_set<ObjectId> changed_;  // the state has other ones
     std::uint64_t next_object_ = 1;
     std::uint64_t log_only_bytes_ = 0;
     std::deque<SegmentId> dirty_;  // in the order in which they became so

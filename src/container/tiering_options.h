@@ -25,7 +25,7 @@ struct TierReaderStats {
 };
 
 struct TieringOptions {
-    std::uint64_t flush_bytes = 32ULL << 20;        // only in the log, over all segments: begins a round
+    std::uint64_t flush_bytes = 16ULL << 20;        // only in the log, over all segments: begins a round
     std::chrono::milliseconds flush_after{10'000};  // so long a byte waits for company at most
     std::uint64_t chunk_bytes_min = 8ULL << 20;     // a run that long gets objects of its own
     std::uint64_t object_bytes_max = 32ULL << 20;
@@ -43,6 +43,12 @@ struct TieringStats {
     std::uint64_t written_bytes = 0;
     std::uint64_t removed_objects = 0;
     std::uint64_t rounds = 0;
+    std::uint64_t failures = 0;  // objects that could not be written; their bytes are tried again
+    std::uint64_t objects_in_flight = 0;
+    std::uint64_t garbage_objects = 0;  // to be removed
+    std::uint64_t store_requests = 0;   // to a server, repetitions included; 0 where there is none
+    std::uint64_t store_retries = 0;
+    std::uint64_t store_throttled = 0;   // answers that asked to slow down
     std::optional<std::string> trouble;  // why nothing is moved now
     TierReaderStats reader;
 };

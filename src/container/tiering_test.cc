@@ -111,6 +111,37 @@ TEST_F(Tier, SmallPiecesAreJoined) {
     expect_all(h);
 }
 
+// The cost of moving follows the bytes and the flushes, not the number of segments.
+TEST_F(Tier, ThousandsOfTricklingSegmentsCostAnObjectAFlush) {
+    constexpr int kSegments = 5000;
+    constexpr int kRounds = 40;
+    ContainerOptions options;
+    options.tiering.flush_after = milliseconds(10'000);
+    Harness h(options, objects);
+    std::vector<AppendSession*> sessions;
+    for (int i = 0; i < kSegments; ++i) {
+        std::string name = "s" + std::to_string(i);
+        ASSERT_TRUE(h.create(name));
+        sessions.push_back(&h.session(name, static_cast<std::uint64_t>(i) + 1));
+        ASSERT_TRUE(h.setup(*sessions.back()));
+    }
+    for (int round = 1; round <= kRounds; ++round) {
+        for (int i = 0; i < kSegments; ++i) {
+            std::string data = std::to_string(i) + "," + std::to_string(round) + ";";
+            model["s" + std::to_string(i)] += data;
+            h.append(*sessions[static_cast<std::size_t>(i)], round, data);
+        }
+        h.executor.run_until_idle();
+        for (int i = 0; i < 12; ++i) h.executor.advance(milliseconds(1000));
+    }
+    settle(h);
+    TieringStats stats = h.container->stats().tiering;
+    EXPECT_EQ(stats.log_only_bytes, 0u);
+    EXPECT_LE(stats.written_objects, static_cast<std::uint64_t>(kRounds)) << "small pieces are joined on the way";
+    EXPECT_LE(stats.objects, 20u) << "small pieces are joined";
+    expect_all(h);
+}
+
 TEST_F(Tier, TruncationAndDeletionRemoveObjects) {
     Harness h(small_tier(), objects);
     ASSERT_TRUE(h.create("a"));

@@ -13,6 +13,8 @@
 
 namespace millrace::controller {
 
+class Transactions;
+
 struct Context {
     Context(runtime::Executor& on, store::SegmentApi& api, ControllerOptions o)
         : executor(on), options(std::move(o)), metadata(on, api), segments(on, api) {}
@@ -46,6 +48,8 @@ struct Context {
     KeyedMutex locks;
     std::function<void(PendingEntry, Error)>
         retry_later;  // an intent that could not be carried to its end now, and why
+    std::function<void(std::string, Async<>)> in_background;  // what nobody waits for; stopping does
+    Transactions* transactions = nullptr;
 
   private:
     // A batch on its way into a scope; whoever has the scope's lock carries it along.

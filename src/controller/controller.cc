@@ -7,6 +7,7 @@
 #include "controller/queries.h"
 #include "controller/scaling.h"
 #include "controller/scopes.h"
+#include "controller/transactions.h"
 #include "runtime/async.h"
 #include "runtime/gate.h"
 
@@ -25,6 +26,10 @@ class Controller::Impl {
   public:
     Impl(runtime::Executor& executor, store::SegmentApi& api, ControllerOptions options)
         : context(executor, api, std::move(options)), segment_api(api) {
+        context.transactions = &transactions;
+        context.in_background = [this](std::string name, Async<> work) {
+            runtime::spawn(context.executor, std::move(name), carry_on(std::move(work)));
+        };
         context.retry_later = [this](PendingEntry entry, const Error& why) { retry_later(std::move(entry), why); };
     }
 
@@ -40,6 +45,7 @@ class Controller::Impl {
     Context context;
     store::SegmentApi& segment_api;
     Streams streams{context};
+    Transactions transactions{context, streams};
     Scaling scaling{context, streams};
     Groups groups{context, streams};
     KeyValueTables tables{context};
@@ -59,6 +65,13 @@ class Controller::Impl {
         done(std::move(result));
     }
 
+    boost::asio::awaitable<void> carry_on(Async<> work) {
+        runtime::Gate::Pass pass = gate.enter();
+        if (!pass) co_return;
+        Result<> result = co_await std::move(work);
+        if (!result) log::warn("controller: {}", result.error().to_string());
+    }
+
     void retry_later(PendingEntry entry, const Error& why);
     boost::asio::awaitable<void> retry();
     Async<> finish(PendingEntry entry);
@@ -70,6 +83,7 @@ class Controller::Impl {
 
 void Controller::Impl::stop(runtime::Task stopped) {
     context.executor.cancel(retry_timer_);
+    transactions.stop();
     gate.close(std::move(stopped));
 }
 
@@ -120,6 +134,8 @@ boost::asio::awaitable<void> Controller::Impl::retry() {
 Async<> Controller::Impl::recover() {
     auto made = co_await make_system_scope();
     if (!made) co_return made;
+    auto loaded = co_await transactions.load();
+    if (!loaded) co_return loaded;
     for (std::uint32_t i = 0; i < context.metadata.containers(); ++i) {
         std::string after;
         while (true) {
@@ -141,6 +157,7 @@ Async<> Controller::Impl::recover() {
             after = page->back().key;
         }
     }
+    transactions.resume();
     co_return Result<>();
 }
 
@@ -254,6 +271,36 @@ Result<Endpoint> Controller::segment_location(const StreamName& name, StreamSegm
     return impl_->context.options.store;
 }
 std::vector<Endpoint> Controller::servers() const { return {impl_->context.options.controller}; }
+
+// ---- transactions ----
+
+void Controller::begin_transaction(StreamName name, std::int64_t lease_ms, Done<BegunTransaction> done) {
+    impl_->run<BegunTransaction>(impl_->transactions.begin(std::move(name), lease_ms), std::move(done));
+}
+void Controller::commit_transaction(StreamName name, TransactionId id, CommitRequest request,
+                                    Done<TransactionOutcome> done) {
+    impl_->run<TransactionOutcome>(impl_->transactions.commit(std::move(name), id, std::move(request)),
+                                   std::move(done));
+}
+void Controller::abort_transaction(StreamName name, TransactionId id, Done<TransactionOutcome> done) {
+    impl_->run<TransactionOutcome>(impl_->transactions.abort(std::move(name), id), std::move(done));
+}
+void Controller::ping_transaction(StreamName name, TransactionId id, std::int64_t lease_ms, Done<PingStatus> done) {
+    impl_->run<PingStatus>(impl_->transactions.ping(std::move(name), id, lease_ms), std::move(done));
+}
+void Controller::transaction_state(StreamName name, TransactionId id, Done<TransactionState> done) {
+    impl_->run<TransactionState>(impl_->transactions.state(std::move(name), id), std::move(done));
+}
+void Controller::completed_transactions(StreamName name, std::size_t limit,
+                                        Done<std::vector<CompletedTransaction>> done) {
+    impl_->run<std::vector<CompletedTransaction>>(impl_->transactions.completed(std::move(name), limit),
+                                                  std::move(done));
+}
+void Controller::list_transactions(StreamName name, std::optional<TransactionId> after, std::size_t limit,
+                                   Done<std::optional<std::vector<TransactionStatus>>> done) {
+    impl_->run<std::optional<std::vector<TransactionStatus>>>(impl_->transactions.list(std::move(name), after, limit),
+                                                              std::move(done));
+}
 
 // ---- reader groups and subscribers ----
 

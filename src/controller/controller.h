@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "controller/transaction_types.h"
 #include "controller/types.h"
 #include "runtime/executor.h"
 #include "store/segment_api.h"
@@ -30,6 +31,7 @@ struct ControllerOptions {
     Endpoint store;                                // where clients find the segment store
     std::size_t page_items = 1000;                 // of one page of a listing
     std::chrono::milliseconds retry_delay{2'000};  // before an interrupted operation is taken up again
+    TransactionOptions transactions;
 };
 
 class Controller {
@@ -82,6 +84,22 @@ class Controller {
     Result<Endpoint> segment_location(const StreamName& name,
                                       StreamSegmentId segment) const;  // existence does not matter
     std::vector<Endpoint> servers() const;
+
+    // ---- transactions ----
+    // On the current segments, with as many of its own, which clients write to; kInvalidArgument: the lease, or the
+    // stream is sealed. kNoSpace: too many are under way. A transaction that nobody pings is aborted when its lease is
+    // over, unless its stream keeps prepared ones (docs/adr/0005-prepared-transactions.md).
+    void begin_transaction(StreamName name, std::int64_t lease_ms, Done<BegunTransaction> done);
+    // After kSuccess it will be committed, behind those that were before; again, it is kSuccess again.
+    void commit_transaction(StreamName name, TransactionId id, CommitRequest request, Done<TransactionOutcome> done);
+    void abort_transaction(StreamName name, TransactionId id, Done<TransactionOutcome> done);
+    void ping_transaction(StreamName name, TransactionId id, std::int64_t lease_ms, Done<PingStatus> done);
+    void transaction_state(StreamName name, TransactionId id, Done<TransactionState> done);
+    // The last ones, newest first; none of a missing stream.
+    void completed_transactions(StreamName name, std::size_t limit, Done<std::vector<CompletedTransaction>> done);
+    // Under way, by id, those behind `after`. No value: no such stream.
+    void list_transactions(StreamName name, std::optional<TransactionId> after, std::size_t limit,
+                           Done<std::optional<std::vector<TransactionStatus>>> done);
 
     // ---- reader groups and subscribers ----
     void create_reader_group(std::string scope, std::string group, ReaderGroupConfig config,

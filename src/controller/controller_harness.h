@@ -63,6 +63,7 @@ class Harness {
         options.controller = {"127.0.0.1", 9090};
         options.store = {"127.0.0.1", 12345};
         options.page_items = page_items_;
+        options.transactions = transaction_options;
         controller = std::make_unique<Controller>(*executor, api, options);
     }
     void stop() {
@@ -186,11 +187,44 @@ class Harness {
         }
     }
 
+    Result<BegunTransaction> begin(StreamName name, std::int64_t lease_ms = 10'000) {
+        return call<BegunTransaction>(
+            [&](auto done) { controller->begin_transaction(name, lease_ms, std::move(done)); });
+    }
+    Result<TransactionOutcome> commit(StreamName name, TransactionId id, CommitRequest request = {}) {
+        return call<TransactionOutcome>(
+            [&](auto done) { controller->commit_transaction(name, id, request, std::move(done)); });
+    }
+    Result<TransactionOutcome> abort(StreamName name, TransactionId id) {
+        return call<TransactionOutcome>([&](auto done) { controller->abort_transaction(name, id, std::move(done)); });
+    }
+    Result<PingStatus> ping(StreamName name, TransactionId id, std::int64_t lease_ms = 10'000) {
+        return call<PingStatus>([&](auto done) { controller->ping_transaction(name, id, lease_ms, std::move(done)); });
+    }
+    Result<TransactionState> state(StreamName name, TransactionId id) {
+        return call<TransactionState>([&](auto done) { controller->transaction_state(name, id, std::move(done)); });
+    }
+    std::vector<CompletedTransaction> completed(StreamName name, std::size_t limit = 500) {
+        auto listed = call<std::vector<CompletedTransaction>>(
+            [&](auto done) { controller->completed_transactions(name, limit, std::move(done)); });
+        return listed ? *listed : std::vector<CompletedTransaction>();
+    }
+    std::vector<TransactionStatus> transactions(StreamName name) {
+        auto listed = call<std::optional<std::vector<TransactionStatus>>>(
+            [&](auto done) { controller->list_transactions(name, std::nullopt, 1000, std::move(done)); });
+        return listed && *listed ? **listed : std::vector<TransactionStatus>();
+    }
+    // What a client's writes to one of its segments make of it.
+    void write(StreamName name, const BegunTransaction& txn, std::size_t segment, std::int64_t bytes) {
+        api.segments.at(transaction_segment_name(name, txn.segments.at(segment).id, txn.id)).length += bytes;
+    }
+
     // All keys of all containers, and whatever is not whole: intents, segments that no record names, named ones that
     // are missing.
     std::vector<std::string> keys(std::string_view prefix = {}) const;
     std::vector<std::string> garbage() const;
 
+    TransactionOptions transaction_options;  // from the next start on
     FakeSegmentApi api;
     std::unique_ptr<runtime::ManualExecutor> executor = std::make_unique<runtime::ManualExecutor>(1);
     std::unique_ptr<Controller> controller;

@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include "base/uuid.h"
+
 namespace millrace::controller {
 
 namespace {
@@ -63,6 +65,10 @@ std::optional<StreamName> parse_scoped_name(std::string_view text) {
 
 std::string segment_name(const StreamName& stream, StreamSegmentId segment) {
     return fmt::format("{}/{}/{}.#epoch.{}", stream.scope, stream.stream, number_of(segment), epoch_of(segment));
+}
+
+std::string transaction_segment_name(const StreamName& stream, StreamSegmentId segment, const TransactionId& id) {
+    return fmt::format("{}#transaction.{}", segment_name(stream, segment), to_hex(id));
 }
 
 }  // namespace millrace::controller

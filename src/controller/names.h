@@ -45,5 +45,7 @@ StreamName key_value_table_stream(std::string_view scope, std::string_view table
 std::string to_string(const StreamName& name);                                // "scope/stream"
 std::optional<StreamName> parse_scoped_name(std::string_view text);           // the reverse
 std::string segment_name(const StreamName& stream, StreamSegmentId segment);  // "scope/stream/3.#epoch.1"
+// "scope/stream/3.#epoch.1#transaction.<32 hex>"; the epoch is the transaction's, whatever that of the segment
+std::string transaction_segment_name(const StreamName& stream, StreamSegmentId segment, const TransactionId& id);
 
 }  // namespace millrace::controller

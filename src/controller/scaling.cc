@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "controller/names.h"
+#include "controller/transactions.h"
 #include "runtime/async.h"
 
 namespace millrace::controller {
@@ -88,6 +89,10 @@ Async<ScaleResult> Scaling::scale(StreamName name, ScaleRequest request) {
     auto found = co_await streams_.settled(name);
     if (!found) co_return fail(found.error());
     if (*before) co_return started(**before);
+    auto committed = co_await context_.transactions->commit_waiting(name);
+    if (!committed) co_return fail(committed.error());
+    found = co_await streams_.settled(name);
+    if (!found) co_return fail(found.error());
     if (!*found || (*found)->record.state == StreamState::kSealed) co_return refused;
 
     Stored<StreamRecord> stream = std::move(**found);

@@ -54,6 +54,12 @@ auto accepting(runtime::Callback<Result<>> done, Accept accept) {
     };
 }
 
+std::vector<std::string> names_of(const StreamName& stream, std::span<const StreamSegmentId> ids) {
+    std::vector<std::string> names;
+    for (StreamSegmentId id : ids) names.push_back(segment_name(stream, id));
+    return names;
+}
+
 }  // namespace
 
 std::vector<StreamSegmentId> ids_of(std::span<const SegmentRange> segments) {
@@ -93,6 +99,12 @@ Async<> Segments::each(std::size_t count, Step step) {
 
 Async<> Segments::create(StreamName stream, std::vector<StreamSegmentId> ids, const StreamConfig& config) {
     return create_all(new_segments(stream, ids, options_of(config)));
+}
+
+Async<> Segments::create_named(std::vector<std::string> names, const container::CreateOptions& options) {
+    std::vector<NewSegment> segments;
+    for (std::string& name : names) segments.push_back({std::move(name), options});
+    return create_all(std::move(segments));
 }
 
 Async<> Segments::create_all(std::vector<NewSegment> segments) {
@@ -172,6 +184,31 @@ Async<> Segments::remove_all(std::vector<std::string> names) {
     };
     Result<> result = co_await each(names.size(), std::move(step));
     co_return result;
+}
+
+Async<> Segments::merge(std::vector<Merge> merges) {
+    using Ends = std::vector<std::int64_t>;
+    Step step = [&](std::size_t i, runtime::Callback<Result<>> done) {
+        auto never = [](const Error&) { return false; };
+        api_.merge(merges[i].target, merges[i].sources, executor_, accepting<Ends>(std::move(done), never));
+    };
+    Result<> result = co_await each(merges.size(), std::move(step));
+    co_return result;
+}
+
+Async<std::int64_t> Segments::total_length(std::vector<std::string> names) {
+    std::int64_t total = 0;
+    Step step = [&](std::size_t i, runtime::Callback<Result<>> done) {
+        auto answered = [&total, done = std::move(done)](Result<container::SegmentInfo> info) mutable {
+            if (!info && !is_gone(info.error())) return done(fail(info.error()));
+            if (info) total += info->length;
+            done(Result<>());
+        };
+        api_.info(names[i], executor_, std::move(answered));
+    };
+    Result<> result = co_await each(names.size(), std::move(step));
+    if (!result) co_return fail(result.error());
+    co_return total;
 }
 
 Async<bool> Segments::hold(StreamName stream, StreamCut cut) {

@@ -30,13 +30,20 @@ class Segments {
 
     Async<> create(StreamName stream, std::vector<StreamSegmentId> ids, const StreamConfig& config);
     Async<> create_all(std::vector<NewSegment> segments);
+    Async<> create_named(std::vector<std::string> names, const container::CreateOptions& options);
     Async<> set_policy(StreamName stream, std::vector<StreamSegmentId> ids, ScalingPolicy policy);
     Async<std::vector<std::int64_t>> seal(StreamName stream,
                                           std::vector<StreamSegmentId> ids);  // lengths; -1: it is gone
     Async<> truncate(StreamName stream, StreamCut cut);                       // entries not reached: skipped
     Async<> remove(StreamName stream, std::vector<StreamSegmentId> ids);
     Async<> remove_all(std::vector<std::string> names);
-    Async<bool> hold(StreamName stream, StreamCut cut);  // no offset lies beyond the end of its segment
+    struct Merge {
+        std::string target;
+        std::vector<std::string> sources;  // in this order
+    };
+    Async<> merge(std::vector<Merge> merges);
+    Async<std::int64_t> total_length(std::vector<std::string> names);  // missing ones have none
+    Async<bool> hold(StreamName stream, StreamCut cut);                // no offset lies beyond the end of its segment
 
   private:
     using Step = std::function<void(std::size_t, runtime::Callback<Result<>>)>;

@@ -13,6 +13,7 @@
 #include "controller/records/subscriber_record.h"
 #include "controller/scaling.h"
 #include "controller/stream_cut.h"
+#include "controller/transactions.h"
 #include "runtime/async.h"
 
 namespace millrace::controller {
@@ -111,6 +112,8 @@ Async<UpdateStreamStatus> Streams::update(StreamName name, StreamConfig config) 
     auto checked = check_config(config);
     if (!checked) co_return fail(checked.error());
     KeyedMutex::Lock lock = co_await context_.lock_stream(name);
+    auto committed = co_await context_.transactions->commit_waiting(name);
+    if (!committed) co_return fail(committed.error());
     auto found = co_await settled(name);
     if (!found) co_return fail(found.error());
     if (!*found) co_return co_await missing(name.scope);
@@ -347,6 +350,8 @@ Async<> Streams::carry_on(StreamName name, Stream stream) {
             return carry_on_sealing(std::move(name), std::move(stream));
         case StreamState::kScaling:
             return carry_on_scaling(context_, std::move(name), std::move(stream));
+        case StreamState::kRolling:
+            return context_.transactions->carry_on_rolling(std::move(name), std::move(stream));
         default:
             return carry_on_deleting(std::move(name), std::move(stream));
     }
@@ -436,6 +441,13 @@ Async<> Streams::carry_on_truncating(StreamName name, Stream stream) {
 }
 
 Async<> Streams::carry_on_sealing(StreamName name, Stream stream) {
+    if (std::holds_alternative<RollIntent>(stream.record.intent)) {
+        auto rolled = co_await context_.transactions->carry_on_rolling(name, std::move(stream));
+        co_return rolled;
+    }
+    auto ended = co_await context_.transactions->end_all(name, stream);
+    if (!ended) co_return fail(ended.error());
+    if (!*ended) co_return Result<>();
     auto current = co_await current_epoch(context_, name, stream.record.current_epoch);
     if (!current) co_return fail(current.error());
     auto sealed = co_await context_.segments.seal(name, ids_of(current->segments));
@@ -473,6 +485,8 @@ Async<> Streams::carry_on_deleting(StreamName name, Stream stream) {
             auto removed = co_await remove_entries(which.scope, std::move(prefix), batch);
             if (!removed) co_return removed;
         }
+        auto forgotten = co_await context_.transactions->forget(which);
+        if (!forgotten) co_return forgotten;
         for (const std::string& tag : what.record.config.tags) batch.remove(TagEntry::key(which, tag));
         batch.remove(StreamRecord::key(which), what.version);
         batch.remove(pending(which).key());

@@ -15,7 +15,7 @@ inline constexpr std::size_t kMaxTagLength = 255;  // UTF-16 units
 
 // kInvalidArgument, with the reason.
 Result<> check_config(const StreamConfig& config);
-Result<> check_numbers(std::int32_t last_number, std::int32_t more);  // kLimit: there are not so many numbers left
+Result<> check_numbers(std::int32_t last_number, std::int32_t more);  // kLimit: the name has used up its numbers
 StreamConfig normalised(StreamConfig config);
 StreamConfig fixed_config(std::int32_t segments, std::int64_t rollover_bytes);
 

@@ -32,6 +32,8 @@ constexpr StreamSegmentId segment_id(std::int32_t number, std::int32_t epoch) {
 constexpr std::int32_t number_of(StreamSegmentId id) { return static_cast<std::int32_t>(id.value() & 0xffffffff); }
 constexpr std::int32_t epoch_of(StreamSegmentId id) { return static_cast<std::int32_t>(id.value() >> 32); }
 
+using TransactionId = Uuid;
+
 // A segment with its share [min_key, max_key) of the key space [0, 1).
 struct SegmentRange {
     StreamSegmentId id;

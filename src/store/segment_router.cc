@@ -93,6 +93,16 @@ void SegmentRouter::update_policy(std::string segment, std::uint8_t scale_type, 
               });
 }
 
+void SegmentRouter::merge(std::string target, std::vector<std::string> sources, runtime::Executor& on,
+                          Done<std::vector<std::int64_t>> done) {
+    using Ends = std::vector<std::int64_t>;
+    ContainerId owner = container_for(target);
+    run<Ends>(owner, on, std::move(done),
+              [target = std::move(target), sources = std::move(sources)](SegmentContainer& c, Done<Ends> d) mutable {
+                  c.merge_batch(std::move(target), std::move(sources), std::move(d));
+              });
+}
+
 void SegmentRouter::update_table(ContainerId container, std::string table, std::vector<container::TableUpdate> updates,
                                  container::SpaceNeed need, runtime::Executor& on,
                                  Done<std::vector<std::int64_t>> done) {

@@ -34,6 +34,8 @@ class SegmentRouter final : public SegmentApi, public TrafficApi {
     void info(std::string segment, runtime::Executor& on, Done<container::SegmentInfo> done) override;
     void update_policy(std::string segment, std::uint8_t scale_type, std::int32_t target_rate, runtime::Executor& on,
                        Done<> done) override;
+    void merge(std::string target, std::vector<std::string> sources, runtime::Executor& on,
+               Done<std::vector<std::int64_t>> done) override;
 
     void update_table(ContainerId container, std::string table, std::vector<container::TableUpdate> updates,
                       container::SpaceNeed need, runtime::Executor& on, Done<std::vector<std::int64_t>> done) override;

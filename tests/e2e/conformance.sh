@@ -8,7 +8,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 need_kit conformance "conformance kit"
 
-TAGS=${MILLRACE_KIT_TAGS:-stem,write,bytes,sync,kvt,scale,truncate}
+TAGS=${MILLRACE_KIT_TAGS:-stem,write,bytes,sync,scale,truncate,kvt}
 EXCLUDED=${MILLRACE_KIT_EXCLUDED:-x-time,x-txn}
 RESTART_EXCLUDED=${MILLRACE_KIT_RESTART_EXCLUDED:-x-txn}
 

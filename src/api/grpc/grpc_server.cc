@@ -6,6 +6,7 @@
 #include <grpcpp/resource_quota.h>
 #include <grpcpp/support/server_interceptor.h>
 
+#include "api/grpc/rpc_meter.h"
 #include "api/grpc/service.h"
 #include "base/log.h"
 
@@ -72,9 +73,10 @@ class GrpcServer::Impl {
         quota.SetMaxThreads(kMaxThreads).Resize(kMaxMemoryBytes);
         grpc::ServerBuilder builder;
         int bound = 0;
-        std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
-        interceptors.push_back(std::make_unique<DamagedRequestsFactory>());
-        builder.experimental().SetInterceptorCreators(std::move(interceptors));
+        // The meter sees what is sent in the end.
+        auto watching = interceptors(meter_);
+        watching.insert(watching.begin(), std::make_unique<DamagedRequestsFactory>());
+        builder.experimental().SetInterceptorCreators(std::move(watching));
         builder.SetResourceQuota(quota)
             .SetMaxReceiveMessageSize(kMaxMessageBytes)
             // A second server on the port is an error, not a silent share of its calls.
@@ -104,8 +106,10 @@ class GrpcServer::Impl {
         server_.reset();
     }
     std::uint16_t port() const { return port_; }
+    std::vector<RpcStats> stats() const { return meter_.read(); }
 
   private:
+    RpcMeter meter_;
     ControllerRpcs rpcs_;
     std::unique_ptr<grpc::Server> server_;
     std::uint16_t port_ = 0;
@@ -122,6 +126,7 @@ Result<std::unique_ptr<GrpcServer>> GrpcServer::start(const std::string& host, s
 }
 
 std::uint16_t GrpcServer::port() const { return impl_->port(); }
+std::vector<RpcStats> GrpcServer::stats() const { return impl_->stats(); }
 void GrpcServer::stop(std::chrono::milliseconds grace) { impl_->stop(grace); }
 
 }  // namespace millrace::api

@@ -72,7 +72,7 @@ class ControllerRpcs final : public v1::ControllerService::CallbackService {
     Reactor* listKeyValueTablesInScope(Context*, const v1::KVTablesInScopeRequest*,
                                        v1::KVTablesInScopeResponse*) override;
 
-    // not offered by this version: UNIMPLEMENTED with the reason
+    // transactions
     Reactor* createTransaction(Context*, const v1::CreateTxnRequest*, v1::CreateTxnResponse*) override;
     Reactor* commitTransaction(Context*, const v1::TxnRequest*, v1::TxnStatus*) override;
     Reactor* abortTransaction(Context*, const v1::TxnRequest*, v1::TxnStatus*) override;
@@ -80,6 +80,8 @@ class ControllerRpcs final : public v1::ControllerService::CallbackService {
     Reactor* checkTransactionState(Context*, const v1::TxnRequest*, v1::TxnState*) override;
     Reactor* listCompletedTransactions(Context*, const v1::ListCompletedTxnRequest*,
                                        v1::ListCompletedTxnResponse*) override;
+
+    // not offered by this version: UNIMPLEMENTED with the reason
     Reactor* removeWriter(Context*, const v1::RemoveWriterRequest*, v1::RemoveWriterResponse*) override;
     Reactor* noteTimestampFromWriter(Context*, const v1::TimestampFromWriter*, v1::TimestampResponse*) override;
 

@@ -230,12 +230,6 @@ Error not_offered(const char* what) {
         return refuse(context, not_offered(what));                                                                 \
     }
 
-MILLRACE_NOT_OFFERED(createTransaction, CreateTxnRequest, CreateTxnResponse, "transactions")
-MILLRACE_NOT_OFFERED(commitTransaction, TxnRequest, TxnStatus, "transactions")
-MILLRACE_NOT_OFFERED(abortTransaction, TxnRequest, TxnStatus, "transactions")
-MILLRACE_NOT_OFFERED(pingTransaction, PingTxnRequest, PingTxnStatus, "transactions")
-MILLRACE_NOT_OFFERED(checkTransactionState, TxnRequest, TxnState, "transactions")
-MILLRACE_NOT_OFFERED(listCompletedTransactions, ListCompletedTxnRequest, ListCompletedTxnResponse, "transactions")
 MILLRACE_NOT_OFFERED(removeWriter, RemoveWriterRequest, RemoveWriterResponse, "watermarks")
 MILLRACE_NOT_OFFERED(noteTimestampFromWriter, TimestampFromWriter, TimestampResponse, "watermarks")
 #undef MILLRACE_NOT_OFFERED

@@ -3,7 +3,7 @@
 
 #include "container/state/attribute_record.h"
 #include "container/state/counters_record.h"
-#include "container/state/extent_record.h"
+#include "container/state/doomed_record.h"
 #include "container/state/internal_entry_record.h"
 #include "container/state/manifest_record.h"
 #include "container/state/merged_name_record.h"
@@ -23,6 +23,7 @@ void for_each_record_type(F f) {
     f.template operator()<AppliedRecord>();
     f.template operator()<AttributeRecord>();
     f.template operator()<CountersRecord>();
+    f.template operator()<DoomedRecord>();
     f.template operator()<MergedNameRecord>();
     f.template operator()<InternalEntryRecord>();
     f.template operator()<ManifestRecord>();
@@ -31,7 +32,6 @@ void for_each_record_type(F f) {
     f.template operator()<SegmentRecord>();
     f.template operator()<TableEntryRecord>();
     f.template operator()<TableVersionRecord>();
-    f.template operator()<ExtentRecord>();
 }
 
 }  // namespace millrace::container::state

@@ -16,6 +16,7 @@ enum class StreamState : std::uint8_t {
     kSealed = 6,
     kDeleting = 7,
     kScaling = 8,
+    kRolling = 9,
 };
 
 // What an update will do. next_segments 0: the segments stay as they are.
@@ -39,6 +40,15 @@ struct ScaleIntent {
     bool operator==(const ScaleIntent&) const = default;
 };
 
+// Transactions of an older epoch that are committed into copies of its segments. May also belong to a stream that is
+// being sealed.
+struct RollIntent {
+    std::int32_t reference = 0;
+    std::int64_t creation_ms = 0;
+    std::vector<TransactionId> transactions;  // in the order of their commits
+    bool operator==(const RollIntent&) const = default;
+};
+
 struct StreamRecord {
     StreamState state = StreamState::kCreating;
     std::int64_t creation_ms = 0;
@@ -47,7 +57,7 @@ struct StreamRecord {
     std::int32_t current_epoch = 0;
     StreamConfig config;
     StreamCut head;
-    std::variant<std::monostate, UpdateIntent, TruncateIntent, ScaleIntent> intent;
+    std::variant<std::monostate, UpdateIntent, TruncateIntent, ScaleIntent, RollIntent> intent;
     bool operator==(const StreamRecord&) const = default;
 
     bool is_settled() const { return state == StreamState::kActive || state == StreamState::kSealed; }

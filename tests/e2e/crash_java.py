@@ -1,0 +1,102 @@
+#!/usr/bin/env python3
+"""kill -9 at random moments under the official Java client; nothing acknowledged is lost, duplicated, reordered or altered.
+
+    crash_java.py [--rounds 20] [--seed N]
+
+`CrashLoad` (conformance/) writes and reads along all the time, through every restart, and reads everything once more at the end. The
+server's journal and caches are small and its moves to long-term storage eager, so that kills meet those too.
+"""
+import argparse
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+import cases
+from cases import expect, note
+from server import ROOT, Server
+
+OPTIONS = ["--journal-file", "34MiB", "--journal-limit", "272MiB", "--cache", "32MiB", "--storage-cache", "32MiB", "--flush-size", "1MiB",
+           "--flush-seconds", "1"]
+WRITERS, SEGMENTS = 3, 3
+PATIENCE = 300
+
+
+class Load:
+    """The Java program, asked and answered by lines."""
+
+    def __init__(self, controller, log):
+        self.log = log
+        self.process = subprocess.Popen([os.path.join(ROOT, "conformance", "run"), "CrashLoad", controller, str(WRITERS), str(SEGMENTS)],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, bufsize=1,
+                                        start_new_session=True)
+        self.hear("ready")
+
+    def say(self, order):
+        try:
+            self.process.stdin.write(order + "\n")
+        except BrokenPipeError:
+            pass  # hear() says why it ended
+
+    def hear(self, wanted):
+        timer = threading.Timer(PATIENCE, self.process.kill)
+        timer.start()
+        line = self.process.stdout.readline()
+        timer.cancel()
+        if not line.startswith(wanted):
+            self.process.kill()
+            self.log.seek(0)
+            raise cases.Failure(f"the client said {line!r} and ended: {self.log.read()[-1500:]}")
+        return line
+
+    def acknowledged(self):
+        self.say("count")
+        return int(self.hear("acknowledged").split()[1])
+
+
+def crash_loop(rounds, seed):
+    state = tempfile.mkdtemp(prefix="millrace-crash-java-")
+    subprocess.run([os.path.join(ROOT, "conformance", "run"), "--build"], check=True)
+    server = Server(state, options=OPTIONS)
+    moments = random.Random(seed)
+    note(f"seed {seed}; data in {state}")
+    load = None
+    try:
+        server.start()
+        with open(os.path.join(state, "client.log"), "w+") as log:
+            load = Load(f"tcp://127.0.0.1:{server.base}", log)
+            for turn in range(rounds):
+                before = load.acknowledged()
+                # The client goes on by itself after some time: a kill before that is one of a server without load.
+                end = time.monotonic() + PATIENCE
+                while load.acknowledged() < before + 2000:
+                    expect(time.monotonic() < end, f"round {turn + 1}: the client does not go on")
+                    time.sleep(0.05)
+                time.sleep(moments.choice((0.0, 0.1, 0.5, 1.0)) * moments.random())
+                expect(server.alive(), f"round {turn + 1}: the server ended by itself: {server.log()[-600:]}")
+                server.kill()
+                ready = server.start()
+                note(f"round {turn + 1}: {load.acknowledged():,} acknowledged, ready after {ready * 1000:.0f} ms")
+            load.say("stop")
+            note(load.hear("verified").strip() + " events, by a reader that was there all the time and by a new one")
+        server.stop()
+    except Exception:
+        note(f"kept for a look: {state}")
+        if load is not None:
+            load.process.kill()
+        if server.alive():
+            server.kill()
+        raise
+    shutil.rmtree(state)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 31))
+    options = parser.parse_args()
+    sys.exit(cases.run([(f"kill -9 under the Java client, {options.rounds} times", lambda: crash_loop(options.rounds, options.seed))]))
