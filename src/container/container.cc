@@ -46,10 +46,11 @@ void SegmentContainer::Impl::start(std::unique_ptr<wal::DurableLog> log, runtime
     keeper_.start();
     // The next frame would be one that the state has already.
     if (pipeline_.log()->next_sequence() <= keeper_.published()) {
-        return on_log_failed(Error(
-            Errc::kCorrupt, fmt::format("container {}: its state includes frame {} of its log, which ends before; restore "
-                                        "the data directory from a copy",
-                                        id.value(), keeper_.published().value())));
+        return on_log_failed(
+            Error(Errc::kCorrupt,
+                  fmt::format("container {}: its state includes frame {} of its log, which ends before; restore "
+                              "the data directory from a copy",
+                              id.value(), keeper_.published().value())));
     }
     process();
 }
@@ -100,9 +101,7 @@ void SegmentContainer::Impl::maybe_stopped() {
         Error closed(Errc::kClosed, "the container stops");
         for (auto& [segment_id, segment] : segments_) fail_waiting(*segment, closed);
         // Not from within the publication of a frame.
-        executor.post([this, stopped = std::move(stopped)]() mutable {
-            keeper_.finish(!failed_, std::move(stopped));
-        });
+        executor.post([this, stopped = std::move(stopped)]() mutable { keeper_.finish(!failed_, std::move(stopped)); });
     });
 }
 

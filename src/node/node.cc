@@ -190,8 +190,8 @@ Result<> Node::Impl::recover() {
     for (std::uint32_t i = 0; i < count; ++i) {
         auto state = states_->open(ContainerId(i), shard_of(ContainerId(i)));
         if (!state) return fail(state.error());
-        containers_.push_back(std::make_unique<SegmentContainer>(ContainerId(i), shard_of(ContainerId(i)), each,
-                                                                 std::move(*state)));
+        containers_.push_back(
+            std::make_unique<SegmentContainer>(ContainerId(i), shard_of(ContainerId(i)), each, std::move(*state)));
         if (auto loaded = containers_.back()->load(); !loaded) return loaded;
     }
     storage_.emplace(options_.storage);
