@@ -70,9 +70,9 @@ container::CreateOptions options_of(const StreamConfig& config) {
     return options;
 }
 
-std::vector<NewSegment> new_segments(const StreamName& stream, std::span<const StreamSegmentId> ids,
-                                     const container::CreateOptions& options) {
-    std::vector<NewSegment> segments;
+std::vector<SegmentToMake> new_segments(const StreamName& stream, std::span<const StreamSegmentId> ids,
+                                        const container::CreateOptions& options) {
+    std::vector<SegmentToMake> segments;
     for (StreamSegmentId id : ids) segments.push_back({segment_name(stream, id), options});
     return segments;
 }
@@ -96,12 +96,12 @@ Async<> Segments::create(StreamName stream, std::vector<StreamSegmentId> ids, co
 }
 
 Async<> Segments::create_named(std::vector<std::string> names, const container::CreateOptions& options) {
-    std::vector<NewSegment> segments;
+    std::vector<SegmentToMake> segments;
     for (std::string& name : names) segments.push_back({std::move(name), options});
     return create_all(std::move(segments));
 }
 
-Async<> Segments::create_all(std::vector<NewSegment> segments) {
+Async<> Segments::create_all(std::vector<SegmentToMake> segments) {
     Step step = [&](std::size_t i, runtime::Callback<Result<>> done) {
         auto exists = [](const Error& error) { return error == Errc::kExists; };
         api_.create(segments[i].name, segments[i].options, executor_, accepting<void>(std::move(done), exists));

@@ -13,14 +13,14 @@
 
 namespace millrace::controller {
 
-struct NewSegment {
+struct SegmentToMake {
     std::string name;
     container::CreateOptions options;
 };
 
 container::CreateOptions options_of(const StreamConfig& config);
-std::vector<NewSegment> new_segments(const StreamName& stream, std::span<const StreamSegmentId> ids,
-                                     const container::CreateOptions& options);
+std::vector<SegmentToMake> new_segments(const StreamName& stream, std::span<const StreamSegmentId> ids,
+                                        const container::CreateOptions& options);
 
 class Segments {
   public:
@@ -29,7 +29,7 @@ class Segments {
     Segments(runtime::Executor& executor, store::SegmentApi& api) : executor_(executor), api_(api) {}
 
     Async<> create(StreamName stream, std::vector<StreamSegmentId> ids, const StreamConfig& config);
-    Async<> create_all(std::vector<NewSegment> segments);
+    Async<> create_all(std::vector<SegmentToMake> segments);
     Async<> create_named(std::vector<std::string> names, const container::CreateOptions& options);
     Async<> set_policy(StreamName stream, std::vector<StreamSegmentId> ids, ScalingPolicy policy);
     Async<std::vector<std::int64_t>> seal(StreamName stream,

@@ -372,7 +372,7 @@ Async<> Streams::carry_on_creating(StreamName name, Stream stream) {
         if (unmade) made.emplace_back(mark, std::move(**companion));
     }
     Batch batch;
-    std::vector<NewSegment> segments;  // of both, in one go
+    std::vector<SegmentToMake> segments;  // of both, in one go
     for (auto& [which, what] : made) {
         StreamRecord& record = what.record;
         auto ranges = equal_ranges(record.config.scaling.min_segments, record.first_number, 0);

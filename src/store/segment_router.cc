@@ -148,6 +148,12 @@ void SegmentRouter::traffic(ContainerId container, runtime::Executor& on,
     answer<All>(container, on, std::move(done), [](SegmentContainer& c) { return c.traffic(); });
 }
 
+void SegmentRouter::scaling_traffic(ContainerId container, runtime::Executor& on,
+                                    Done<std::vector<container::SegmentTraffic>> done) {
+    using All = std::vector<container::SegmentTraffic>;
+    answer<All>(container, on, std::move(done), [](SegmentContainer& c) { return c.scaling_traffic(); });
+}
+
 std::vector<AttributeUpdate> policy_updates(std::int64_t scale_type, std::int32_t target_rate) {
     return {AttributeUpdate{container::kScalePolicyType, AttributeUpdateType::kReplace, scale_type},
             AttributeUpdate{container::kScalePolicyRate, AttributeUpdateType::kReplace, target_rate}};

@@ -48,6 +48,8 @@ class SegmentRouter final : public SegmentApi, public TrafficApi {
 
     void traffic(ContainerId container, runtime::Executor& on,
                  Done<std::vector<container::SegmentTraffic>> done) override;
+    void scaling_traffic(ContainerId container, runtime::Executor& on,
+                         Done<std::vector<container::SegmentTraffic>> done) override;
 
   private:
     // Runs `start(container, done)` on the container's executor; `done` is delivered to `on`.

@@ -9,10 +9,10 @@
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 need_kit conformance "conformance kit"
 
-TAGS=${MILLRACE_KIT_TAGS:-stem,write,bytes,sync,scale,truncate,kvt}
+TAGS=${MILLRACE_KIT_TAGS:-stem,write,bytes,sync,scale,truncate,txn,kvt}
 SLOW_TAGS=${MILLRACE_KIT_SLOW_TAGS:-retention,watermark}
-EXCLUDED=${MILLRACE_KIT_EXCLUDED:-x-txn}
-RESTART_EXCLUDED=${MILLRACE_KIT_RESTART_EXCLUDED:-x-txn}
+EXCLUDED=${MILLRACE_KIT_EXCLUDED:-}
+RESTART_EXCLUDED=${MILLRACE_KIT_RESTART_EXCLUDED:-}
 
 RACES=$HERE/../../conformance/client-races.txt
 
@@ -75,11 +75,11 @@ for run in "${runs[@]}"; do
     SERVER_OPTIONS=()
     [[ $run == plain || $run == slow ]] || SERVER_OPTIONS=("${NARROW[@]}")
     case $run in
-    plain) kit conformance --tags "$TAGS" --exclude "$EXCLUDED" ;;
+    plain) kit conformance --tags "$TAGS" ${EXCLUDED:+--exclude "$EXCLUDED"} ;;
     slow) kit conformance-slow --tags "$SLOW_TAGS" --retention-minutes 2 ;;
-    tiered) kit conformance-tiered --tags "$TAGS" --exclude "$EXCLUDED" ;;
+    tiered) kit conformance-tiered --tags "$TAGS" ${EXCLUDED:+--exclude "$EXCLUDED"} ;;
     restart)
-        kit conformance-restart --tags restart --exclude "$RESTART_EXCLUDED" \
+        kit conformance-restart --tags restart ${RESTART_EXCLUDED:+--exclude "$RESTART_EXCLUDED"} \
             --restart-cmd "$(printf '%q restart %q' "$HERE/server.py" "$SCRATCH/conformance-restart")"
         ;;
     *) echo "unknown run: $run" >&2; exit 2 ;;
