@@ -113,6 +113,11 @@ ContainerStats SegmentContainer::Impl::stats() const {
     stats.index_entries = index_entries_;
     for (const LogUsage::File& file : usage_.files()) stats.log_bytes_held += file.logged_bytes;
     stats.log_bytes_since_checkpoint = log_bytes_since_checkpoint_;
+    stats.state_waiting_bytes = keeper_.waiting_bytes();
+    state::StateStats store = keeper_.store().stats();
+    stats.state_queued_bytes = store.queued_bytes;
+    stats.state_memory_bytes = store.write_buffer_bytes + store.reader_bytes;
+    stats.state_disk_bytes = store.disk_bytes;
     if (pipeline_.log() != nullptr) stats.log = pipeline_.log()->space();
     table_segments_.count(stats);
     stats.tiering = tiering_.stats();
@@ -494,6 +499,7 @@ Result<std::int64_t> SegmentContainer::attribute(std::string_view name, const Uu
     return impl_->attribute(name, id);
 }
 std::vector<SegmentTraffic> SegmentContainer::traffic() const { return impl_->traffic(); }
+std::vector<SegmentTraffic> SegmentContainer::scaling_traffic() const { return impl_->scaling_traffic(); }
 std::vector<std::string> SegmentContainer::transient_segments() const { return impl_->transient_segments(); }
 void SegmentContainer::update_table(std::string table, std::vector<TableUpdate> updates, SpaceNeed need,
                                     Done<std::vector<std::int64_t>> done) {

@@ -51,44 +51,45 @@ void SegmentContainer::Impl::create(std::string name, CreateOptions options, Don
         return executor.post(
             [done = std::move(done)]() mutable { done(fail(Errc::kInvalidArgument, "segment name")); });
     }
-    control(SpaceNeed::kOrdinary, [this, name = std::move(name), options,
-                                   done = std::move(done)](const Error* closed) mutable {
-        if (closed != nullptr) return done(fail(*closed));
-        if (auto found = by_name_.find(name); found != by_name_.end()) {
-            Segment* segment = found->second;
-            if (segment->pending.gone) {  // its deletion is under way: again when it is done
-                segment->when_gone.emplace_back([this, name, options, done = std::move(done)]() mutable {
-                    create(std::move(name), options, std::move(done));
-                });
-                return;
-            }
-            return after_commit(refusal(std::move(done), Error(Errc::kExists, name)));
-        }
-        SegmentId segment_id(next_segment_++);
-        auto owned = std::make_unique<Segment>(segment_id, name);
-        Segment* segment = owned.get();
-        segments_.emplace(segment_id, std::move(owned));
-        by_name_.emplace(name, segment);
-        segment->transient = options.transient;
+    control(SpaceNeed::kOrdinary,
+            [this, name = std::move(name), options, done = std::move(done)](const Error* closed) mutable {
+                if (closed != nullptr) return done(fail(*closed));
+                if (auto found = by_name_.find(name); found != by_name_.end()) {
+                    Segment* segment = found->second;
+                    if (segment->pending.gone) {  // its deletion is under way: again when it is done
+                        segment->when_gone.emplace_back([this, name, options, done = std::move(done)]() mutable {
+                            create(std::move(name), options, std::move(done));
+                        });
+                        return;
+                    }
+                    return after_commit(refusal(std::move(done), Error(Errc::kExists, name)));
+                }
+                SegmentId segment_id(next_segment_++);
+                auto owned = std::make_unique<Segment>(segment_id, name);
+                Segment* segment = owned.get();
+                segments_.emplace(segment_id, std::move(owned));
+                by_name_.emplace(name, segment);
+                segment->transient = options.transient;
 
-        CreateRecord record{segment_id, executor.clock().wall_millis(), name, options.transient, {}};
-        record.attributes = {{kCreationTime, record.created_ms},
-                             {kScalePolicyType, options.scale_type},
-                             {kScalePolicyRate, options.target_rate},
-                             {kRolloverSize, std::max<std::int64_t>(options.rollover_bytes, 0)},
-                             {kSegmentType, options.transient ? 0x80 : 0}};
-        if (options.table) record.attributes = TableSegments::attributes(options, record.created_ms);
-        for (const auto& [key, value] : record.attributes) segment->attribute(key).pending = value;
-        TableSegments::recognise(*segment);
-        pipeline_.put(record);
-        after_commit([this, segment, record = std::move(record), done = std::move(done)](const Error* error) mutable {
-            if (error != nullptr) return done(fail(*error));
-            segment->exists = true;
-            segment->last_modified_ms = record.created_ms;
-            publish_attributes(*segment, record.attributes);
-            done({});
-        });
-    });
+                CreateRecord record{segment_id, executor.clock().wall_millis(), name, options.transient, {}};
+                record.attributes = {{kCreationTime, record.created_ms},
+                                     {kScalePolicyType, options.scale_type},
+                                     {kScalePolicyRate, options.target_rate},
+                                     {kRolloverSize, std::max<std::int64_t>(options.rollover_bytes, 0)},
+                                     {kSegmentType, options.transient ? 0x80 : 0}};
+                if (options.table) record.attributes = TableSegments::attributes(options, record.created_ms);
+                for (const auto& [key, value] : record.attributes) segment->attribute(key).pending = value;
+                TableSegments::recognise(*segment);
+                pipeline_.put(record);
+                after_commit([this, segment, record = std::move(record),
+                              done = std::move(done)](const Error* error) mutable {
+                    if (error != nullptr) return done(fail(*error));
+                    segment->exists = true;
+                    segment->last_modified_ms = record.created_ms;
+                    publish_attributes(*segment, record.attributes);
+                    done({});
+                });
+            });
 }
 
 // ---- seal, truncate, delete ----
@@ -193,7 +194,8 @@ void SegmentContainer::Impl::splice(Segment& target, Segment& source, std::uint6
 
 void SegmentContainer::Impl::drop_below(Segment& segment, std::uint64_t start) {
     segment.index.drop_below(start, [&](const Extent& extent) { drop_bytes(segment, extent); });
-    segment.manifest.drop_below(start, [&](const ManifestEntry& entry) { tiering_.remove(segment, entry); });
+    segment.manifest.drop_below(start,
+                                [&](const ManifestEntry& entry) { tiering_.remove(segment, entry); });
 }
 
 void SegmentContainer::Impl::remove(const std::string& name, Done<> done) {
@@ -358,28 +360,29 @@ void SegmentContainer::Impl::publish_attribute(Segment& segment, const Uuid& key
 
 void SegmentContainer::Impl::update_attributes(const std::string& name, std::vector<AttributeUpdate> updates,
                                                Done<> done) {
-    control(SpaceNeed::kOrdinary, [this, name, updates = std::move(updates),
-                                   done = std::move(done)](const Error* closed) mutable {
-        if (closed != nullptr) return done(fail(*closed));
-        Segment* segment = find_pending(name);
-        Result<AttributeValues> values;
-        if (segment == nullptr)
-            values = fail(missing(name));
-        else if (segment->pending.sealed)
-            values = fail(Errc::kSealed, name);
-        else
-            values = prepare_attributes(*segment, updates);
-        if (!values) {
-            return after_commit(refusal(std::move(done), values.error()));
-        }
-        AttributesRecord record{segment->id, std::move(*values)};
-        pipeline_.put(record);
-        after_commit([this, segment, record = std::move(record), done = std::move(done)](const Error* error) mutable {
-            if (error != nullptr) return done(fail(*error));
-            publish_attributes(*segment, record.values);
-            done({});
-        });
-    });
+    control(SpaceNeed::kOrdinary,
+            [this, name, updates = std::move(updates), done = std::move(done)](const Error* closed) mutable {
+                if (closed != nullptr) return done(fail(*closed));
+                Segment* segment = find_pending(name);
+                Result<AttributeValues> values;
+                if (segment == nullptr)
+                    values = fail(missing(name));
+                else if (segment->pending.sealed)
+                    values = fail(Errc::kSealed, name);
+                else
+                    values = prepare_attributes(*segment, updates);
+                if (!values) {
+                    return after_commit(refusal(std::move(done), values.error()));
+                }
+                AttributesRecord record{segment->id, std::move(*values)};
+                pipeline_.put(record);
+                after_commit([this, segment, record = std::move(record),
+                              done = std::move(done)](const Error* error) mutable {
+                    if (error != nullptr) return done(fail(*error));
+                    publish_attributes(*segment, record.values);
+                    done({});
+                });
+            });
 }
 
 Result<std::int64_t> SegmentContainer::Impl::attribute(std::string_view name, const Uuid& key) const {

@@ -117,18 +117,15 @@ Result<> SegmentContainer::Impl::load() {
                           [&](std::string_view key, std::string_view value) { return (this->*each)(key, value); });
     };
     // Objects before the manifests that name them, segments before what belongs to them.
-    const std::pair<state::KeyRange, Load> kinds[] = {{state::CountersRecord::range(), &Impl::load_small},
-                                                      {state::ObjectRecord::range(), &Impl::load_object},
-                                                      {state::SegmentRecord::range(), &Impl::load_segment},
-                                                      {state::AttributeRecord::range(), &Impl::load_attribute},
-                                                      {state::ManifestRecord::range(), &Impl::load_manifest},
-                                                      {state::InternalEntryRecord::range(), &Impl::load_small},
-                                                      {state::MergedNameRecord::range(), &Impl::load_small},
-                                                      {state::DoomedRecord::range(), &Impl::load_small}};
+    const std::pair<state::KeyRange, Load> kinds[] = {
+        {state::CountersRecord::range(), &Impl::load_small},   {state::ObjectRecord::range(), &Impl::load_object},
+        {state::SegmentRecord::range(), &Impl::load_segment},  {state::AttributeRecord::range(), &Impl::load_attribute},
+        {state::ManifestRecord::range(), &Impl::load_manifest}, {state::InternalEntryRecord::range(), &Impl::load_small},
+        {state::MergedNameRecord::range(), &Impl::load_small}, {state::DoomedRecord::range(), &Impl::load_small}};
     for (const auto& [range, each] : kinds) {
         if (auto loaded = load(range, each); !loaded) {
-            return fail(
-                Error(loaded.error().code(), fmt::format("container {}: {}", id.value(), loaded.error().message())));
+            return fail(Error(loaded.error().code(),
+                              fmt::format("container {}: {}", id.value(), loaded.error().message())));
         }
     }
     return {};
@@ -189,8 +186,7 @@ Result<> SegmentContainer::Impl::load_segment(std::string_view key, std::string_
         segment.table->entries = record->table_entries;
         table_segments_.loaded(segment);
     }
-    bool is_new =
-        by_name_.emplace(record->name, &segment).second && segments_.emplace(record->id, std::move(made)).second;
+    bool is_new = by_name_.emplace(record->name, &segment).second && segments_.emplace(record->id, std::move(made)).second;
     if (!is_new) return fail(Errc::kCorrupt, fmt::format("segment {} is in the state twice", record->name));
     return {};
 }

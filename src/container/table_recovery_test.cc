@@ -166,9 +166,7 @@ TEST(TableRecovery, RandomRunsSurviveCrashesAtEveryFrame) {
         TableHarness h(options);
         h.disk->frames_per_file = 1 + random.below(6);
         if (seed % 3 == 0) {
-            h.make_state = [&h, memory = h.make_state] {
-                return std::make_unique<SlowStateStore>(memory(), h.executor);
-            };
+            h.make_state = [&h, memory = h.make_state] { return std::make_unique<SlowStateStore>(memory(), h.executor); };
         }
         h.crash();
         std::map<std::string, TableModel> models;

@@ -13,8 +13,8 @@ namespace millrace::container {
 // An update, or a deletion of the whole table; in the order of arrival.
 struct TableWork {
     TableBatch batch;
-    bool checked = false;                // the items are what they may be
-    std::vector<std::int64_t> versions;  // that the store has of the items
+    bool checked = false;                 // the items are what they may be
+    std::vector<std::int64_t> versions;   // that the store has of the items
     TableSegments::Done<std::vector<std::int64_t>> updated;
 
     bool removal = false;
@@ -259,7 +259,8 @@ void TableSegments::start(Segment& segment, const std::shared_ptr<TableWork>& fi
 }
 
 // The works go on when the store has answered, unless they were refused meanwhile.
-void TableSegments::take_known(SegmentId id, const std::vector<std::shared_ptr<TableWork>>& works, const Error* error) {
+void TableSegments::take_known(SegmentId id, const std::vector<std::shared_ptr<TableWork>>& works,
+                               const Error* error) {
     auto found = container_.segments_.find(id);
     if (found == container_.segments_.end()) return;  // gone() has refused them
     Segment& segment = *found->second;
@@ -486,13 +487,13 @@ void TableSegments::delta(std::string_view name, std::int64_t position, std::int
     }
     ScanLimit limit{static_cast<std::size_t>(count), kTablePageBytes, true};
     store_.scan_versions(segment->id, {position, false, end}, limit,
-                         [delta, end, done = std::move(done)](Result<TableScan> scan) mutable {
-                             if (!scan) return done(fail(std::move(scan.error())));
-                             delta.reached_end = scan->complete;
-                             delta.next_position = scan->complete ? end : end_of(scan->entries.back());
-                             delta.entries = std::move(scan->entries);
-                             done(std::move(delta));
-                         });
+                          [delta, end, done = std::move(done)](Result<TableScan> scan) mutable {
+                              if (!scan) return done(fail(std::move(scan.error())));
+                              delta.reached_end = scan->complete;
+                              delta.next_position = scan->complete ? end : end_of(scan->entries.back());
+                              delta.entries = std::move(scan->entries);
+                              done(std::move(delta));
+                          });
 }
 
 // The segment as bytes: the items as release 0.13 lays them out. Those that were replaced or removed are not kept: a

@@ -127,6 +127,31 @@ Async<container::SegmentInfo> Segments::info(std::string segment) {
     co_return reply;
 }
 
+Async<std::int64_t> Segments::append_at(std::string segment, std::int64_t expected_offset, std::string event) {
+    using Reply = Result<std::int64_t>;
+    auto ask = [&](runtime::Callback<Reply> done) {
+        api_.append_at(std::move(segment), expected_offset, std::move(event), executor_, std::move(done));
+    };
+    Reply reply = co_await runtime::await<Reply>(ask);
+    co_return reply;
+}
+
+Async<StreamCut> Segments::ends(StreamName stream, std::vector<StreamSegmentId> ids) {
+    StreamCut ends;
+    for (StreamSegmentId id : ids) ends[id] = 0;
+    Step step = [&](std::size_t i, runtime::Callback<Result<>> done) {
+        auto answered = [end = &ends[ids[i]], done = std::move(done)](Result<container::SegmentInfo> info) mutable {
+            if (!info) return done(fail(info.error()));
+            *end = info->length;
+            done(Result<>());
+        };
+        api_.info(segment_name(stream, ids[i]), executor_, std::move(answered));
+    };
+    Result<> result = co_await each(ids.size(), std::move(step));
+    if (!result) co_return fail(result.error());
+    co_return std::move(ends);
+}
+
 Async<std::vector<std::int64_t>> Segments::seal(StreamName stream, std::vector<StreamSegmentId> ids) {
     std::vector<std::int64_t> lengths(ids.size(), -1);
     std::vector<bool> sealed_before(ids.size(), false);
@@ -180,14 +205,20 @@ Async<> Segments::remove_all(std::vector<std::string> names) {
     co_return result;
 }
 
-Async<> Segments::merge(std::vector<Merge> merges) {
+Async<std::vector<std::vector<std::int64_t>>> Segments::merge(std::vector<Merge> merges) {
     using Ends = std::vector<std::int64_t>;
+    std::vector<Ends> all(merges.size());
     Step step = [&](std::size_t i, runtime::Callback<Result<>> done) {
-        auto never = [](const Error&) { return false; };
-        api_.merge(merges[i].target, merges[i].sources, executor_, accepting<Ends>(std::move(done), never));
+        auto merged = [ends = &all[i], done = std::move(done)](Result<Ends> result) mutable {
+            if (!result) return done(fail(result.error()));
+            *ends = std::move(*result);
+            done(Result<>());
+        };
+        api_.merge(merges[i].target, merges[i].sources, executor_, std::move(merged));
     };
     Result<> result = co_await each(merges.size(), std::move(step));
-    co_return result;
+    if (!result) co_return fail(result.error());
+    co_return std::move(all);
 }
 
 Async<std::int64_t> Segments::total_length(std::vector<std::string> names) {
