@@ -9,6 +9,7 @@
 
 #include "cli/flink/flink_scale_options.h"
 #include "cli/option_table.h"
+#include "cli/retention_command.h"
 #include "cli/settings.h"
 #include "cli/suggest.h"
 #include "cli/version.h"
@@ -43,6 +44,8 @@ crash or kill -9 the next start recovers all that was acknowledged.
 
 Exit status: 0 ended as asked; 1 could not start; 2 wrong options; 3 stopped itself after a failure, as of the disk.)";
 
+constexpr const char* kRetentionAbout =
+    "Says what a running server's retention would do with a stream now, and why. Nothing is changed.";
 constexpr const char* kFlinkScaleAbout =
     "Lets the parallelism of a Flink job follow the stream that it reads, through Flink's adaptive scheduler.";
 
@@ -169,6 +172,11 @@ int run(int argc, char** argv) {
     FlinkScaleLine scale_line;
     CLI::App* serve = app.add_subcommand("standalone", kStandaloneAbout);
     CLI::App* version = app.add_subcommand("version", "Prints what this program is.");
+    CLI::App* retention = app.add_subcommand("retention", kRetentionAbout);
+    std::string stream;
+    std::string rest = "http://127.0.0.1:9091";
+    retention->add_option("stream", stream, "the stream")->type_name("SCOPE/STREAM")->required();
+    retention->add_option("--rest", rest, "the server's REST API [" + rest + "]")->type_name("URL");
     CLI::App* scale = app.add_subcommand("flink-scale", kFlinkScaleAbout);
     declare_options(*serve, line);
     declare_options(*scale, scale_line);
@@ -185,6 +193,7 @@ int run(int argc, char** argv) {
         fmt::print("{}\n", version_text());
         return 0;
     }
+    if (*retention) return retention_command(stream, rest);
     if (*serve) return standalone(app, *serve, line);
     if (*scale) return flink_scale(app, *scale, scale_line);
     std::vector<std::string> extras = app.remaining();
@@ -192,7 +201,7 @@ int run(int argc, char** argv) {
         fmt::print(stderr, "{}", app.help());
         return kExitUsage;
     }
-    constexpr std::string_view kCommands[] = {"standalone", "flink-scale", "version"};
+    constexpr std::string_view kCommands[] = {"standalone", "flink-scale", "retention", "version"};
     std::string_view near = suggest(extras.front(), kCommands);
     if (!near.empty()) return refuse(fmt::format("unknown command \"{}\"; did you mean \"{}\"?", extras.front(), near));
     return refuse(fmt::format("unknown command \"{}\"; `millrace --help` names all commands", extras.front()));

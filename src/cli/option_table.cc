@@ -43,6 +43,13 @@ Result<> apply_size(const std::string& text, std::uint64_t& target) {
     return {};
 }
 
+Result<> apply_seconds(const std::string& text, std::chrono::milliseconds& target) {
+    std::uint32_t seconds = 0;
+    auto done = apply_number(text, 1, 86'400, seconds);
+    if (done) target = std::chrono::seconds(seconds);
+    return done;
+}
+
 Result<> apply_listen(NodeOptions& options, const std::string& text) {
     in6_addr room;
     if (text != "localhost" && inet_pton(AF_INET, text.c_str(), &room) != 1 &&
@@ -174,7 +181,7 @@ constexpr std::array kOptions{
         [](NodeOptions& o, const std::string& text) { return apply_number(text, 1, node::kMaxShards, o.shards); }},
     OptionSpec{"containers", "N", "4", "Parts in which segments are divided. Fixed when the data directory is made.",
                apply_containers},
-    OptionSpec{"cache", "SIZE", "160MiB", "Memory for recent data, which readers at the tail get without the disk.",
+    OptionSpec{"cache", "SIZE", "128MiB", "Memory for recent data, which readers at the tail get without the disk.",
                [](NodeOptions& o, const std::string& text) { return apply_size(text, o.cache_bytes); }},
     OptionSpec{"journal-limit", "SIZE", "64GiB", "Most that the journal may take of the disk.",
                [](NodeOptions& o, const std::string& text) { return apply_size(text, o.journal.limit_bytes); }},
@@ -192,11 +199,10 @@ constexpr std::array kOptions{
     OptionSpec{"state-cache", "SIZE", "64MiB",
                "Memory for what is known of segments, writers and tables beside their data.",
                [](NodeOptions& o, const std::string& text) { return apply_size(text, o.state.cache_bytes); }},
-    OptionSpec{"replay-limit", "SIZE", "256MiB", "Most of the journal that a start has to apply again.",
-               [](NodeOptions& o, const std::string& text) {
-                   return apply_size(text, o.container.checkpoint_log_bytes);
-               }},
-    OptionSpec{"storage-cache", "SIZE", "96MiB", "Memory for data that is read from long-term storage.",
+    OptionSpec{
+        "replay-limit", "SIZE", "256MiB", "Most of the journal that a start has to apply again.",
+        [](NodeOptions& o, const std::string& text) { return apply_size(text, o.container.checkpoint_log_bytes); }},
+    OptionSpec{"storage-cache", "SIZE", "64MiB", "Memory for data that is read from long-term storage.",
                [](NodeOptions& o, const std::string& text) { return apply_size(text, o.storage_cache_bytes); }},
     OptionSpec{
         "flush-size", "SIZE", "16MiB", "So much of a container only in the journal is moved to long-term storage.",
@@ -208,6 +214,10 @@ constexpr std::array kOptions{
                    if (done) o.container.tiering.flush_after = std::chrono::seconds(seconds);
                    return done;
                }},
+    OptionSpec{"retention-seconds", "N", "10", "How often streams with a retention policy are looked at.",
+               [](NodeOptions& o, const std::string& text) { return apply_seconds(text, o.retention_period); }},
+    OptionSpec{"watermark-seconds", "N", "10", "How often a stream gets a watermark, if its writers note times.",
+               [](NodeOptions& o, const std::string& text) { return apply_seconds(text, o.watermark_period); }},
     OptionSpec{"s3-endpoint", "URL", "Amazon's, of the region", "http://HOST:PORT or https://HOST[:PORT].",
                apply_s3<&lts::S3Options::endpoint>},
     OptionSpec{"s3-region", "NAME", "us-east-1", "Region, as the S3 server calls it.",

@@ -29,7 +29,8 @@ Async<bool> Context::commit_in_scope(std::string scope, Batch batch, Joining joi
     mine->joining = joining;
     joins_[scope].push_back(mine);
     KeyedMutex::Lock lock = co_await locks.acquire("scope/" + scope);
-    while (!mine->result) co_await carry_joins(scope);
+    while (!mine->result && joins_.contains(scope)) co_await carry_joins(scope);
+    if (!mine->result) co_return fail(Errc::kUnavailable, "the commit was broken off");
     co_return *mine->result;
 }
 

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 
 #include "controller/controller.h"
 #include "controller/keyed_mutex.h"
@@ -14,6 +15,7 @@
 namespace millrace::controller {
 
 class Transactions;
+class Watermarks;
 
 struct Context {
     Context(runtime::Executor& on, store::SegmentApi& api, ControllerOptions o)
@@ -46,10 +48,12 @@ struct Context {
     Metadata metadata;
     Segments segments;
     KeyedMutex locks;
+    std::set<StreamName> retained;  // streams with a retention policy, and perhaps some that had one
     std::function<void(PendingEntry, Error)>
         retry_later;  // an intent that could not be carried to its end now, and why
     std::function<void(std::string, Async<>)> in_background;  // what nobody waits for; stopping does
     Transactions* transactions = nullptr;
+    Watermarks* watermarks = nullptr;
 
   private:
     // A batch on its way into a scope; whoever has the scope's lock carries it along.

@@ -97,5 +97,29 @@ TEST_F(JoiningTest, ADyingScopeTakesNothingNew) {
     EXPECT_EQ(context.locks.held(), 0u);
 }
 
+// The executor ends between a grant and what it is for: whoever waits goes too, the lock is not left behind.
+TEST_F(JoiningTest, ALockIsPassedOnByWhoNeverTookIt) {
+    std::vector<int> had;
+    auto hold = [](KeyedMutex& locks, std::vector<int>& list, int number) -> boost::asio::awaitable<void> {
+        KeyedMutex::Lock lock = co_await locks.acquire("name");
+        list.push_back(number);
+    };
+    KeyedMutex locks;
+    auto held = std::make_unique<KeyedMutex::Lock>();
+    auto take = [](KeyedMutex& of, KeyedMutex::Lock& into) -> boost::asio::awaitable<void> {
+        into = co_await of.acquire("name");
+    };
+    runtime::spawn(executor, "holder", take(locks, *held));
+    executor.run_until_idle();
+    for (int i = 1; i <= 3; ++i) runtime::spawn(executor, "waiter", hold(locks, had, i));
+    executor.run_until_idle();
+    EXPECT_THAT(had, IsEmpty());
+    EXPECT_EQ(locks.held(), 1u);
+    held.reset();         // grants it to the first
+    executor.drop_all();  // which never hears of it
+    EXPECT_THAT(had, IsEmpty());
+    EXPECT_EQ(locks.held(), 0u);
+}
+
 }  // namespace
 }  // namespace millrace::controller

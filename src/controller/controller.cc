@@ -4,10 +4,13 @@
 
 #include "base/log.h"
 #include "controller/names.h"
+#include "controller/periodic.h"
 #include "controller/queries.h"
+#include "controller/retention.h"
 #include "controller/scaling.h"
 #include "controller/scopes.h"
 #include "controller/transactions.h"
+#include "controller/watermarks.h"
 #include "runtime/async.h"
 #include "runtime/gate.h"
 
@@ -27,6 +30,7 @@ class Controller::Impl {
     Impl(runtime::Executor& executor, store::SegmentApi& api, ControllerOptions options)
         : context(executor, api, std::move(options)), segment_api(api) {
         context.transactions = &transactions;
+        context.watermarks = &watermarks;
         context.in_background = [this](std::string name, Async<> work) {
             runtime::spawn(context.executor, std::move(name), carry_on(std::move(work)));
         };
@@ -39,7 +43,7 @@ class Controller::Impl {
         runtime::spawn(context.executor, "controller", carry_out<T>(std::move(operation), std::move(done)));
     }
 
-    Async<> recover();
+    Async<> start();
     void stop(runtime::Task stopped);
 
     Context context;
@@ -51,6 +55,8 @@ class Controller::Impl {
     KeyValueTables tables{context};
     Scopes scopes{context, streams, groups, tables};
     Queries queries{context};
+    Retention retention{context, streams};
+    Watermarks watermarks{context, streams};
     runtime::Gate gate;
 
   private:
@@ -65,6 +71,7 @@ class Controller::Impl {
         done(std::move(result));
     }
 
+    Async<> recover();
     boost::asio::awaitable<void> carry_on(Async<> work) {
         runtime::Gate::Pass pass = gate.enter();
         if (!pass) co_return;
@@ -79,10 +86,28 @@ class Controller::Impl {
 
     std::set<std::string> unfinished_;  // keys of pending entries
     runtime::TimerId retry_timer_;
+    Periodic retention_rounds_{context.executor, gate, "retention", context.options.retention_period,
+                               [this] { return retention.round(gate); }};
+    Periodic watermark_rounds_{context.executor, gate, "watermarks", context.options.watermark_period,
+                               [this] { return watermarks.round(gate); }};
 };
+
+Async<> Controller::Impl::start() {
+    auto recovered = co_await recover();
+    if (!recovered) co_return recovered;
+    auto retained = co_await retention.load();
+    if (!retained) co_return retained;
+    auto timed = co_await watermarks.load();
+    if (!timed) co_return timed;
+    retention_rounds_.start();
+    watermark_rounds_.start();
+    co_return Result<>();
+}
 
 void Controller::Impl::stop(runtime::Task stopped) {
     context.executor.cancel(retry_timer_);
+    retention_rounds_.stop();
+    watermark_rounds_.stop();
     transactions.stop();
     gate.close(std::move(stopped));
 }
@@ -173,7 +198,7 @@ Controller::Controller(runtime::Executor& executor, store::SegmentApi& segments,
 
 Controller::~Controller() = default;
 
-void Controller::start(Done<> done) { impl_->run<void>(impl_->recover(), std::move(done)); }
+void Controller::start(Done<> done) { impl_->run<void>(impl_->start(), std::move(done)); }
 
 void Controller::stop(runtime::Task stopped) {
     impl_->context.executor.post([this, stopped = std::move(stopped)]() mutable { impl_->stop(std::move(stopped)); });
@@ -233,6 +258,22 @@ void Controller::list_streams_by_tag(std::string scope, std::string tag, std::st
                                      Done<std::optional<Page<std::string>>> done) {
     impl_->run<Queries::Listing>(impl_->queries.streams_by_tag(std::move(scope), std::move(tag), std::move(token)),
                                  std::move(done));
+}
+
+void Controller::retention_report(StreamName name, Done<RetentionReport> done) {
+    impl_->run<RetentionReport>(impl_->retention.report(std::move(name)), std::move(done));
+}
+
+// ---- times of writers ----
+
+void Controller::note_time(StreamName name, std::string writer, std::int64_t time, StreamCut position,
+                           Done<NoteTimeStatus> done) {
+    WriterNote note{std::move(writer), time, std::move(position)};
+    impl_->run<NoteTimeStatus>(impl_->watermarks.note(std::move(name), std::move(note)), std::move(done));
+}
+void Controller::remove_writer(StreamName name, std::string writer, Done<RemoveWriterStatus> done) {
+    impl_->run<RemoveWriterStatus>(impl_->watermarks.remove_writer(std::move(name), std::move(writer)),
+                                   std::move(done));
 }
 
 // ---- segments ----

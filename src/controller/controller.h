@@ -7,7 +7,8 @@
 // before it is told. An operation of several steps (creating, updating, scaling, truncating, sealing or deleting a
 // stream, a group or a table, deleting a scope) writes its intent first; whatever interrupts it, the intent is carried
 // to its end later, by this process or the next, so nothing stays half-made. Order: changes of one stream run one after
-// the other, in the order of their calls; queries do not wait for them.
+// the other, in the order of their calls; queries do not wait for them. Periodic work (retention, watermarks) begins
+// with start().
 //
 // Errors beside the statuses: kInvalidArgument (the request can never succeed; the text says why), kNotFound, kCorrupt
 // (a damaged record), kUnavailable, kClosed and other failures of the segment store
@@ -19,6 +20,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "controller/retention_report.h"
 #include "controller/transaction_types.h"
 #include "controller/types.h"
 #include "runtime/executor.h"
@@ -27,10 +29,12 @@
 namespace millrace::controller {
 
 struct ControllerOptions {
-    Endpoint controller;                           // where clients find this controller
-    Endpoint store;                                // where clients find the segment store
-    std::size_t page_items = 1000;                 // of one page of a listing
-    std::chrono::milliseconds retry_delay{2'000};  // before an interrupted operation is taken up again
+    Endpoint controller;                                 // where clients find this controller
+    Endpoint store;                                      // where clients find the segment store
+    std::size_t page_items = 1000;                       // of one page of a listing
+    std::chrono::milliseconds retry_delay{2'000};        // before an interrupted operation is taken up again
+    std::chrono::milliseconds retention_period{10'000};  // between two looks at streams with a retention policy
+    std::chrono::milliseconds watermark_period{10'000};  // between two watermarks of a stream
     TransactionOptions transactions;
 };
 
@@ -71,6 +75,13 @@ class Controller {
     void list_streams(std::string scope, std::string token, Done<std::optional<Page<std::string>>> done);
     void list_streams_by_tag(std::string scope, std::string tag, std::string token,
                              Done<std::optional<Page<std::string>>> done);
+
+    void retention_report(StreamName name, Done<RetentionReport> done);  // what would go now; nothing does
+
+    // ---- times of writers ----
+    void note_time(StreamName name, std::string writer, std::int64_t time, StreamCut position,
+                   Done<NoteTimeStatus> done);
+    void remove_writer(StreamName name, std::string writer, Done<RemoveWriterStatus> done);
 
     // ---- segments ----
     void current_segments(StreamName name, Done<std::vector<SegmentRange>> done);  // by key; none when sealed

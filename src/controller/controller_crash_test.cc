@@ -44,6 +44,18 @@ void with_group(Harness& t) {
               CreateReaderGroupStatus::kSuccess);
 }
 
+const StreamCut kSampled = {{segment_id(3, 2), 50}, {segment_id(4, 2), 0}, {segment_id(5, 2), 0}};
+
+// The next round cuts it off where it ended after two epochs.
+void with_samples(Harness& t) {
+    with_history(t);
+    StreamConfig config = fixed(3);
+    config.retention = RetentionPolicy{RetentionType::kSize, 100, 0};
+    ASSERT_EQ(t.update(kX, config), UpdateStreamStatus::kSuccess);
+    t.executor->advance(std::chrono::seconds(10));
+    t.api.segments["s/x/3.#epoch.2"].length = 200;
+}
+
 std::size_t segments_of(Harness& t) {
     auto current = t.current(kX);
     return current ? current->size() : 0;
@@ -155,6 +167,13 @@ std::vector<Operation> operations() {
          [](Harness& t) { return t.delete_group("s", "g") == DeleteReaderGroupStatus::kSuccess; },
          [](Harness& t) { return !has_group(t) && t.subscribers(kX).empty() && t.exists({"s", "_RGg"}) == false; },
          [](Harness& t) { return has_group(t) && t.subscribers(kX).size() == 1; }});
+    all.push_back({"cut off by retention", with_samples,
+                   [](Harness& t) {
+                       t.executor->advance(std::chrono::seconds(10));
+                       return t.api.segments["s/x/3.#epoch.2"].start == 50 && t.head(kX) == kSampled;
+                   },
+                   [](Harness& t) { return t.head(kX) == kSampled && t.api.segments["s/x/3.#epoch.2"].start == 50; },
+                   [](Harness& t) { return t.head(kX)->begin()->first == segment_id(0, 0); }});
     all.push_back({"create table", with_stream,
                    [](Harness& t) { return t.create_table("s", "t", {3, 4, 2, 0}) == CreateTableStatus::kSuccess; },
                    [](Harness& t) { return has_table(t) && t.table_segments("s", "t")->size() == 3; },

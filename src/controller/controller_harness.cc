@@ -85,7 +85,8 @@ std::vector<std::string> Harness::garbage() const {
                     expected.open[segment_name(stream, segment.id)] = true;
             }
             if (key.starts_with("txn/")) expect_transaction(table, key, cell.value, expected, garbage);
-            for (std::string_view kind : {"epoch/", "sealed/", "subscriber/", "txn/", "txndone/"}) {
+            for (std::string_view kind : {"epoch/", "sealed/", "subscriber/", "txn/", "txndone/", "retained/",
+                                          "sample/", "writer/", "watermark/"}) {
                 if (!key.starts_with(kind)) continue;
                 std::string_view rest = std::string_view(key).substr(kind.size());
                 std::size_t end = rest.find('/', rest.find('/') + 1);

@@ -24,7 +24,8 @@ class FakeSegmentApi final : public store::SegmentApi {
         std::int64_t length = 0;
         std::int64_t start = 0;
         bool sealed = false;
-        std::vector<std::string> merged;  // names of sources that held bytes, in order
+        std::vector<std::pair<std::int64_t, std::string>> appended;  // by the server: offset and event
+        std::vector<std::string> merged;                             // names of sources that held bytes, in order
     };
     struct Cell {
         std::string value;
@@ -126,6 +127,18 @@ class FakeSegmentApi final : public store::SegmentApi {
             found->second.options.target_rate = target_rate;
             return {};
         });
+    }
+    void append_at(std::string name, std::int64_t expected_offset, std::string event, runtime::Executor& on,
+                   Done<std::int64_t> done) override {
+        auto apply = [this, name, expected_offset, event = std::move(event)]() -> Result<std::int64_t> {
+            auto found = segments.find(name);
+            if (found == segments.end()) return fail(Errc::kNotFound, name);
+            if (found->second.sealed) return fail(Errc::kSealed, name);
+            if (found->second.length != expected_offset) return fail(Errc::kBadOffset, name);
+            found->second.appended.emplace_back(expected_offset, event);
+            return found->second.length += static_cast<std::int64_t>(event.size());
+        };
+        change<std::int64_t>(on, std::move(done), std::move(apply));
     }
     void merge(std::string target, std::vector<std::string> sources, runtime::Executor& on,
                Done<std::vector<std::int64_t>> done) override {

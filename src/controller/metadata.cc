@@ -7,6 +7,8 @@
 #include "controller/records/subscriber_record.h"
 #include "controller/records/table_record.h"
 #include "controller/records/transaction_record.h"
+#include "controller/records/watermark_record.h"
+#include "controller/records/writer_record.h"
 #include "runtime/async.h"
 
 namespace millrace::controller {
@@ -79,6 +81,8 @@ Async<Found<Record>> Metadata::get(std::string scope, std::string key) {
 
 template Async<Found<LastNumberRecord>> Metadata::get<LastNumberRecord>(std::string, std::string);
 template Async<Found<SealedSegmentRecord>> Metadata::get<SealedSegmentRecord>(std::string, std::string);
+template Async<Found<WatermarkRecord>> Metadata::get<WatermarkRecord>(std::string, std::string);
+template Async<Found<WriterRecord>> Metadata::get<WriterRecord>(std::string, std::string);
 template Async<Found<TableRecord>> Metadata::get<TableRecord>(std::string, std::string);
 template Async<Found<SubscriberRecord>> Metadata::get<SubscriberRecord>(std::string, std::string);
 template Async<Found<TransactionRecord>> Metadata::get<TransactionRecord>(std::string, std::string);

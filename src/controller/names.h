@@ -48,4 +48,10 @@ std::string segment_name(const StreamName& stream, StreamSegmentId segment);  //
 // "scope/stream/3.#epoch.1#transaction.<32 hex>"; the epoch is the transaction's, whatever that of the segment
 std::string transaction_segment_name(const StreamName& stream, StreamSegmentId segment, const TransactionId& id);
 
+struct ParsedSegment {
+    StreamName stream;
+    StreamSegmentId id;
+};
+std::optional<ParsedSegment> parse_segment_name(std::string_view name);  // the reverse; no part of a transaction
+
 }  // namespace millrace::controller

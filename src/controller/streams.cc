@@ -9,8 +9,11 @@
 #include "bytes/hash.h"
 #include "controller/names.h"
 #include "controller/records/last_number_record.h"
+#include "controller/records/retention_records.h"
 #include "controller/records/sealed_segment_record.h"
 #include "controller/records/subscriber_record.h"
+#include "controller/records/watermark_record.h"
+#include "controller/records/writer_record.h"
 #include "controller/scaling.h"
 #include "controller/stream_cut.h"
 #include "controller/transactions.h"
@@ -32,7 +35,8 @@ StreamCut start_of(const Epoch& epoch) {
 }
 
 std::vector<std::string> entries_of(const StreamName& name) {
-    return {EpochRecord::prefix(name), SealedSegmentRecord::prefix(name), SubscriberRecord::prefix(name)};
+    return {EpochRecord::prefix(name), SealedSegmentRecord::prefix(name), SubscriberRecord::prefix(name),
+            SampleRecord::prefix(name), WriterRecord::prefix(name)};
 }
 
 }  // namespace
@@ -368,7 +372,7 @@ Async<> Streams::carry_on_creating(StreamName name, Stream stream) {
         if (unmade) made.emplace_back(mark, std::move(**companion));
     }
     Batch batch;
-    std::vector<NewSegment> segments;  // of both, in one go
+    std::vector<SegmentToMake> segments;  // of both, in one go
     for (auto& [which, what] : made) {
         StreamRecord& record = what.record;
         auto ranges = equal_ranges(record.config.scaling.min_segments, record.first_number, 0);
@@ -378,6 +382,7 @@ Async<> Streams::carry_on_creating(StreamName name, Stream stream) {
         EpochRecord first{first_epoch(std::move(ranges), record.creation_ms)};
         batch.put(EpochRecord::key(which, 0), first.encode());
         batch.remove(pending(which).key());
+        add_retention(batch, which, record.config);
         if (is_internal(which.stream)) continue;
         for (const std::string& tag : record.config.tags) batch.put(TagEntry::key(which, tag), marker_value());
     }
@@ -407,6 +412,7 @@ Async<> Streams::carry_on_updating(StreamName name, Stream stream) {
         }
         for (const std::string& tag : intent.config.tags) batch.put(TagEntry::key(name, tag), marker_value());
     }
+    add_retention(batch, name, intent.config);
     after.state = StreamState::kActive;
     after.config = std::move(intent.config);
     after.intent = std::monostate();
@@ -488,6 +494,8 @@ Async<> Streams::carry_on_deleting(StreamName name, Stream stream) {
         auto forgotten = co_await context_.transactions->forget(which);
         if (!forgotten) co_return forgotten;
         for (const std::string& tag : what.record.config.tags) batch.remove(TagEntry::key(which, tag));
+        batch.remove(RetainedEntry::key(which));
+        batch.remove(WatermarkRecord::key(which));
         batch.remove(StreamRecord::key(which), what.version);
         batch.remove(pending(which).key());
     }
@@ -495,6 +503,13 @@ Async<> Streams::carry_on_deleting(StreamName name, Stream stream) {
     if (!committed) co_return fail(committed.error());
     if (!*committed) co_return fail(Errc::kCorrupt, fmt::format("stream {} lies in no scope", to_string(name)));
     co_return Result<>();
+}
+
+// Retention looks at the stream from now on. Whether it still has to is found out there.
+void Streams::add_retention(Batch& batch, const StreamName& name, const StreamConfig& config) {
+    if (!config.retention) return;
+    batch.put(RetainedEntry::key(name), marker_value());
+    context_.retained.insert(name);
 }
 
 // Leaves the last of them in `names`, to go with others'.
@@ -526,7 +541,6 @@ Async<> Streams::remove_segments(StreamName name, std::vector<std::string>& name
     }
 }
 
-// Adds the last of them to the batch `last`, which is the end of the deletion.
 Async<> Streams::remove_entries(std::string scope, std::string prefix, Batch& last) {
     while (true) {
         auto page = co_await context_.metadata.scan(scope, prefix, std::string());

@@ -37,6 +37,8 @@ class Streams {
     Async<Found<StreamRecord>> settled(StreamName name);
     // Adds a stream that does not exist, and its companion, as being created; settled() makes them.
     Async<> add_creation(Batch& batch, StreamName name, StreamConfig config);
+    // All whose keys begin so; the last of them by the batch `last`.
+    Async<> remove_entries(std::string scope, std::string prefix, Batch& last);
 
   private:
     using Stream = Stored<StreamRecord>;
@@ -53,8 +55,8 @@ class Streams {
     Async<bool> begin_truncation(StreamName name, Stream stream, StreamCut cut);
     Async<> begin_sealing(StreamName name, Stream stream);
     Async<> begin_deleting(StreamName name, Stream stream);
+    void add_retention(Batch& batch, const StreamName& name, const StreamConfig& config);
     Async<> remove_segments(StreamName name, std::vector<std::string>& names);
-    Async<> remove_entries(std::string scope, std::string prefix, Batch& last);
 
     Context& context_;
 };

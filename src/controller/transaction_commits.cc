@@ -9,6 +9,7 @@
 #include "controller/names.h"
 #include "controller/stream_cut.h"
 #include "controller/transactions.h"
+#include "controller/watermarks.h"
 #include "runtime/async.h"
 
 namespace millrace::controller {
@@ -134,8 +135,33 @@ Async<> Transactions::merge(Stream stream, std::vector<TransactionId> ids, std::
         }
         merges.push_back(std::move(merge));
     }
-    auto merged = co_await context_.segments.merge(std::move(merges));
-    co_return merged;
+    auto ends = co_await context_.segments.merge(std::move(merges));
+    if (!ends) co_return fail(ends.error());
+    auto noted = co_await note_times(stream, ids, into, *ends);
+    co_return noted;
+}
+
+// The writers' times, as if they had noted them where their last transactions end now.
+Async<> Transactions::note_times(Stream stream, const std::vector<TransactionId>& ids,
+                                 const std::vector<SegmentRange>& into,
+                                 const std::vector<std::vector<std::int64_t>>& ends) {
+    std::map<std::string, WriterNote> latest;  // by writer
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+        const TransactionRecord& record = stream->live.at(ids[i])->record;
+        bool told = record.time != TransactionRecord::kNoTime && !record.writer.empty();
+        if (!told || record.writer.size() > Watermarks::kWriterNameBytes) continue;
+        WriterNote note{record.writer, record.time, {}};
+        for (std::size_t target = 0; target < into.size(); ++target) note.position[into[target].id] = ends[target][i];
+        auto [known, added] = latest.try_emplace(record.writer, note);
+        if (!added && known->second.time <= note.time) known->second = std::move(note);
+    }
+    std::vector<WriterNote> notes;
+    for (auto& [writer, note] : latest) notes.push_back(std::move(note));
+    if (notes.empty()) co_return Result<>();
+    auto noted = co_await context_.watermarks->note_all(stream->name, std::move(notes));
+    bool trouble = !noted && noted.error() != Errc::kNoSpace && noted.error() != Errc::kLimit;
+    if (trouble) co_return fail(noted.error());
+    co_return Result<>();
 }
 
 // The records become those of completed transactions, in one update with whatever else is in the batch.

@@ -139,6 +139,8 @@ class Transactions {
     Async<bool> commit_batch(Stream stream, Stored<StreamRecord> record);
     Async<> begin_rolling(Stream stream, Stored<StreamRecord> record, std::vector<TransactionId> ids);
     Async<> merge(Stream stream, std::vector<TransactionId> ids, std::vector<SegmentRange> into);
+    Async<> note_times(Stream stream, const std::vector<TransactionId>& ids, const std::vector<SegmentRange>& into,
+                       const std::vector<std::vector<std::int64_t>>& ends);
     Async<bool> abort_batch(Stream stream);  // false: nothing to abort
     Async<> abort_open(Stream stream);
     Async<bool> end_all_of(Stream stream, Stored<StreamRecord> record);

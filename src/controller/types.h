@@ -162,6 +162,8 @@ enum class UpdateSubscriberStatus : std::uint8_t {
     kGenerationMismatch
 };
 
+enum class NoteTimeStatus : std::uint8_t { kSuccess, kInvalidTime, kInvalidPosition };
+enum class RemoveWriterStatus : std::uint8_t { kSuccess, kUnknownWriter };
 // Segments of the current epoch are sealed, and new ones of the same keys take their place.
 struct ScaleRequest {
     std::vector<StreamSegmentId> sealed;

@@ -73,9 +73,10 @@ class GrpcServer::Impl {
         quota.SetMaxThreads(kMaxThreads).Resize(kMaxMemoryBytes);
         grpc::ServerBuilder builder;
         int bound = 0;
-        std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
-        interceptors.push_back(std::make_unique<DamagedRequestsFactory>());
-        builder.experimental().SetInterceptorCreators(std::move(interceptors));
+        // The meter sees what is sent in the end.
+        auto watching = interceptors(meter_);
+        watching.insert(watching.begin(), std::make_unique<DamagedRequestsFactory>());
+        builder.experimental().SetInterceptorCreators(std::move(watching));
         builder.SetResourceQuota(quota)
             .SetMaxReceiveMessageSize(kMaxMessageBytes)
             // A second server on the port is an error, not a silent share of its calls.
@@ -86,7 +87,6 @@ class GrpcServer::Impl {
             .AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxCallsOfConnection)
             .AddListeningPort(address, grpc::InsecureServerCredentials(), &bound)
             .RegisterService(&rpcs_);
-        builder.experimental().SetInterceptorCreators(interceptors(meter_));
         server_ = builder.BuildAndStart();
         if (server_ == nullptr || bound == 0) {
             return fail(Errc::kExists,

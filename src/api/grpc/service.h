@@ -63,6 +63,10 @@ class ControllerRpcs final : public v1::ControllerService::CallbackService {
     Reactor* listSubscribers(Context*, const v1::StreamInfo*, v1::SubscribersResponse*) override;
     Reactor* updateSubscriberStreamCut(Context*, const v1::SubscriberStreamCut*, v1::UpdateSubscriberStatus*) override;
 
+    // times of writers
+    Reactor* noteTimestampFromWriter(Context*, const v1::TimestampFromWriter*, v1::TimestampResponse*) override;
+    Reactor* removeWriter(Context*, const v1::RemoveWriterRequest*, v1::RemoveWriterResponse*) override;
+
     // key-value tables
     Reactor* createKeyValueTable(Context*, const v1::KeyValueTableConfig*, v1::CreateKeyValueTableStatus*) override;
     Reactor* getCurrentSegmentsKeyValueTable(Context*, const v1::KeyValueTableInfo*, v1::SegmentRanges*) override;
@@ -80,10 +84,6 @@ class ControllerRpcs final : public v1::ControllerService::CallbackService {
     Reactor* checkTransactionState(Context*, const v1::TxnRequest*, v1::TxnState*) override;
     Reactor* listCompletedTransactions(Context*, const v1::ListCompletedTxnRequest*,
                                        v1::ListCompletedTxnResponse*) override;
-
-    // not offered by this version: UNIMPLEMENTED with the reason
-    Reactor* removeWriter(Context*, const v1::RemoveWriterRequest*, v1::RemoveWriterResponse*) override;
-    Reactor* noteTimestampFromWriter(Context*, const v1::TimestampFromWriter*, v1::TimestampResponse*) override;
 
     Calls& calls() { return *calls_; }
 

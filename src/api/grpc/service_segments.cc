@@ -215,23 +215,4 @@ grpc::ServerUnaryReactor* ControllerRpcs::updateSubscriberStreamCut(Context* con
     return reactor;
 }
 
-// ---- not offered by this version ----
-
-namespace {
-
-Error not_offered(const char* what) {
-    return {Errc::kUnsupported, std::string(what) + " are not offered by this version"};
-}
-
-}  // namespace
-
-#define MILLRACE_NOT_OFFERED(Rpc, Request, Reply, what)                                                            \
-    grpc::ServerUnaryReactor* ControllerRpcs::Rpc(Context* context, const v1::Request*, v1::Reply*) { /* NOLINT */ \
-        return refuse(context, not_offered(what));                                                                 \
-    }
-
-MILLRACE_NOT_OFFERED(removeWriter, RemoveWriterRequest, RemoveWriterResponse, "watermarks")
-MILLRACE_NOT_OFFERED(noteTimestampFromWriter, TimestampFromWriter, TimestampResponse, "watermarks")
-#undef MILLRACE_NOT_OFFERED
-
 }  // namespace millrace::api

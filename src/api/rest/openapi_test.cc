@@ -25,6 +25,7 @@ struct Served {
         add_ping_and_health_routes(router, [] { return Health(); });
         add_scope_routes(router, *t.controller);
         add_stream_routes(router, *t.controller);
+        add_retention_routes(router, *t.controller);
         add_reader_group_routes(router, *t.controller);
         add_transaction_routes(router, *t.controller);
         add_openapi_route(router);

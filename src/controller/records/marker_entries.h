@@ -7,6 +7,9 @@ namespace millrace::controller {
 
 std::string marker_value();
 
+// Any text as part of a key: bytes outside the names' alphabet are % and two hex digits.
+std::string key_text(std::string_view text);
+
 struct TagEntry {
     static std::string prefix(std::string_view scope, std::string_view tag);
     static std::string key(const StreamName& stream, std::string_view tag) {

@@ -8,12 +8,15 @@
 #include "controller/records/group_record.h"
 #include "controller/records/last_number_record.h"
 #include "controller/records/marker_entries.h"
+#include "controller/records/retention_records.h"
 #include "controller/records/scope_record.h"
 #include "controller/records/sealed_segment_record.h"
 #include "controller/records/stream_record.h"
 #include "controller/records/subscriber_record.h"
 #include "controller/records/table_record.h"
 #include "controller/records/transaction_record.h"
+#include "controller/records/watermark_record.h"
+#include "controller/records/writer_record.h"
 
 using namespace millrace::controller;
 
@@ -32,6 +35,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     decode<LastNumberRecord>(bytes);
     decode<GroupRecord>(bytes);
     decode<SubscriberRecord>(bytes);
+    decode<SampleRecord>(bytes);
+    decode<WatermarkRecord>(bytes);
+    decode<WriterRecord>(bytes);
+    auto retained = RetainedEntry::parse(bytes);
+    if (retained && RetainedEntry::key(*retained) != bytes) std::abort();
+    WriterRecord::stream_of(bytes);
     decode<TableRecord>(bytes);
     decode<TransactionRecord>(bytes);
     decode<CompletedTransactionRecord>(bytes);

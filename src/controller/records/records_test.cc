@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "controller/records/autoscale_record.h"
 #include "controller/records/epoch_record.h"
 #include "controller/records/group_record.h"
 #include "controller/records/last_number_record.h"
@@ -260,6 +261,16 @@ TEST(Records, Subscriber) {
     EXPECT_EQ(SubscriberRecord::key({"s", "x"}, "t/g"), "subscriber/s/x/t/g");
 }
 
+TEST(Records, Autoscale) {
+    check(AutoscaleRecord{});
+    check(AutoscaleRecord{{{3, 120.5}, {4, 99}}});
+    EXPECT_EQ(AutoscaleRecord::key({"s", "x"}), "autoscale/s/x");
+    EXPECT_EQ(AutoscaleRecord::name_of("autoscale/s/x"), (StreamName{"s", "x"}));
+    for (const char* bad : {"", "autoscale/", "autoscale/s", "autoscale/s/x/y", "stream/s/x"})
+        EXPECT_FALSE(AutoscaleRecord::name_of(bad)) << bad;
+    EXPECT_EQ(AutoscaleRecord::decode(AutoscaleRecord{{{3, -1.0}}}.encode()).error(), Errc::kCorrupt);
+}
+
 TEST(Records, Table) {
     TableRecord record;
     record.config = {2, 4, 6, 1 << 20};
@@ -357,6 +368,8 @@ TEST(Records, GoldenVersion1) {
                     "0103000000010000000068e5cf8b0100000200000000000000010000000000000002000000040000000200000000000000"
                     "00000000000000000000d03f0500000003000000000000000000d03f000000000000f03f"},
              Golden{SealedSegmentRecord{2, 1000}.encode(), "0102000000e803000000000000"},
+             Golden{AutoscaleRecord{{{3, 120.5}, {4, 99}}}.encode(),
+                    "0102000000030000000000000000205e40040000000000000000c05840"},
              Golden{LastNumberRecord{41}.encode(), "0129000000"},
              Golden{TableRecord{TableRecord::State::kActive, 1'700'000'000'000, 3, {2, 4, 6, 1 << 20}}.encode(),
                     "01020068e5cf8b010000030000000200000004000000060000000000100000000000"},
