@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 
 #include "controller/controller.h"
 #include "controller/keyed_mutex.h"
@@ -50,6 +51,8 @@ struct Context {
         retry_later;  // an intent that could not be carried to its end now, and why
     std::function<void(std::string, Async<>)> in_background;  // what nobody waits for; stopping does
     Transactions* transactions = nullptr;
+    // Streams that scale by load and may have more segments than their least: at least those that this process made so.
+    std::set<StreamName> wide_streams;
 
   private:
     // A batch on its way into a scope; whoever has the scope's lock carries it along.
