@@ -69,6 +69,16 @@ bench: build ## against the null sink and Pravega, and the main job (ROUNDS=5 QU
 	bench/run $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(QUICK),--quick) $(PARTS)
 	[[ -n "$(PARTS)" ]] || scripts/bench
 
+.PHONY: flink
+flink: ## connector for Apache Flink: build/flink/LINE/*.jar for 2.3 and 1.20 (one: LINES=2.3)
+	@scripts/install-deps --java
+	flink/build $(LINES)
+
+.PHONY: test-flink
+test-flink: build ## its tests against build/millrace, then faults on a cluster (LINES="2.3 1.20")
+	@scripts/install-deps --java --python
+	MILLRACE_FLINK_LINES="$(LINES)" tests/e2e/run-all flink
+
 .PHONY: check-lite
 check-lite: ## format, layering, reasons of the deviations
 	@scripts/install-deps --build --python

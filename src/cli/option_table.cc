@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <chrono>
+#include <limits>
 
 #include <arpa/inet.h>
 #include <fmt/format.h>
@@ -126,6 +128,28 @@ Result<> apply_containers(NodeOptions& options, const std::string& text) {
     return {};
 }
 
+Result<> apply_prepared(NodeOptions& options, const std::string& text) {
+    if (text != "keep" && text != "expire") return refuse("it must be keep or expire");
+    options.transactions.keep_prepared = text == "keep";
+    return {};
+}
+
+Result<> apply_prepared_bytes(NodeOptions& options, const std::string& text) {
+    std::uint64_t bytes = 0;
+    if (auto done = apply_size(text, bytes); !done) return done;
+    if (bytes > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()))
+        return refuse("it must be less than 8 EiB");
+    options.transactions.kept_bytes_limit = static_cast<std::int64_t>(bytes);
+    return {};
+}
+
+Result<> apply_lease_max(NodeOptions& options, const std::string& text) {
+    std::uint32_t seconds = 0;
+    if (auto done = apply_number(text, 10, 86'400, seconds); !done) return done;
+    options.transactions.lease_max = std::chrono::seconds(seconds);
+    return {};
+}
+
 constexpr std::array kOptions{
     OptionSpec{"data-dir", "DIR", "./millrace-data",
                "Where everything is kept. Made if missing; one process at a time.", apply_data_dir},
@@ -150,7 +174,7 @@ constexpr std::array kOptions{
         [](NodeOptions& o, const std::string& text) { return apply_number(text, 1, node::kMaxShards, o.shards); }},
     OptionSpec{"containers", "N", "4", "Parts in which segments are divided. Fixed when the data directory is made.",
                apply_containers},
-    OptionSpec{"cache", "SIZE", "160MiB", "Memory for recent data, which readers at the tail get without the disk.",
+    OptionSpec{"cache", "SIZE", "128MiB", "Memory for recent data, which readers at the tail get without the disk.",
                [](NodeOptions& o, const std::string& text) { return apply_size(text, o.cache_bytes); }},
     OptionSpec{"journal-limit", "SIZE", "64GiB", "Most that the journal may take of the disk.",
                [](NodeOptions& o, const std::string& text) { return apply_size(text, o.journal.limit_bytes); }},
@@ -168,11 +192,10 @@ constexpr std::array kOptions{
     OptionSpec{"state-cache", "SIZE", "64MiB",
                "Memory for what is known of segments, writers and tables beside their data.",
                [](NodeOptions& o, const std::string& text) { return apply_size(text, o.state.cache_bytes); }},
-    OptionSpec{"replay-limit", "SIZE", "256MiB", "Most of the journal that a start has to apply again.",
-               [](NodeOptions& o, const std::string& text) {
-                   return apply_size(text, o.container.checkpoint_log_bytes);
-               }},
-    OptionSpec{"storage-cache", "SIZE", "96MiB", "Memory for data that is read from long-term storage.",
+    OptionSpec{
+        "replay-limit", "SIZE", "256MiB", "Most of the journal that a start has to apply again.",
+        [](NodeOptions& o, const std::string& text) { return apply_size(text, o.container.checkpoint_log_bytes); }},
+    OptionSpec{"storage-cache", "SIZE", "64MiB", "Memory for data that is read from long-term storage.",
                [](NodeOptions& o, const std::string& text) { return apply_size(text, o.storage_cache_bytes); }},
     OptionSpec{
         "flush-size", "SIZE", "16MiB", "So much of a container only in the journal is moved to long-term storage.",
@@ -214,6 +237,17 @@ constexpr std::array kOptions{
         [](NodeOptions& o, const std::string& text) {
             return apply_number(text, 0, node::kMaxMetricsStreams, o.metrics_streams);
         }},
+    OptionSpec{"transaction-lease-max", "SECONDS", "600", "Longest time that a transaction may go without a ping.",
+               apply_lease_max},
+    OptionSpec{"prepared-transactions", "KIND", "expire",
+               "A transaction with data whose lease is over: expire (it is aborted) or keep (until it is committed or "
+               "aborted). A stream's tag millrace.prepared=keep or millrace.prepared=expire goes first.",
+               apply_prepared},
+    OptionSpec{"prepared-limit", "N", "1000", "Kept transactions of one stream, beyond which it begins no new ones.",
+               [](NodeOptions& o, const std::string& text) {
+                   return apply_number(text, 1, 1'000'000, o.transactions.kept_limit);
+               }},
+    OptionSpec{"prepared-bytes", "SIZE", "64GiB", "And bytes of them.", apply_prepared_bytes},
     OptionSpec{"io", "KIND", "auto",
                "How files are written: uring (io_uring), threads, or auto: uring where it is allowed.", apply_io},
 };

@@ -46,10 +46,11 @@ void SegmentContainer::Impl::start(std::unique_ptr<wal::DurableLog> log, runtime
     keeper_.start();
     // The next frame would be one that the state has already.
     if (pipeline_.log()->next_sequence() <= keeper_.published()) {
-        return on_log_failed(Error(
-            Errc::kCorrupt, fmt::format("container {}: its state includes frame {} of its log, which ends before; restore "
-                                        "the data directory from a copy",
-                                        id.value(), keeper_.published().value())));
+        return on_log_failed(
+            Error(Errc::kCorrupt,
+                  fmt::format("container {}: its state includes frame {} of its log, which ends before; restore "
+                              "the data directory from a copy",
+                              id.value(), keeper_.published().value())));
     }
     process();
 }
@@ -100,9 +101,7 @@ void SegmentContainer::Impl::maybe_stopped() {
         Error closed(Errc::kClosed, "the container stops");
         for (auto& [segment_id, segment] : segments_) fail_waiting(*segment, closed);
         // Not from within the publication of a frame.
-        executor.post([this, stopped = std::move(stopped)]() mutable {
-            keeper_.finish(!failed_, std::move(stopped));
-        });
+        executor.post([this, stopped = std::move(stopped)]() mutable { keeper_.finish(!failed_, std::move(stopped)); });
     });
 }
 
@@ -114,6 +113,11 @@ ContainerStats SegmentContainer::Impl::stats() const {
     stats.index_entries = index_entries_;
     for (const LogUsage::File& file : usage_.files()) stats.log_bytes_held += file.logged_bytes;
     stats.log_bytes_since_checkpoint = log_bytes_since_checkpoint_;
+    stats.state_waiting_bytes = keeper_.waiting_bytes();
+    state::StateStats store = keeper_.store().stats();
+    stats.state_queued_bytes = store.queued_bytes;
+    stats.state_memory_bytes = store.write_buffer_bytes + store.reader_bytes;
+    stats.state_disk_bytes = store.disk_bytes;
     if (pipeline_.log() != nullptr) stats.log = pipeline_.log()->space();
     table_segments_.count(stats);
     stats.tiering = tiering_.stats();

@@ -4,9 +4,10 @@
 // is not on stable storage.
 //
 // Life cycle: make on a state (state/state_store.h), load() it, replay() for every frame that recovery delivers,
-// finish_recovery(), start() with the log, serve, stop(). Thread rule: everything on the container's executor (replay before the executor runs). Callbacks run there
-// too, and never from inside the call that takes them, except where a function says "at once". Failure: an error of the
-// log or of the state stops the container (fail-stop): all that waits fails with kClosed, on_failure is called.
+// finish_recovery(), start() with the log, serve, stop(). Thread rule: everything on the container's executor (replay
+// before the executor runs). Callbacks run there too, and never from inside the call that takes them, except where a
+// function says "at once". Failure: an error of the log or of the state stops the container (fail-stop): all that waits
+// fails with kClosed, on_failure is called.
 #pragma once
 
 #include <memory>
@@ -28,7 +29,7 @@ namespace millrace::container {
 struct ContainerOptions {
     std::uint64_t cache_bytes = 64ULL << 20;  // of frames kept in memory for tail readers
     std::uint32_t max_frames_in_flight = 4;
-    std::uint64_t frame_bytes = 1ULL << 20;  // a frame is closed when it is that full
+    std::uint64_t frame_bytes = 1ULL << 20;             // a frame is closed when it is that full
     std::uint64_t checkpoint_log_bytes = 256ULL << 20;  // the state is flushed so often: what replay has to do
     std::uint64_t index_bytes = 128ULL << 20;  // of memory for the places of bytes in the log; appends wait beyond it
     std::uint64_t carry_bytes_per_file = 256ULL << 10;  // living bytes that are logged again to free a file of the log
@@ -58,6 +59,10 @@ struct ContainerStats {
     std::uint64_t log_bytes_since_checkpoint = 0;  // what a recovery replays beyond the checkpoint
     std::uint64_t checkpoints = 0;                 // written since the start
     std::int64_t checkpoint_ms = 0;                // wall clock when the newest of them was durable; 0: none
+    std::uint64_t state_waiting_bytes = 0;         // changes that the state was not given yet
+    std::uint64_t state_queued_bytes = 0;          // that it was given and has not taken
+    std::uint64_t state_memory_bytes = 0;          // of what is not on disk yet, and of open files
+    std::uint64_t state_disk_bytes = 0;
     TieringStats tiering;
     wal::LogSpace log;
     bool failed = false;

@@ -60,18 +60,21 @@ class TieringGauges {
         std::uint64_t log_only_bytes = 0;
         std::uint64_t objects = 0;
         std::uint64_t in_trouble = 0;  // 0 or 1, or how many of several
+        std::uint64_t fenced = 0;      // as well: another server has taken over
         Values& operator+=(const Values& other) {
             log_only_bytes += other.log_only_bytes;
             objects += other.objects;
             in_trouble += other.in_trouble;
+            fenced += other.fenced;
             return *this;
         }
     };
-    Values read() const { return {log_only_bytes.load(), objects.load(), in_trouble.load()}; }
+    Values read() const { return {log_only_bytes.load(), objects.load(), in_trouble.load(), fenced.load()}; }
 
     std::atomic<std::uint64_t> log_only_bytes{0};
     std::atomic<std::uint64_t> objects{0};
     std::atomic<std::uint64_t> in_trouble{0};
+    std::atomic<std::uint64_t> fenced{0};
 };
 
 }  // namespace millrace::container

@@ -449,6 +449,46 @@ TEST_F(Tier, ACrashLeavesOrphansThatTheNextStartRemoves) {
     expect_all(h);
 }
 
+// Two servers on copies of one data directory: who started last is the owner.
+TEST_F(Tier, WhoStartedFirstOnACopyMovesAndRemovesNothingAnyMore) {
+    Harness first(small_tier(), objects);
+    ASSERT_TRUE(first.create("a"));
+    write(first, "a", 20, 500);
+    settle(first);
+    first.crash();  // lives are drawn at random, and two harnesses draw the same
+    settle(first);
+    ASSERT_FALSE(first.container->stats().tiering.trouble);
+
+    auto before = objects->objects;
+    ASSERT_GE(before.size(), 2u);
+    Harness second(small_tier(), objects, std::make_shared<MemoryLogDisk>(*first.disk));
+    settle(second);
+    expect_all(second);
+    // Soon after, and long after.
+    for (int i = 0; i < 2; ++i) {
+        ASSERT_TRUE(first.truncate("a", 8000 + i));
+        settle(first);
+        write(first, "a", 20, 500);
+        model["a"].resize(10'000);
+        settle(first);
+        EXPECT_EQ(objects->objects, before) << "nothing is written or removed by the first";
+    }
+    TieringStats stats = first.container->stats().tiering;
+    ASSERT_TRUE(stats.trouble);
+    EXPECT_NE(stats.trouble->find("another server"), std::string::npos) << *stats.trouble;
+    EXPECT_EQ(first.container->tiering_gauges().fenced, 1u);
+    EXPECT_GT(stats.log_only_bytes, 0u);
+    write(second, "a", 20, 500);
+    settle(second);
+    expect_all(second);
+    EXPECT_FALSE(second.container->stats().tiering.trouble);
+    EXPECT_GT(objects->objects.size(), before.size());
+    // The first one again: now it is the last.
+    first.crash();
+    settle(first);
+    EXPECT_FALSE(first.container->stats().tiering.trouble);
+}
+
 TEST_F(Tier, DamageIsToldWithItsPlaceAndNeverServed) {
     ContainerOptions options = small_tier();
     options.cache_bytes = 4 << 10;

@@ -54,12 +54,6 @@ auto accepting(runtime::Callback<Result<>> done, Accept accept) {
     };
 }
 
-std::vector<std::string> names_of(const StreamName& stream, std::span<const StreamSegmentId> ids) {
-    std::vector<std::string> names;
-    for (StreamSegmentId id : ids) names.push_back(segment_name(stream, id));
-    return names;
-}
-
 }  // namespace
 
 std::vector<StreamSegmentId> ids_of(std::span<const SegmentRange> segments) {

@@ -1,10 +1,15 @@
-#include <map>
+#include "node/metrics.h"
+
+#include <atomic>
+#include <future>
 #include <set>
 #include <sstream>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "container/state/memory_state_store.h"
+#include "controller/fake_segment_api.h"
 #include "node/metrics_text.h"
 #include "node/process_stats.h"
 
@@ -83,6 +88,86 @@ TEST(MetricsText, FamiliesAreWhole) {
         EXPECT_TRUE(series.insert(line.substr(0, line.rfind(' '))).second) << line;
     }
     EXPECT_GT(families.size(), 80U);
+}
+
+// A process with two containers, one of which never answers: its loop does not run.
+class MetricsTest : public testing::Test {
+  protected:
+    MetricsTest() {
+        control.start();
+        shard.start();
+        controller = std::make_unique<controller::Controller>(control, api, controller::ControllerOptions{});
+        std::promise<void> started;
+        controller->start([&](Result<>) { started.set_value(); });
+        started.get_future().get();
+    }
+    ~MetricsTest() override {
+        std::promise<void> stopped;
+        control.post([&] { controller->stop([&] { stopped.set_value(); }); });
+        stopped.get_future().get();
+        control.stop();
+        shard.stop();
+        stuck.stop();
+    }
+    void make(std::vector<container::SegmentContainer*> containers) {
+        Metrics::Sources sources;
+        sources.containers = std::move(containers);
+        sources.fill = [this](MetricsSnapshot& snapshot) {
+            ++filled;
+            snapshot.ready = true;
+        };
+        metrics = std::make_unique<Metrics>(control, *controller, std::move(sources), 10);
+    }
+    static std::unique_ptr<container::state::StateStore> memory(runtime::Executor& executor) {
+        auto disk = std::make_shared<container::state::MemoryStateDisk>();
+        return std::make_unique<container::state::MemoryStateStore>(std::move(disk), executor);
+    }
+    std::future<rest::HttpResponse> ask(std::vector<std::pair<std::string, std::string>> query = {}) {
+        auto answered = std::make_shared<std::promise<rest::HttpResponse>>();
+        control.post([this, answered, query = std::move(query)]() mutable {
+            rest::HttpRequest request;
+            request.query = std::move(query);
+            metrics->scrape(request, [answered](rest::HttpResponse response) { answered->set_value(response); });
+        });
+        return answered->get_future();
+    }
+
+    runtime::CoreLoop control{"control", 1};
+    runtime::CoreLoop shard{"shard", 2};
+    runtime::CoreLoop stuck{"stuck", 3};
+    controller::FakeSegmentApi api;
+    container::SegmentContainer one{ContainerId(0), shard, {}, memory(shard)};
+    container::SegmentContainer two{ContainerId(1), stuck, {}, memory(stuck)};
+    std::unique_ptr<controller::Controller> controller;
+    std::unique_ptr<Metrics> metrics;
+    std::atomic<int> filled{0};
+};
+
+TEST_F(MetricsTest, AContainerThatDoesNotAnswerIsLeftOut) {
+    make({&one, &two});
+    rest::HttpResponse response = ask().get();
+    EXPECT_EQ(response.status, 200);
+    EXPECT_THAT(response.body, HasSubstr("\nmillrace_containers 2\n"));
+    EXPECT_THAT(response.body, HasSubstr("\nmillrace_containers_silent 1\n"));
+    EXPECT_THAT(response.body, HasSubstr("\nmillrace_container_segments{container_id=\"0\"} 0\n"));
+    EXPECT_THAT(response.body, Not(HasSubstr("container_id=\"1\"")));
+    EXPECT_THAT(response.body, HasSubstr("\nmillrace_streams 0\n"));
+}
+
+TEST_F(MetricsTest, RequestsAtTheSameTimeShareAnAnswer) {
+    make({&one, &two});
+    auto first = ask();
+    auto second = ask();
+    auto other = ask({{"stream", "s/x"}});
+    EXPECT_EQ(first.get().body, second.get().body);
+    EXPECT_THAT(other.get().body, Not(HasSubstr("millrace_streams ")));
+    EXPECT_EQ(filled, 2);
+}
+
+TEST_F(MetricsTest, QueriesAreChecked) {
+    make({&one});
+    EXPECT_EQ(ask({{"stream", "x"}}).get().status, 400);
+    EXPECT_EQ(ask({{"other", "x"}}).get().status, 200);
 }
 
 TEST(ProcessStats, AreThoseOfThisProcess) {

@@ -124,6 +124,12 @@ void write_containers(Exposition& out, const MetricsSnapshot& now) {
         out.value(static_cast<double>(container.stats.checkpoint_ms) / 1e3,
                   {{"container_id", fmt::to_string(container.id.value())}});
     }
+    out.gauge("millrace_container_state_waiting_bytes", "Changes that are in the journal and not in the state yet.");
+    each(out, now, [](const ContainerStats& c) { return c.state_waiting_bytes + c.state_queued_bytes; });
+    out.gauge("millrace_container_state_memory_bytes", "Memory of the state, without its cache.");
+    each(out, now, [](const ContainerStats& c) { return c.state_memory_bytes; });
+    out.gauge("millrace_container_state_disk_bytes", "Files of the state.");
+    each(out, now, [](const ContainerStats& c) { return c.state_disk_bytes; });
     out.gauge("millrace_container_table_entries", "Entries of table segments.");
     each(out, now, [](const ContainerStats& c) { return c.table_entries; });
     out.counter("millrace_container_table_updates_total", "Updates of table segments.");
@@ -244,7 +250,7 @@ void write_calls(Exposition& out, const MetricsSnapshot& now) {
 
 void write_streams(Exposition& out, const MetricsSnapshot& now) {
     if (now.census) {
-        out.gauge("millrace_scopes", "Scopes.");
+        out.gauge("millrace_scopes", "Scopes, without internal ones.");
         out.value(now.scopes);
         out.gauge("millrace_streams", "Streams, without internal ones.");
         out.value(now.streams);

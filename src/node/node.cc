@@ -190,8 +190,8 @@ Result<> Node::Impl::recover() {
     for (std::uint32_t i = 0; i < count; ++i) {
         auto state = states_->open(ContainerId(i), shard_of(ContainerId(i)));
         if (!state) return fail(state.error());
-        containers_.push_back(std::make_unique<SegmentContainer>(ContainerId(i), shard_of(ContainerId(i)), each,
-                                                                 std::move(*state)));
+        containers_.push_back(
+            std::make_unique<SegmentContainer>(ContainerId(i), shard_of(ContainerId(i)), each, std::move(*state)));
         if (auto loaded = containers_.back()->load(); !loaded) return loaded;
     }
     storage_.emplace(options_.storage);
@@ -278,6 +278,7 @@ Result<> Node::Impl::start_controller() {
     controller::ControllerOptions options;
     options.controller = {options_.advertise, options_.controller_port};
     options.store = {options_.advertise, options_.store_port};
+    options.transactions = options_.transactions;
     controller_ = std::make_unique<controller::Controller>(control_, store_->api(), std::move(options));
     auto started = Countdown::of(1);
     controller_->start([started](Result<> result) { started->arrive(std::move(result)); });
@@ -293,6 +294,7 @@ Result<> Node::Impl::start_rest() {
     rest::add_scope_routes(router_, *controller_);
     rest::add_stream_routes(router_, *controller_);
     rest::add_reader_group_routes(router_, *controller_);
+    rest::add_transaction_routes(router_, *controller_);
     rest::add_openapi_route(router_);
     Metrics::Sources sources;
     for (auto& container : containers_) sources.containers.push_back(container.get());
@@ -367,8 +369,15 @@ Health Node::Impl::storage_health() const {
     container::TieringGauges::Values sum;
     for (const auto& container : containers_) sum += container->tiering_gauges();
     Health storage{"storage", status_.load(), {}, {}};
+    const char* state = "working";
+    if (sum.fenced > 0)
+        state =
+            "taken over by another server, on a copy of this data directory: data stays in the journal; end one of "
+            "them";
+    else if (sum.in_trouble > 0)
+        state = "failing: data stays in the journal";
     storage.details = {{"place", storage_->description()},
-                       {"state", sum.in_trouble > 0 ? "failing: data stays in the journal" : "working"},
+                       {"state", state},
                        {"journalOnlyBytes", fmt::to_string(sum.log_only_bytes)},
                        {"objects", fmt::to_string(sum.objects)}};
     return storage;
@@ -402,8 +411,9 @@ void Node::Impl::fill(MetricsSnapshot& snapshot) const {
     snapshot.build = options_.build;
     snapshot.ready = status_.load() == HealthStatus::kUp;
     snapshot.start_seconds = static_cast<double>(made_ms_) / 1e3;
-    std::chrono::duration<double> uptime = control_.clock().now() - ready_since_;
-    snapshot.uptime_seconds = snapshot.ready ? uptime.count() : 0;
+    // Written before it was ready.
+    if (snapshot.ready)
+        snapshot.uptime_seconds = std::chrono::duration<double>(control_.clock().now() - ready_since_).count();
     snapshot.process = read_process_stats();
     snapshot.data_disk = read_disk_stats(options_.data_directory);
     snapshot.log_warnings = log::written(log::Level::kWarn);

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "container/container.h"
+#include "controller/transaction_types.h"
 #include "io/file.h"
 #include "lts/s3/s3_options.h"
 #include "node/states.h"
@@ -51,8 +52,8 @@ struct NodeOptions {
     bool log_json = false;
     std::uint32_t shards = 0;                 // 0: by the number of cores
     std::optional<std::uint32_t> containers;  // none: as the data directory says, or kDefaultContainers for a new one
-    std::uint64_t cache_bytes = 160 * kMiB;   // of all containers: recent data
-    std::uint64_t storage_cache_bytes = 96 * kMiB;  // of all containers: data read from long-term storage
+    std::uint64_t cache_bytes = 128 * kMiB;   // of all containers: recent data
+    std::uint64_t storage_cache_bytes = 64 * kMiB;  // of all containers: data read from long-term storage
     std::uint64_t index_bytes = 512 * kMiB;         // of all containers: places of data that is only in the journal
     StorageOptions storage;
     StatesOptions state;
@@ -63,6 +64,7 @@ struct NodeOptions {
     wal::local::JournalOptions journal;
     store::StoreOptions store;
     rest::HttpOptions http;
+    controller::TransactionOptions transactions;
 };
 
 // Cores -> shards, where the options name none.

@@ -8,9 +8,9 @@
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 need_kit conformance "conformance kit"
 
-TAGS=${MILLRACE_KIT_TAGS:-stem,write,bytes,sync,scale,truncate,kvt}
-EXCLUDED=${MILLRACE_KIT_EXCLUDED:-x-time,x-txn}
-RESTART_EXCLUDED=${MILLRACE_KIT_RESTART_EXCLUDED:-x-txn}
+TAGS=${MILLRACE_KIT_TAGS:-stem,write,bytes,sync,scale,truncate,txn,kvt}
+EXCLUDED=${MILLRACE_KIT_EXCLUDED:-x-time}
+RESTART_EXCLUDED=${MILLRACE_KIT_RESTART_EXCLUDED:-}
 
 RACES=$HERE/../../conformance/client-races.txt
 
@@ -76,7 +76,7 @@ for run in "${runs[@]}"; do
     plain) kit conformance --tags "$TAGS" --exclude "$EXCLUDED" ;;
     tiered) kit conformance-tiered --tags "$TAGS" --exclude "$EXCLUDED" ;;
     restart)
-        kit conformance-restart --tags restart --exclude "$RESTART_EXCLUDED" \
+        kit conformance-restart --tags restart ${RESTART_EXCLUDED:+--exclude "$RESTART_EXCLUDED"} \
             --restart-cmd "$(printf '%q restart %q' "$HERE/server.py" "$SCRATCH/conformance-restart")"
         ;;
     *) echo "unknown run: $run" >&2; exit 2 ;;

@@ -69,6 +69,9 @@ class FlinkHandler(http.server.BaseHTTPRequestHandler):
         if self.path == f"/jobs/{JOB}/resource-requirements" and flink.adaptive:
             return self.answer(200, {name: {"parallelism": {"lowerBound": low, "upperBound": high}}
                                      for name, (low, high) in flink.bounds.items()})
+        if self.path == f"/jobs/{JOB}/resource-requirements":
+            return self.answer(500, {"errors": ["Internal server error.", "<Exception on server side:\n"
+                                                "java.lang.UnsupportedOperationException: The DefaultScheduler does not\n\tat x"]})
         return self.answer(404, {"errors": [f"Not found: {self.path}"]})
 
     def do_PUT(self):

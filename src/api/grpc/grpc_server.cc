@@ -73,9 +73,6 @@ class GrpcServer::Impl {
         quota.SetMaxThreads(kMaxThreads).Resize(kMaxMemoryBytes);
         grpc::ServerBuilder builder;
         int bound = 0;
-        std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
-        interceptors.push_back(std::make_unique<DamagedRequestsFactory>());
-        builder.experimental().SetInterceptorCreators(std::move(interceptors));
         builder.SetResourceQuota(quota)
             .SetMaxReceiveMessageSize(kMaxMessageBytes)
             // A second server on the port is an error, not a silent share of its calls.
@@ -86,7 +83,9 @@ class GrpcServer::Impl {
             .AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxCallsOfConnection)
             .AddListeningPort(address, grpc::InsecureServerCredentials(), &bound)
             .RegisterService(&rpcs_);
-        builder.experimental().SetInterceptorCreators(interceptors(meter_));
+        auto creators = interceptors(meter_);
+        creators.push_back(std::make_unique<DamagedRequestsFactory>());
+        builder.experimental().SetInterceptorCreators(std::move(creators));
         server_ = builder.BuildAndStart();
         if (server_ == nullptr || bound == 0) {
             return fail(Errc::kExists,

@@ -174,10 +174,10 @@ TEST_F(GrpcServerTest, ErrorsHaveCodesAndReasons) {
     list.mutable_scope()->set_scope("s");
     list.mutable_continuationtoken()->set_token("garbage");
     v1::StreamsInScopeResponse page;
-    EXPECT_EQ(stub->listStreamsInScope(context().get(), list, &page).error_code(), grpc::StatusCode::INTERNAL);
+    EXPECT_EQ(stub->listStreamsInScope(context().get(), list, &page).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
 }
 
-TEST_F(GrpcServerTest, WhatIsNotOfferedSaysSo) {
+TEST_F(GrpcServerTest, AScopeWithoutTablesListsNone) {
     v1::KVTablesInScopeRequest tables;
     tables.mutable_scope()->set_scope("s");
     v1::KVTablesInScopeResponse none;
@@ -364,8 +364,7 @@ TEST_F(GrpcServerTest, CallsAreCounted) {
     }
     std::map<std::string, RpcStats> stats;
     for (RpcStats& each : server->stats()) stats[each.method] = std::move(each);
-    EXPECT_EQ(stats.size(), static_cast<std::size_t>(
-                                v1::ScopeInfo::descriptor()->file()->service(0)->method_count()));
+    EXPECT_EQ(stats.size(), static_cast<std::size_t>(v1::ScopeInfo::descriptor()->file()->service(0)->method_count()));
     using Statuses = std::vector<std::pair<std::string_view, std::uint64_t>>;
     EXPECT_EQ(stats["createStream"].by_status, (Statuses{{"OK", 1}}));
     EXPECT_EQ(stats["createScope"].by_status, (Statuses{{"OK", 1}}));

@@ -1,6 +1,7 @@
 #include "api/metrics/stream_census.h"
 
 #include <algorithm>
+#include <functional>
 #include <iterator>
 #include <utility>
 
@@ -65,17 +66,17 @@ void StreamCensus::take(std::chrono::milliseconds patience, runtime::Callback<Ce
 }
 
 void StreamCensus::list_scopes(const std::shared_ptr<Walk>& walk, std::string token) {
-    controller_.list_scopes(token,
-                            [this, walk, alive = std::weak_ptr(alive_)](Result<controller::Page<std::string>> page) {
-                                if (alive.expired()) return;
-                                if (!page) return ended();
-                                if (page->items.empty()) {
-                                    walk->census.scopes = walk->scopes.size();
-                                    return next_scope(walk);
-                                }
-                                std::ranges::move(page->items, std::back_inserter(walk->scopes));
-                                list_scopes(walk, std::move(page->token));
-                            });
+    controller_.list_scopes(
+        token, [this, walk, alive = std::weak_ptr(alive_)](Result<controller::Page<std::string>> page) {
+            if (alive.expired()) return;
+            if (!page) return ended();
+            if (page->items.empty()) {
+                walk->census.scopes = walk->scopes.size();
+                return next_scope(walk);
+            }
+            std::ranges::copy_if(page->items, std::back_inserter(walk->scopes), std::not_fn(is_internal));
+            list_scopes(walk, std::move(page->token));
+        });
 }
 
 void StreamCensus::next_scope(const std::shared_ptr<Walk>& walk) {

@@ -26,8 +26,8 @@ struct StreamSegments {
 };
 
 struct Census {
-    std::uint64_t scopes = 0;
-    std::uint64_t streams = 0;          // without internal ones
+    std::uint64_t scopes = 0;  // without internal ones, as all of this
+    std::uint64_t streams = 0;
     std::vector<StreamSegments> named;  // by scope and stream
     std::chrono::steady_clock::time_point taken;
 };

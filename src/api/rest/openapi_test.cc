@@ -26,6 +26,7 @@ struct Served {
         add_scope_routes(router, *t.controller);
         add_stream_routes(router, *t.controller);
         add_reader_group_routes(router, *t.controller);
+        add_transaction_routes(router, *t.controller);
         add_openapi_route(router);
     }
     json::object document() {

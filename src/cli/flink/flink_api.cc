@@ -126,8 +126,11 @@ std::string reason_of(std::string_view text) {
         }
     }
     constexpr std::string_view kCause = "Caused by: ";
+    constexpr std::string_view kFrame = "<Exception on server side:\n";
     if (std::size_t last = reason.rfind(kCause); last != std::string::npos)
         reason = reason.substr(last + kCause.size());
+    else if (reason.starts_with(kFrame))
+        reason = reason.substr(kFrame.size());
     return printable(reason.substr(0, reason.find('\n')), kReasonBytesMax);
 }
 
@@ -199,10 +202,14 @@ Result<FlinkJob> FlinkApi::job(const std::string& id_or_name) {
     if (!job || job->has_ended()) return job;
     auto requirements = get(fmt::format("/jobs/{}/resource-requirements", *id));
     if (!requirements) {
-        if (requirements.error() != Errc::kNotFound) return fail(requirements.error());
-        return fail(Errc::kUnsupported, fmt::format("the job has no resource requirements: Flink 1.18 or newer with "
-                                                    "`jobmanager.scheduler: adaptive` has them ({})",
-                                                    requirements.error().message()));
+        // Before 1.18 there is no such path; schedulers that are not adaptive throw.
+        bool is_old = requirements.error() == Errc::kNotFound;
+        if (!is_old && requirements.error().message().find("UnsupportedOperationException") == std::string::npos)
+            return fail(requirements.error());
+        return fail(Errc::kUnsupported,
+                    fmt::format("the job's parallelism cannot be changed: it can by Flink 1.18 or newer with "
+                                "`jobmanager.scheduler: adaptive` ({})",
+                                requirements.error().message()));
     }
     if (auto parsed = parse_requirements(*requirements, *job); !parsed) return fail(parsed.error());
     return job;

@@ -68,6 +68,8 @@ TEST(FlinkApi, ReasonsAreOneLine) {
     EXPECT_EQ(
         reason_of(R"({"errors":["Internal server error.","<Exception\nat x\nCaused by: a.B: too much\n\tat y"]})"),
         "a.B: too much");
+    EXPECT_EQ(reason_of(R"({"errors":["Internal server error.","<Exception on server side:\na.C: no\n\tat x"]})"),
+              "a.C: no");
     EXPECT_EQ(reason_of(R"({"errors":["Not found: /x"]})"), "Not found: /x");
     EXPECT_EQ(reason_of("plain\x01text\nmore"), "plain?text");
     EXPECT_EQ(reason_of(""), "");

@@ -13,6 +13,7 @@
 #include "controller/records/stream_record.h"
 #include "controller/records/subscriber_record.h"
 #include "controller/records/table_record.h"
+#include "controller/records/transaction_record.h"
 
 using namespace millrace::controller;
 
@@ -32,6 +33,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     decode<GroupRecord>(bytes);
     decode<SubscriberRecord>(bytes);
     decode<TableRecord>(bytes);
+    decode<TransactionRecord>(bytes);
+    decode<CompletedTransactionRecord>(bytes);
+    decode<TransactionCounterRecord>(bytes);
+    auto txn = TransactionRecord::parse_key(bytes);
+    if (txn && TransactionRecord::key(txn->stream, txn->id) != bytes) std::abort();
+    auto completed = CompletedTransactionRecord::parse_key(bytes);
+    if (completed && CompletedTransactionRecord::key(completed->stream, completed->id) != bytes) std::abort();
     auto entry = PendingEntry::parse(bytes);
     if (entry && entry->key() != bytes) std::abort();
     auto name = last_name_of(bytes);

@@ -15,6 +15,7 @@
 #include "controller/records/stream_record.h"
 #include "controller/records/subscriber_record.h"
 #include "controller/records/table_record.h"
+#include "controller/records/transaction_record.h"
 
 namespace millrace::controller {
 namespace {
@@ -50,6 +51,23 @@ StreamRecord stream_record(StreamState state) {
         record.intent =
             ScaleIntent{{segment_id(4, 0), segment_id(8, 1)}, {{0, 0.25}, {0.25, 0.5}, {0.75, 1}}, 1'700'000'000'002};
     }
+    if (state == StreamState::kRolling)
+        record.intent = RollIntent{1, 1'700'000'000'003, {{1ULL << 32, 5}, {1ULL << 32, 4}}};
+    return record;
+}
+
+TransactionRecord transaction_record(TransactionRecord::State state) {
+    TransactionRecord record;
+    record.state = state;
+    record.begun_ms = 1'700'000'000'000;
+    record.lease_ms = 30'000;
+    record.end_by_ms = 1'700'030'000'000;
+    if (state == TransactionRecord::State::kOpen) record.kept_ms = 1'700'000'100'000;
+    if (state == TransactionRecord::State::kOpen) record.kept_bytes = 77;
+    if (state != TransactionRecord::State::kCommitting) return record;
+    record.order = 9;
+    record.writer = "w";
+    record.time = 1000;
     return record;
 }
 
@@ -115,7 +133,7 @@ TEST(Records, Scope) {
 }
 
 TEST(Records, StreamInEachState) {
-    for (int state = 1; state <= 8; ++state) check(stream_record(static_cast<StreamState>(state)));
+    for (int state = 1; state <= 9; ++state) check(stream_record(static_cast<StreamState>(state)));
     StreamRecord plain;
     plain.config.scaling.min_segments = 1;
     check(plain);
@@ -134,6 +152,47 @@ TEST(Records, StreamWithAnIntentOfAnotherState) {
     EXPECT_EQ(StreamRecord::decode(record.encode()).error(), Errc::kCorrupt);
     record.state = StreamState::kScaling;
     EXPECT_EQ(StreamRecord::decode(record.encode()).error(), Errc::kCorrupt);
+}
+
+TEST(Records, StreamThatRollsWhileItIsSealed) {
+    StreamRecord record = stream_record(StreamState::kRolling);
+    record.state = StreamState::kSealing;
+    check(record);
+    record.state = StreamState::kActive;
+    EXPECT_EQ(StreamRecord::decode(record.encode()).error(), Errc::kCorrupt);
+    record = stream_record(StreamState::kRolling);
+    std::get<RollIntent>(record.intent).reference = record.current_epoch;
+    EXPECT_EQ(StreamRecord::decode(record.encode()).error(), Errc::kCorrupt) << "an epoch that is not over";
+    record.intent = std::monostate();
+    EXPECT_EQ(StreamRecord::decode(record.encode()).error(), Errc::kCorrupt);
+}
+
+TEST(Records, Transactions) {
+    using State = TransactionRecord::State;
+    for (State state : {State::kOpen, State::kCommitting, State::kAborting}) check(transaction_record(state));
+    check(CompletedTransactionRecord{true, 5});
+    check(CompletedTransactionRecord{false, 1'700'000'000'000});
+    check(TransactionCounterRecord{10'000});
+    TransactionRecord record = transaction_record(State::kCommitting);
+    record.state = State::kOpen;
+    EXPECT_EQ(TransactionRecord::decode(record.encode()).error(), Errc::kCorrupt) << "a place among commits";
+}
+
+TEST(Records, KeysOfTransactions) {
+    StreamName stream{"s", "x"};
+    TransactionId id{3ULL << 32, 0xab};
+    std::string key = TransactionRecord::key(stream, id);
+    EXPECT_EQ(key, "txn/s/x/000000030000000000000000000000ab");
+    EXPECT_EQ(TransactionRecord::parse_key(key)->id, id);
+    EXPECT_EQ(TransactionRecord::parse_key(key)->stream, stream);
+    std::string done = CompletedTransactionRecord::key(stream, id);
+    EXPECT_EQ(done, "txndone/s/x/00000000000000ab0000000300000000");
+    EXPECT_EQ(CompletedTransactionRecord::parse_key(done)->id, id);
+    for (std::string_view bad :
+         {"txn/", "txn/s/x", "txn/s/x/12", "txn/s/x/000000030000000000000000000000aB",
+          "txn/x/000000030000000000000000000000ab", "stream/s/x/000000030000000000000000000000ab"}) {
+        EXPECT_EQ(TransactionRecord::parse_key(bad).error(), Errc::kCorrupt) << bad;
+    }
 }
 
 TEST(Records, StreamWithAScaleThatCannotBe) {
@@ -295,6 +354,16 @@ TEST(Records, GoldenVersion1) {
                     "0000000a000000000000000800000001000000ffffffffffffffff030200000004000000000000000800000001000000"
                     "030000000000000000000000000000000000d03f000000000000d03f000000000000e03f000000000000e83f00000000"
                     "0000f03f0268e5cf8b010000"},
+             Golden{stream_record(StreamState::kRolling).encode(),
+                    "01090068e5cf8b0100000400000009000000020000000264000000030000000200000002e803000000000000d007000000"
+                    "000000881300000000000000001000000000000200000004000000626c7565030000007265640200000004000000000000"
+                    "000a000000000000000800000001000000ffffffffffffffff04010000000368e5cf8b0100000200000000000000010000"
+                    "00050000000000000000000000010000000400000000000000"},
+             Golden{transaction_record(TransactionRecord::State::kCommitting).encode(),
+                    "01020068e5cf8b0100003075000000000000802bafd18b0100000000000000000000000000000000000009000000000000"
+                    "000100000077e803000000000000"},
+             Golden{CompletedTransactionRecord{true, 1'700'000'000'000}.encode(), "01010068e5cf8b010000"},
+             Golden{TransactionCounterRecord{10'000}.encode(), "011027000000000000"},
              Golden{EpochRecord{epoch()}.encode(),
                     "0103000000010000000068e5cf8b0100000200000000000000010000000000000002000000040000000200000000000000"
                     "00000000000000000000d03f0500000003000000000000000000d03f000000000000f03f"},
