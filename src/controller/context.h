@@ -54,6 +54,8 @@ struct Context {
     std::function<void(std::string, Async<>)> in_background;  // what nobody waits for; stopping does
     Transactions* transactions = nullptr;
     Watermarks* watermarks = nullptr;
+    // Streams that scale by load and may have more segments than their least: at least those that this process made so.
+    std::set<StreamName> wide_streams;
 
   private:
     // A batch on its way into a scope; whoever has the scope's lock carries it along.

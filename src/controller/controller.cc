@@ -3,6 +3,7 @@
 #include <set>
 
 #include "base/log.h"
+#include "controller/auto_scaler.h"
 #include "controller/names.h"
 #include "controller/periodic.h"
 #include "controller/queries.h"
@@ -27,8 +28,9 @@ bool is_passing(const Error& error) {
 
 class Controller::Impl {
   public:
-    Impl(runtime::Executor& executor, store::SegmentApi& api, ControllerOptions options)
+    Impl(runtime::Executor& executor, store::SegmentApi& api, ControllerOptions options, store::TrafficApi* traffic)
         : context(executor, api, std::move(options)), segment_api(api) {
+        if (traffic != nullptr) auto_scaler.emplace(context, scaling, *traffic, context.options.scaling);
         context.transactions = &transactions;
         context.watermarks = &watermarks;
         context.in_background = [this](std::string name, Async<> work) {
@@ -51,6 +53,7 @@ class Controller::Impl {
     Streams streams{context};
     Transactions transactions{context, streams};
     Scaling scaling{context, streams};
+    std::optional<AutoScaler> auto_scaler;
     Groups groups{context, streams};
     KeyValueTables tables{context};
     Scopes scopes{context, streams, groups, tables};
@@ -109,6 +112,7 @@ void Controller::Impl::stop(runtime::Task stopped) {
     retention_rounds_.stop();
     watermark_rounds_.stop();
     transactions.stop();
+    if (auto_scaler) auto_scaler->stop();
     gate.close(std::move(stopped));
 }
 
@@ -183,6 +187,7 @@ Async<> Controller::Impl::recover() {
         }
     }
     transactions.resume();
+    if (auto_scaler) auto_scaler->start();
     co_return Result<>();
 }
 
@@ -193,8 +198,9 @@ Async<> Controller::Impl::make_system_scope() {
     co_return Result<>();
 }
 
-Controller::Controller(runtime::Executor& executor, store::SegmentApi& segments, ControllerOptions options)
-    : impl_(std::make_unique<Impl>(executor, segments, std::move(options))) {}
+Controller::Controller(runtime::Executor& executor, store::SegmentApi& segments, ControllerOptions options,
+                       store::TrafficApi* traffic)
+    : impl_(std::make_unique<Impl>(executor, segments, std::move(options), traffic)) {}
 
 Controller::~Controller() = default;
 
@@ -241,6 +247,9 @@ void Controller::scale_stream(StreamName name, ScaleRequest request, Done<ScaleR
 }
 void Controller::check_scale(StreamName name, std::int32_t epoch, Done<ScaleProgress> done) {
     impl_->run<ScaleProgress>(impl_->scaling.progress(std::move(name), epoch), std::move(done));
+}
+AutoScalingStats Controller::auto_scaling() const {
+    return impl_->auto_scaler ? impl_->auto_scaler->stats() : AutoScalingStats();
 }
 void Controller::delete_stream(StreamName name, Done<DeleteStreamStatus> done) {
     impl_->run<DeleteStreamStatus>(impl_->streams.remove(std::move(name)), std::move(done));

@@ -21,10 +21,12 @@
 
 #include "base/error.h"
 #include "controller/retention_report.h"
+#include "controller/scaling_policy.h"
 #include "controller/transaction_types.h"
 #include "controller/types.h"
 #include "runtime/executor.h"
 #include "store/segment_api.h"
+#include "store/traffic_api.h"
 
 namespace millrace::controller {
 
@@ -36,6 +38,7 @@ struct ControllerOptions {
     std::chrono::milliseconds retention_period{10'000};  // between two looks at streams with a retention policy
     std::chrono::milliseconds watermark_period{10'000};  // between two watermarks of a stream
     TransactionOptions transactions;
+    ScalingProfile scaling = ScalingProfile::kFast;
 };
 
 class Controller {
@@ -43,7 +46,9 @@ class Controller {
     template <typename T = void>
     using Done = runtime::Callback<Result<T>>;
 
-    Controller(runtime::Executor& executor, store::SegmentApi& segments, ControllerOptions options);
+    // Without `traffic`, which outlives stop()'s callback too, nothing scales by load.
+    Controller(runtime::Executor& executor, store::SegmentApi& segments, ControllerOptions options,
+               store::TrafficApi* traffic = nullptr);
     ~Controller();
     Controller(const Controller&) = delete;
     Controller& operator=(const Controller&) = delete;
@@ -68,6 +73,7 @@ class Controller {
     // kStarted it will happen, whatever happens; the same request meanwhile gets the same answer.
     void scale_stream(StreamName name, ScaleRequest request, Done<ScaleResult> done);
     void check_scale(StreamName name, std::int32_t epoch, Done<ScaleProgress> done);  // has the epoch been replaced
+    AutoScalingStats auto_scaling() const;                                            // the executor's thread
     void delete_stream(StreamName name, Done<DeleteStreamStatus> done);
     void stream_exists(StreamName name, Done<bool> done);
     void stream_config(StreamName name, Done<StreamConfig> done);

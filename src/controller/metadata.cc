@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "controller/records/autoscale_record.h"
 #include "controller/records/last_number_record.h"
 #include "controller/records/sealed_segment_record.h"
 #include "controller/records/subscriber_record.h"
@@ -79,6 +80,7 @@ Async<Found<Record>> Metadata::get(std::string scope, std::string key) {
     co_return Found<Record>(std::move(stored));
 }
 
+template Async<Found<AutoscaleRecord>> Metadata::get<AutoscaleRecord>(std::string, std::string);
 template Async<Found<LastNumberRecord>> Metadata::get<LastNumberRecord>(std::string, std::string);
 template Async<Found<SealedSegmentRecord>> Metadata::get<SealedSegmentRecord>(std::string, std::string);
 template Async<Found<WatermarkRecord>> Metadata::get<WatermarkRecord>(std::string, std::string);

@@ -102,22 +102,90 @@ Async<ScaleResult> Scaling::scale(StreamName name, ScaleRequest request) {
     if (!checked) co_return fail(checked.error());
     refused.status = checked->status;
     if (checked->status != ScaleStatus::kStarted) co_return refused;
-    auto enough = check_numbers(stream.record.last_number, static_cast<std::int32_t>(request.ranges.size()));
-    if (!enough) co_return fail(enough.error());
-
     ScaleIntent intent = std::move(checked->intent);
     intent.creation_ms = std::min(intent.creation_ms, context_.now_ms());  // a clock that is ahead would never be met
-    EpochChange change = change_of(std::move(*current), intent, stream.record.last_number);
+    auto change = co_await begin(name, std::move(stream), std::move(*current), std::move(intent), {});
+    if (!change) co_return fail(change.error());
+    auto scaled = co_await streams_.settled(name);
+    if (!scaled) log::warn("controller: scale of {} waits: {}", to_string(name), scaled.error().to_string());
+    co_return started(*change);
+}
+
+Async<EpochChange> Scaling::begin(StreamName name, Stored<StreamRecord> stream, Epoch current, ScaleIntent intent,
+                                  Inherited inherited) {
+    auto enough = check_numbers(stream.record.last_number, static_cast<std::int32_t>(intent.ranges.size()));
+    if (!enough) co_return fail(enough.error());
+    EpochChange change = change_of(std::move(current), intent, stream.record.last_number);
     stream.record.state = StreamState::kScaling;
     stream.record.intent = std::move(intent);
     Batch batch;
     batch.adds();
     batch.put(StreamRecord::key(name), stream.record.encode(), stream.version);
+    auto noted = co_await note_width(context_, name, stream.record.config.scaling, change.after.segments,
+                                     std::move(inherited), batch);
+    if (!noted) co_return fail(noted.error());
     auto begun = co_await context_.commit_intent(pending(name), std::move(batch));
     if (!begun) co_return fail(begun.error());
+    co_return std::move(change);
+}
+
+Async<bool> Scaling::scale_by_load(StreamName name, std::int32_t epoch, ScalingDecision decision) {
+    KeyedMutex::Lock lock = co_await context_.lock_stream(name);
+    auto committed = co_await context_.transactions->commit_waiting(name);
+    if (!committed) co_return fail(committed.error());
+    auto found = co_await streams_.settled(name);
+    if (!found) co_return fail(found.error());
+    if (!*found || (*found)->record.state != StreamState::kActive) co_return false;
+    Stored<StreamRecord> stream = std::move(**found);
+    if (stream.record.current_epoch != epoch) co_return false;
+    auto current = co_await current_epoch(context_, name, epoch);
+    if (!current) co_return fail(current.error());
+    ScaleRequest request;
+    request.sealed = std::move(decision.replaced);
+    for (const Part& part : decision.made) request.ranges.push_back(part.range);
+    request.creation_ms = context_.now_ms();
+    auto checked = check_scale(*current, stream.record.config.scaling.min_segments, request);
+    if (!checked) co_return fail(checked.error());
+    if (checked->status != ScaleStatus::kStarted) co_return false;
+
+    // Numbers are given by key.
+    Inherited inherited;
+    std::ranges::sort(decision.made, {}, [](const Part& part) { return part.range.from; });
+    std::int32_t number = stream.record.last_number;
+    for (const Part& part : decision.made) {
+        ++number;
+        if (part.inherited > 0) inherited[number] = part.inherited;
+    }
+    auto change =
+        co_await begin(name, std::move(stream), std::move(*current), std::move(checked->intent), std::move(inherited));
+    if (!change) co_return fail(change.error());
     auto scaled = co_await streams_.settled(name);
-    if (!scaled) log::warn("controller: scale of {} waits: {}", to_string(name), scaled.error().to_string());
-    co_return started(change);
+    if (!scaled) co_return fail(scaled.error());
+    co_return true;
+}
+
+Async<> note_width(Context& context, StreamName name, ScalingPolicy policy, std::vector<SegmentRange> segments,
+                   std::map<std::int32_t, double> added, Batch& batch) {
+    std::string key = AutoscaleRecord::key(name);
+    bool by_load = policy.type != ScalingType::kFixed;
+    bool is_wide = by_load && static_cast<std::int64_t>(segments.size()) > policy.min_segments;
+    auto before = co_await context.metadata.get<AutoscaleRecord>(name.scope, key);
+    if (!before) co_return fail(before.error());
+    AutoscaleRecord record;
+    record.inherited = std::move(added);
+    if (by_load && *before) {
+        for (const SegmentRange& segment : segments) {
+            auto known = (*before)->record.inherited.find(number_of(segment.id));
+            if (known != (*before)->record.inherited.end()) record.inherited.insert(*known);
+        }
+    }
+    if (is_wide || !record.inherited.empty()) {
+        batch.put(std::move(key), record.encode());
+        context.wide_streams.insert(std::move(name));
+    } else if (*before) {
+        batch.remove(std::move(key));
+    }
+    co_return Result<>();
 }
 
 // The same scale, when it was asked for before and is not at its end.

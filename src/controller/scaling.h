@@ -5,6 +5,8 @@
 #include <optional>
 
 #include "controller/epoch_change.h"
+#include "controller/records/autoscale_record.h"
+#include "controller/scaling_policy.h"
 #include "controller/streams.h"
 
 namespace millrace::controller {
@@ -23,14 +25,25 @@ class Scaling {
 
     // kStarted: it will happen, whatever becomes of this process; mostly it has happened already.
     Async<ScaleResult> scale(StreamName name, ScaleRequest request);
+    // False: the stream is not as it was when that was decided.
+    Async<bool> scale_by_load(StreamName name, std::int32_t epoch, ScalingDecision decision);
     Async<ScaleProgress> progress(StreamName name, std::int32_t epoch);  // of the scale that ended the epoch
 
   private:
+    using Inherited = std::map<std::int32_t, double>;  // as in AutoscaleRecord
+
+    Async<EpochChange> begin(StreamName name, Stored<StreamRecord> stream, Epoch current, ScaleIntent intent,
+                             Inherited inherited);
     Async<std::optional<EpochChange>> under_way(StreamName name, const ScaleRequest& request);
 
     Context& context_;
     Streams& streams_;
 };
+
+// Into the batch that begins a change of a stream: whether it is to be looked at for merges afterwards, with these
+// settings and segments; `added` are new entries of the record.
+Async<> note_width(Context& context, StreamName name, ScalingPolicy policy, std::vector<SegmentRange> segments,
+                   std::map<std::int32_t, double> added, Batch& batch);
 
 // From the intent to the settled stream, with the stream's lock held.
 Async<> carry_on_scaling(Context& context, StreamName name, Stored<StreamRecord> stream);

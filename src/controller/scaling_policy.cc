@@ -108,7 +108,7 @@ double now_of(ScalingType type, const SegmentLoad& load) {
     return std::max(rates.over(container::kTenSeconds), rates.last_two_looks());
 }
 
-void add_parts(const SegmentRange& range, std::size_t parts, double inherited, std::vector<NewSegment>& made) {
+void add_parts(const SegmentRange& range, std::size_t parts, double inherited, std::vector<Part>& made) {
     double width = (range.max_key - range.min_key) / static_cast<double>(parts);
     double from = range.min_key;
     for (std::size_t i = 1; i <= parts; ++i) {
@@ -166,14 +166,13 @@ std::optional<ScalingDecision> splits(const StreamLoad& stream) {
 std::size_t mistakes(const StreamLoad& stream) {
     std::size_t mistakes = 0;
     std::optional<std::int64_t> merged_ms;
-    for (std::size_t i = 1; i < stream.last_epochs.size(); ++i) {
-        const ScalingEvent& before = stream.last_epochs[i - 1];
-        const ScalingEvent& event = stream.last_epochs[i];
+    for (const ScalingEvent& event : stream.last_changes) {
         if (stream.now_ms - event.when_ms > kRemembered.count()) continue;
-        bool split_after_merge = event.splits > before.splits && merged_ms.has_value();
-        if (split_after_merge && event.when_ms - *merged_ms <= kMistakeWithin.count()) ++mistakes;
-        if (event.splits > before.splits) merged_ms.reset();
-        if (event.merges > before.merges) merged_ms = event.when_ms;
+        if (event.splits) {
+            if (merged_ms && event.when_ms - *merged_ms <= kMistakeWithin.count()) ++mistakes;
+            merged_ms.reset();
+        }
+        if (event.merges) merged_ms = event.when_ms;
     }
     return mistakes;
 }
@@ -192,7 +191,7 @@ std::optional<ScalingDecision> merges(const StreamLoad& stream) {
     std::size_t room = room_below(stream);
     if (room == 0) return std::nullopt;
     const Patience& patience = kPatience[std::min(mistakes(stream), kPatience.size() - 1)];
-    std::int64_t changed_ms = stream.last_epochs.empty() ? 0 : stream.last_epochs.back().when_ms;
+    std::int64_t changed_ms = stream.last_changes.empty() ? 0 : stream.last_changes.back().when_ms;
     bool quiet = stream.observed >= patience.quiet && stream.now_ms - changed_ms >= patience.quiet.count();
     if (!quiet) return std::nullopt;
     double allowed = kBelow * static_cast<double>(stream.policy.target_rate);

@@ -42,30 +42,31 @@ struct SegmentLoad {
     double inherited = 0;  // rate of what it comes from when that was split, in the policy's unit; 0: not known
 };
 
-// An epoch, with the sums that it has.
+// A change of the number of segments.
 struct ScalingEvent {
     std::int64_t when_ms = 0;
-    std::int64_t splits = 0;
-    std::int64_t merges = 0;
+    bool splits = false;
+    bool merges = false;
 };
 
 struct StreamLoad {
     ScalingPolicy policy;
-    std::vector<SegmentLoad> segments;      // by key; they tile the key space
-    std::vector<ScalingEvent> last_epochs;  // ascending, the current one last; some dozens are enough
+    std::vector<SegmentLoad> segments;       // by key; they tile the key space
+    std::vector<ScalingEvent> last_changes;  // ascending; some dozens are enough
     std::int64_t now_ms = 0;
     std::chrono::milliseconds observed{};  // for how long traffic is looked at at all
 };
 
-struct NewSegment {
+// Of what takes the place of segments.
+struct Part {
     KeyRange range;
     double inherited = 0;
-    bool operator==(const NewSegment&) const = default;
+    bool operator==(const Part&) const = default;
 };
 
 struct ScalingDecision {
     std::vector<StreamSegmentId> replaced;
-    std::vector<NewSegment> made;
+    std::vector<Part> made;
     std::string reason;
 };
 

@@ -26,7 +26,6 @@ class ScalingSimulation {
     ScalingSimulation(ScalingProfile profile, ScalingPolicy policy, std::uint64_t seed = 1)
         : profile_(profile), policy_(policy), random_(seed) {
         epoch = first_epoch(equal_ranges(policy.min_segments, 0, 0), 0);
-        epochs.push_back({0, 0, 0});
         set_hot_keys({});
     }
 
@@ -99,7 +98,7 @@ class ScalingSimulation {
         stream.policy = policy_;
         stream.now_ms = static_cast<std::int64_t>(now * 1000);
         stream.observed = std::chrono::hours(24);
-        stream.last_epochs = epochs;
+        stream.last_changes = epochs;
         for (std::size_t i = 0; i < state_.size(); ++i) {
             const State& state = state_[i];
             SegmentLoad load;
@@ -117,7 +116,7 @@ class ScalingSimulation {
         std::vector<StreamSegmentId> replaced = decision.replaced;
         std::ranges::sort(replaced);
         std::vector<KeyRange> ranges;
-        for (const NewSegment& made : decision.made) ranges.push_back(made.range);
+        for (const Part& made : decision.made) ranges.push_back(made.range);
         EpochChange change = replacing(epoch, replaced, ranges, last_number_, static_cast<std::int64_t>(now * 1000));
         std::vector<State> after;
         for (const SegmentRange& segment : change.after.segments) {
@@ -130,13 +129,12 @@ class ScalingSimulation {
             State& state = after.emplace_back();
             state.made = now;
             state.share = share_of(segment);
-            auto made =
-                std::ranges::find(decision.made, segment.min_key, [](const NewSegment& m) { return m.range.from; });
+            auto made = std::ranges::find(decision.made, segment.min_key, [](const Part& m) { return m.range.from; });
             state.inherited = made->inherited;
         }
         epoch = change.after;
         state_ = std::move(after);
-        epochs.push_back({epoch.creation_ms, epoch.splits, epoch.merges});
+        epochs.push_back({epoch.creation_ms, epoch.splits > change.before.splits, epoch.merges > change.before.merges});
     }
 
     static constexpr std::uint64_t kTurnsToMerge = 10;

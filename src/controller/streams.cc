@@ -137,11 +137,14 @@ Async<UpdateStreamStatus> Streams::update(StreamName name, StreamConfig config) 
         intent.next_segments = wanted;
         intent.next_creation_ms = context_.now_ms();
     }
+    Batch batch;
+    batch.adds();
+    auto segments = other_count ? std::vector<SegmentRange>(static_cast<std::size_t>(wanted)) : current->segments;
+    auto noted = co_await note_width(context_, name, config.scaling, std::move(segments), {}, batch);
+    if (!noted) co_return fail(noted.error());
     intent.config = std::move(config);
     stream.record.state = StreamState::kUpdating;
     stream.record.intent = std::move(intent);
-    Batch batch;
-    batch.adds();
     batch.put(StreamRecord::key(name), stream.record.encode(), stream.version);
     auto begun = co_await context_.commit_intent(pending(name), std::move(batch));
     if (!begun) co_return fail(begun.error());
@@ -497,6 +500,7 @@ Async<> Streams::carry_on_deleting(StreamName name, Stream stream) {
         batch.remove(RetainedEntry::key(which));
         batch.remove(WatermarkRecord::key(which));
         batch.remove(StreamRecord::key(which), what.version);
+        batch.remove(AutoscaleRecord::key(which));
         batch.remove(pending(which).key());
     }
     auto committed = co_await context_.commit_in_scope(name.scope, std::move(batch), Context::Joining::kExisting);

@@ -177,6 +177,13 @@ struct ScaleResult {
     std::vector<SegmentRange> segments;  // the new ones, by key
 };
 
+// What the controller did by load since it started.
+struct AutoScalingStats {
+    std::uint64_t splits = 0;  // decisions
+    std::uint64_t merges = 0;
+    std::string last;  // decision, for people
+};
+
 struct CreateReaderGroupResult {
     CreateReaderGroupStatus status = CreateReaderGroupStatus::kSuccess;
     ReaderGroupConfig config;  // the stored one, with kSuccess
