@@ -15,14 +15,8 @@ std::atomic<std::size_t> slab_bytes{0};
 // Large slabs are mapped, and given back to the system: in the heap they would leave holes that no other size fills,
 // and a process that reads and writes much at once would grow to twice what it holds. Some are kept for the next one of
 // their size, since new pages cost as much as filling them. A sanitizer sees more when each slab is a piece of heap.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef MILLRACE_SANITIZED
 constexpr std::size_t kMappedBytesMin = ~std::size_t{0};
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
-constexpr std::size_t kMappedBytesMin = ~std::size_t{0};
-#else
-constexpr std::size_t kMappedBytesMin = 256 * kKiB;
-#endif
 #else
 constexpr std::size_t kMappedBytesMin = 256 * kKiB;
 #endif

@@ -180,10 +180,46 @@ def without_storage():
     server.stop_in_order()
 
 
+def two_copies():
+    """Servers on copies of one data directory with one storage: who started last owns the objects, the other one stops and says so."""
+    shared = ["--storage-dir", os.path.join(SCRATCH, "shared")]
+    first = Server(os.path.join(SCRATCH, "first"), options=SMALL + shared)
+    first.start()
+    stream = Stream(first, "a", 1)
+    stream.write(20)
+    until("it has moved", lambda: storage_health(first)["journalOnlyBytes"] == "0")
+    first.stop_in_order()
+    second = Server(os.path.join(SCRATCH, "second"), options=SMALL + shared)
+    shutil.copytree(first.data, second.data)
+    first.start()
+    stream.client = None
+    stream.write(24)
+    until("it has moved", lambda: storage_health(first)["journalOnlyBytes"] == "0")
+    second.start()
+    copied = Stream(second, "a", 1)
+    copied.connect()
+    expect(copied.blocks == 20, f"the copy has {copied.blocks} blocks")
+    copied.write(28)
+    until("the second moves its bytes", lambda: storage_health(second)["journalOnlyBytes"] == "0")
+    stream.write(32)
+    until("the first says so", lambda: storage_health(first)["state"].startswith("taken over"))
+    expect("another server" in first.log(), "the first one's log does not say so")
+    with Wire(first.store) as client:
+        client.truncate(stream.segment, client.info(stream.segment)[1])  # what it would remove now is the other one's
+    time.sleep(2)
+    copied.check()
+    expect(storage_health(second)["state"] == "working", f"the second is {storage_health(second)}")
+    stream.write(36)
+    stream.check(from_block=32)
+    first.stop_in_order()
+    second.stop_in_order()
+
+
 if __name__ == "__main__":
     try:
         on_files = [("storage is down for a while", storage_down), ("storage is damaged", damaged_storage),
-                    ("a start without storage", without_storage)]
+                    ("a start without storage", without_storage),
+                    ("two servers on copies of one directory", two_copies)]
         sys.exit(cases.run([("much data through a small journal", much_data)] +
                            ([] if os.environ.get("MILLRACE_TIER_S3") else on_files), sys.argv[1:]))
     finally:
