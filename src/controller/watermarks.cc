@@ -40,6 +40,10 @@ Async<NoteTimeStatus> Watermarks::note(StreamName stream, WriterNote note) {
     if (!scoped) co_return fail(scoped.error());
     if (note.writer.empty()) co_return fail(Errc::kInvalidArgument, "the writer has no name");
     if (note.writer.size() > kWriterNameBytes) co_return fail(Errc::kInvalidArgument, "the writer's name is too long");
+    if (note.position.size() > kListLimit) {
+        co_return fail(Errc::kInvalidArgument,
+                       fmt::format("a position has at most {} segments, not {}", kListLimit, note.position.size()));
+    }
     auto mine = std::make_shared<Waiting>(std::move(note));
     queued_[stream].push_back(mine);
     KeyedMutex::Lock lock = co_await context_.lock_stream(stream);
