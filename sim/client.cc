@@ -87,22 +87,17 @@ void Client::attach(container::SegmentContainer& container) {
     std::string last_difference;
     std::size_t unknown = model_.pending();
     std::size_t survived = 0;
-    // Nothing else is under way: what the tables show now is what they show to all candidates.
-    std::map<std::string, TableContent> tables;
-    for (const std::string& name : names_) {
-        bool came = false;
-        show_table(name, [&](std::optional<TableContent> content) {
-            came = true;
-            if (content) tables[name] = std::move(*content);
-        });
-        auto& executor = static_cast<runtime::ManualExecutor&>(container.executor());
-        while (!came && executor.run_one()) {
-        }
+    // Nothing else is under way: what is shown now is shown to all candidates.
+    std::vector<Comparison> shown;
+    std::size_t expected = 0;
+    auto& executor = static_cast<runtime::ManualExecutor&>(container.executor());
+    show([&](Comparison comparison) { shown.push_back(std::move(comparison)); }, &expected);
+    while (shown.size() < expected && executor.run_one()) {
     }
     auto fits = [&](const ContainerState& state) {
-        auto differs = difference(state);
-        for (const auto& [name, model] : state.segments) {
-            if (!differs && model.table) differs = difference(name, model, tables[name]);
+        std::optional<std::string> differs;
+        for (const Comparison& comparison : shown) {
+            if (!differs) differs = comparison(state);
         }
         if (!differs) return true;
         if (last_difference.size() < 2000) last_difference += fmt::format("\n  with {}: {}", survived, *differs);
@@ -144,81 +139,105 @@ std::string Client::first_pending() {
 
 // ---- what the container shows ----
 
-std::optional<std::string> Client::difference(const ContainerState& state) const {
+namespace {
+
+using Differs = std::optional<std::string>;
+
+const SegmentModel* find(const ContainerState& state, const std::string& name) {
+    auto found = state.segments.find(name);
+    return found == state.segments.end() ? nullptr : &found->second;
+}
+
+Differs compare_info(const std::string& name, const Result<container::SegmentInfo>& info, const SegmentModel* model) {
+    if (info.has_value() != (model != nullptr)) {
+        return fmt::format("segment {} {}", name,
+                           info ? "is there, and should not be" : "is missing: " + info.error().to_string());
+    }
+    if (!info) return std::nullopt;
+    if (info->length == static_cast<std::int64_t>(model->length) &&
+        info->start_offset == static_cast<std::int64_t>(model->start) && info->sealed == model->sealed) {
+        return std::nullopt;
+    }
+    return fmt::format("segment {} is {}..{}{}, should be {}..{}{}", name, info->start_offset, info->length,
+                       info->sealed ? " sealed" : "", model->start, model->length, model->sealed ? " sealed" : "");
+}
+
+Differs compare_attribute(const std::string& name, const Uuid& id, const Result<std::int64_t>& now,
+                          const SegmentModel* model) {
+    if (model == nullptr || (model->table && id == container::kEventCount)) return std::nullopt;
+    auto expected = model->attributes.find(id);
+    std::int64_t value = expected == model->attributes.end() ? kNullAttribute : expected->second;
+    if (now && *now == value) return std::nullopt;
+    return fmt::format("attribute {:x}-{:x} of segment {} is {}, should be {}", id.high, id.low, name, now ? *now : -1,
+                       value);
+}
+
+Differs compare_table(const std::string& name, const Result<container::TablePage>& page, const SegmentModel* model) {
+    if (model == nullptr || !model->table) return std::nullopt;
+    std::map<std::string, std::pair<std::string, std::int64_t>> entries;
+    if (page) {
+        for (const auto& entry : page->entries) entries[entry.key] = {entry.value, entry.version};
+    }
+    if (page && entries == model->entries) return std::nullopt;
+    return fmt::format("table {} has {} entries, should have {}, or other ones", name, entries.size(),
+                       model->entries.size());
+}
+
+}  // namespace
+
+// Asks for all there is to see. Each answer becomes a comparison with a state, given when it comes; `expected` counts
+// them.
+void Client::show(const std::function<void(Comparison)>& give, std::size_t* expected) {
     for (const std::string& name : names_) {
-        auto info = container_->info(name);
-        auto found = state.segments.find(name);
-        if (info.has_value() != (found != state.segments.end())) {
-            return fmt::format("segment {} {}", name, info ? "is there, and should not be" : "is missing");
+        ++*expected;
+        container_->info(name, [name, give](Result<container::SegmentInfo> info) {
+            give([name, info = std::move(info)](const ContainerState& state) {
+                return compare_info(name, info, find(state, name));
+            });
+        });
+        std::vector<Uuid> ids(std::begin(kAttributes), std::end(kAttributes));
+        for (const Writer& writer : writers_) ids.push_back(writer.id);
+        ids.push_back(container::kEventCount);
+        for (const Uuid& id : ids) {
+            ++*expected;
+            container_->attribute(name, id, [name, id, give](Result<std::int64_t> value) {
+                give([name, id, value](const ContainerState& state) {
+                    return compare_attribute(name, id, value, find(state, name));
+                });
+            });
         }
-        if (!info) continue;
-        const SegmentModel& model = found->second;
-        if (info->length != static_cast<std::int64_t>(model.length) ||
-            info->start_offset != static_cast<std::int64_t>(model.start) || info->sealed != model.sealed) {
-            return fmt::format("segment {} is {}..{}{}, should be {}..{}{}", name, info->start_offset, info->length,
-                               info->sealed ? " sealed" : "", model.start, model.length, model.sealed ? " sealed" : "");
-        }
-        auto differs = [&](const Uuid& id) -> std::optional<std::string> {
-            auto expected = model.attributes.find(id);
-            std::int64_t value = expected == model.attributes.end() ? kNullAttribute : expected->second;
-            auto now = container_->attribute(name, id);
-            if (now && *now == value) return std::nullopt;
-            return fmt::format("attribute {:x}-{:x} of segment {} is {}, should be {}", id.high, id.low, name,
-                               now ? *now : -1, value);
-        };
-        for (const Writer& writer : writers_) {
-            if (auto text = differs(writer.id)) return text;
-        }
-        for (const Uuid& id : kAttributes) {
-            if (auto text = differs(id)) return text;
-        }
-        if (model.table) continue;
-        if (auto text = differs(container::kEventCount)) return text;
+        if (!is_table_name(name)) continue;
+        container::TableIteration all;
+        all.count = 1000;
+        ++*expected;
+        container_->tables().iterate(name, all, [name, give](Result<container::TablePage> page) {
+            give([name, page = std::move(page)](const ContainerState& state) {
+                return compare_table(name, page, find(state, name));
+            });
+        });
     }
     for (const std::string& key : kMetadataKeys) {
-        auto entry = container_->table_get("meta", key);
-        auto expected = state.metadata.find(key);
-        bool same = entry ? expected != state.metadata.end() && expected->second == entry->value
-                          : expected == state.metadata.end();
-        if (!same) return fmt::format("internal entry {} differs", key);
+        ++*expected;
+        give([key, entry = container_->table_get("meta", key)](const ContainerState& state) -> Differs {
+            auto found = state.metadata.find(key);
+            bool same = entry ? found != state.metadata.end() && found->second == entry->value
+                              : found == state.metadata.end();
+            if (same) return std::nullopt;
+            return fmt::format("internal entry {} differs", key);
+        });
     }
-    return std::nullopt;
-}
-
-std::optional<std::string> Client::difference(const std::string& name, const SegmentModel& model,
-                                              const TableContent& shown) {
-    if (shown == model.entries) return std::nullopt;
-    return fmt::format("table {} has {} entries, should have {}, or other ones", name, shown.size(),
-                       model.entries.size());
-}
-
-// No content: there is no such table, or the container has failed.
-void Client::show_table(const std::string& name, std::function<void(std::optional<TableContent>)> done) {
-    container::TableIteration all;
-    all.count = 1000;
-    container_->tables().iterate(name, all, [done = std::move(done)](Result<container::TablePage> page) {
-        if (!page) return done(std::nullopt);
-        TableContent content;
-        for (auto& entry : page->entries) content[entry.key] = {entry.value, entry.version};
-        done(std::move(content));
-    });
 }
 
 void Client::check() {
-    auto violated = [this](const std::string& differs) {
-        verdict_.violated(fmt::format("{}: what is shown is not what was acknowledged: {}", label(), differs));
+    std::size_t expected = 0;
+    // What comes later shows what is durable then.
+    auto compare = [this, life = life_](const Comparison& comparison) {
+        if (life != life_ || container_ == nullptr || container_->stats().failed) return;
+        if (auto differs = comparison(model_.durable())) {
+            verdict_.violated(fmt::format("{}: what is shown is not what was acknowledged: {}", label(), *differs));
+        }
     };
-    if (auto differs = difference(model_.durable())) return violated(*differs);
-    for (const auto& [segment, model] : model_.durable().segments) {
-        if (!model.table) continue;
-        // The answer comes later, and shows what is durable then.
-        show_table(segment, [this, name = segment, life = life_, violated](std::optional<TableContent> content) {
-            const auto& segments = model_.durable().segments;
-            auto found = segments.find(name);
-            if (life != life_ || !content || found == segments.end() || !found->second.table) return;
-            if (auto differs = difference(name, found->second, *content)) violated(*differs);
-        });
-    }
+    show(compare, &expected);
 }
 
 // ---- operations and answers ----

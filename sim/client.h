@@ -107,11 +107,8 @@ class Client final : private container::AppendSink {
     auto answer_to(std::uint64_t number);
     void check_read(const std::string& name, const std::shared_ptr<std::string>& content, std::uint64_t offset,
                     bool must_have, const Result<container::ReadResult>& read);
-    using TableContent = std::map<std::string, std::pair<std::string, std::int64_t>>;
-    std::optional<std::string> difference(const ContainerState& state) const;  // but for what is in tables
-    static std::optional<std::string> difference(const std::string& name, const SegmentModel& model,
-                                                 const TableContent& shown);
-    void show_table(const std::string& name, std::function<void(std::optional<TableContent>)> done);
+    using Comparison = std::function<std::optional<std::string>(const ContainerState&)>;
+    void show(const std::function<void(Comparison)>& give, std::size_t* expected);
     std::string label() const;
 
     const std::uint32_t index_;

@@ -200,7 +200,8 @@ std::optional<std::string> Observer::check_records(const std::set<ObjectName>& e
 std::optional<std::string> Observer::check_segments(const std::set<ObjectName>& names,
                                                     const std::map<std::string, bool>& open) {
     auto info = [&](const std::string& segment) {
-        return node_.container(bytes::container_of(segment, containers_)).info(segment);
+        container::SegmentContainer& home = node_.container(bytes::container_of(segment, containers_));
+        return ask<container::SegmentInfo>([&](auto done) { home.info(segment, std::move(done)); });
     };
     std::int32_t numbers = kNumbersAhead;
     std::int32_t epochs = kEpochsAhead;

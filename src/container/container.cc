@@ -21,7 +21,9 @@ SegmentContainer::Impl::Impl(ContainerId container_id, runtime::Executor& runs_o
       table_segments_(*this, keeper_),
       tiering_(container_id, runs_on, *this, options.tiering) {}
 
-SegmentContainer::Impl::~Impl() = default;
+SegmentContainer::Impl::~Impl() {
+    for (auto& [name, entry] : names_) entry->waiting.clear();  // what waits holds the entry
+}
 
 void SegmentContainer::Impl::start(std::unique_ptr<wal::DurableLog> log, runtime::Callback<Error> on_failure,
                                    std::unique_ptr<lts::ChunkStore> tier, std::string tier_prefix) {
@@ -107,7 +109,8 @@ void SegmentContainer::Impl::maybe_stopped() {
 
 ContainerStats SegmentContainer::Impl::stats() const {
     ContainerStats stats = counters_;
-    stats.segments = by_name_.size();
+    stats.segments = segment_count_;
+    stats.resident_segments = segments_.size();
     stats.cache_bytes = cache_.held_bytes();
     stats.waiting_reads = waiting_reads_.size();
     stats.index_entries = index_entries_;
@@ -132,7 +135,7 @@ const char* SegmentContainer::Impl::why_appends_wait() const {
                      : "the index of the log's bytes has reached its limit; truncate or delete streams";
 }
 
-void SegmentContainer::Impl::control(SpaceNeed need, std::move_only_function<void(const Error*)> run,
+void SegmentContainer::Impl::control(SpaceNeed need, Needs needs, std::move_only_function<void(const Error*)> run,
                                      AppendSession* session) {
     if (failed_ || stopping_) {
         Error closed(Errc::kClosed, failed_ ? "the container has failed" : "the container stops");
@@ -140,7 +143,8 @@ void SegmentContainer::Impl::control(SpaceNeed need, std::move_only_function<voi
         return;
     }
     ++counters_.operations;
-    queue_.emplace_back(Control{std::move(run), need, session});
+    queue_.emplace_back(Control{std::move(run), need, std::move(needs), session, std::nullopt});
+    (void)is_ready(std::get<Control>(queue_.back()));  // what it needs is asked for now
     process();
 }
 
@@ -168,12 +172,13 @@ void SegmentContainer::Impl::process() {
             if (!process_batch(*batch)) break;
         } else {
             auto& next = std::get<Control>(queue_.front());
+            if (!is_ready(next)) break;  // it comes back here
             bool needs_space = appends_wait() && next.need == SpaceNeed::kOrdinary;
             if (needs_space && space_will_come()) {
                 watch_patience();
                 break;
             }
-            next.run(needs_space ? &full : nullptr);
+            next.run(next.error ? &*next.error : needs_space ? &full : nullptr);
         }
         queue_.pop_front();
         batch_progress_ = 0;
@@ -184,7 +189,7 @@ void SegmentContainer::Impl::process() {
         std::vector<Control> overtaking;
         std::erase_if(queue_, [&](Work& work) {
             auto* waiting = std::get_if<Control>(&work);
-            if (waiting == nullptr || waiting->need == SpaceNeed::kNone) return false;
+            if (waiting == nullptr || waiting->need == SpaceNeed::kNone || !is_ready(*waiting)) return false;
             if (waiting->need == SpaceNeed::kOrdinary && space_will_come()) {
                 watch_patience();
                 return false;
@@ -192,7 +197,8 @@ void SegmentContainer::Impl::process() {
             overtaking.push_back(std::move(*waiting));
             return true;
         });
-        for (Control& next : overtaking) next.run(next.need == SpaceNeed::kFrees ? nullptr : &full);
+        for (Control& next : overtaking)
+            next.run(next.error ? &*next.error : next.need == SpaceNeed::kFrees ? nullptr : &full);
     }
     processing_ = false;
     maybe_stopped();
@@ -338,8 +344,9 @@ bool SegmentContainer::Impl::extend_append(AppendRequest& request, Segment& segm
 }
 
 void SegmentContainer::Impl::setup_append(AppendSession& session, Done<std::int64_t> done) {
+    Needs needs{{want(session.segment_name)}, {session.writer_id}};
     control(
-        SpaceNeed::kNone,
+        SpaceNeed::kNone, std::move(needs),
         [this, session = &session, done = std::move(done)](const Error* closed) mutable {
             release_session(*session);
             if (closed != nullptr) return done(fail(*closed));
@@ -356,6 +363,7 @@ void SegmentContainer::Impl::setup_append(AppendSession& session, Done<std::int6
             session->segment = segment;
             ++segment->sessions;
             session->writer = &segment->attribute(session->writer_id);
+            ++session->writer->pins;
             session->last_stored = session->last_acked = session->writer->pending;
             session->failed = false;
             after_commit([last = session->last_stored, done = std::move(done)](const Error* error) mutable {
@@ -387,7 +395,7 @@ void SegmentContainer::Impl::close_append(AppendSession& session, runtime::Task 
         drop_queued(session);
         return close(nullptr);
     }
-    queue_.emplace_back(Control{std::move(close), SpaceNeed::kNone});
+    queue_.emplace_back(Control{std::move(close), SpaceNeed::kNone, {}, nullptr, std::nullopt});
     process();
 }
 
@@ -419,8 +427,11 @@ void SegmentContainer::Impl::drop_queued(AppendSession& session) {
 
 void SegmentContainer::Impl::release_session(AppendSession& session) {
     Segment* segment = std::exchange(session.segment, nullptr);
-    session.writer = nullptr;
+    AttributeEntry* writer = std::exchange(session.writer, nullptr);
     if (segment == nullptr) return;
+    // A writer that never wrote leaves nothing.
+    if (--writer->pins == 0 && writer->pending == kNullAttribute && writer->durable == kNullAttribute && !writer->marked)
+        segment->attributes.erase(session.writer_id);
     if (--segment->sessions == 0 && segment->durable.gone) {
         std::erase_if(unused_, [&](const std::unique_ptr<Segment>& owned) { return owned.get() == segment; });
     }
@@ -428,14 +439,13 @@ void SegmentContainer::Impl::release_session(AppendSession& session) {
 
 // ---- names ----
 
-Segment* SegmentContainer::Impl::find_pending(std::string_view name) const {
-    auto found = by_name_.find(name);
-    return found == by_name_.end() || found->second->pending.gone ? nullptr : found->second;
-}
-
-const Segment* SegmentContainer::Impl::find_durable(std::string_view name) const {
-    auto found = by_name_.find(name);
-    return found == by_name_.end() || !found->second->exists ? nullptr : found->second;
+Segment* SegmentContainer::Impl::find_pending(std::string_view name) {
+    auto found = names_.find(name);
+    if (found == names_.end() || found->second->segment == nullptr) return nullptr;
+    Segment* segment = found->second->segment;
+    segment->visited = true;
+    segment->used = pipeline_.turn();
+    return segment->pending.gone ? nullptr : segment;
 }
 
 Error SegmentContainer::Impl::missing(std::string_view name) const {
@@ -494,9 +504,9 @@ void SegmentContainer::merge_batch(std::string target, std::vector<std::string> 
 void SegmentContainer::update_attributes(std::string name, std::vector<AttributeUpdate> updates, Done<> done) {
     impl_->update_attributes(name, std::move(updates), std::move(done));
 }
-Result<SegmentInfo> SegmentContainer::info(std::string_view name) const { return impl_->info(name); }
-Result<std::int64_t> SegmentContainer::attribute(std::string_view name, const Uuid& id) const {
-    return impl_->attribute(name, id);
+void SegmentContainer::info(std::string_view name, Done<SegmentInfo> done) { impl_->info(name, std::move(done)); }
+void SegmentContainer::attribute(std::string_view name, const Uuid& id, Done<std::int64_t> done) {
+    impl_->attribute(name, id, std::move(done));
 }
 std::vector<SegmentTraffic> SegmentContainer::traffic() const { return impl_->traffic(); }
 std::vector<SegmentTraffic> SegmentContainer::scaling_traffic() const { return impl_->scaling_traffic(); }

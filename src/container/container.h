@@ -40,6 +40,7 @@ struct ContainerOptions {
 
 struct ContainerStats {
     std::uint64_t segments = 0;
+    std::uint64_t resident_segments = 0;  // of them, in memory
     std::uint64_t appends = 0;
     std::uint64_t events = 0;
     std::uint64_t append_bytes = 0;
@@ -122,11 +123,12 @@ class SegmentContainer {
     void merge_batch(std::string target, std::vector<std::string> sources, Done<std::vector<std::int64_t>> done);
     void update_attributes(std::string name, std::vector<AttributeUpdate> updates,
                            Done<> done);                                          // kBadAttribute, kSealed, kNotFound
-    Result<SegmentInfo> info(std::string_view name) const;                        // durable state, at once
-    Result<std::int64_t> attribute(std::string_view name, const Uuid& id) const;  // kNullAttribute when unset; at once
-    std::vector<SegmentTraffic> traffic() const;                                  // of those that had any; at once
-    std::vector<SegmentTraffic> scaling_traffic() const;                          // of those whose scale type is not 0
-    std::vector<std::string> transient_segments() const;                          // for clean-up after recovery
+    // Durable state; `done` may run inside the call. kNotFound, kMerged (of an attribute), kClosed.
+    void info(std::string_view name, Done<SegmentInfo> done);
+    void attribute(std::string_view name, const Uuid& id, Done<std::int64_t> done);  // kNullAttribute when unset
+    std::vector<SegmentTraffic> traffic() const;          // of those that had any; at once
+    std::vector<SegmentTraffic> scaling_traffic() const;  // of those whose scale type is not 0
+    std::vector<std::string> transient_segments() const;  // for clean-up after recovery
 
     // ---- table segments: made by create(), then table_segments.h ----
     TableSegments& tables();

@@ -110,6 +110,18 @@ class Harness {
         return wait(result);
     }
 
+    // At once when the segment is in memory.
+    Result<SegmentInfo> info(const std::string& name) {
+        std::optional<Result<SegmentInfo>> result;
+        container->info(name, [&](Result<SegmentInfo> r) { result = std::move(r); });
+        return result ? std::move(*result) : wait(result);
+    }
+    Result<std::int64_t> attribute(const std::string& name, const Uuid& id) {
+        std::optional<Result<std::int64_t>> result;
+        container->attribute(name, id, [&](Result<std::int64_t> r) { result = std::move(r); });
+        return result ? std::move(*result) : wait(result);
+    }
+
     // A writer's session on a segment; the number is the writer's id.
     AppendSession& session(const std::string& segment, std::uint64_t writer) {
         AppendSession& made = sessions.emplace_back();
@@ -176,5 +188,11 @@ class Harness {
   private:
     ContainerOptions options_;
 };
+
+// A container on an empty state.
+inline std::unique_ptr<SegmentContainer> fresh_container(Harness& h) {
+    auto state = std::make_unique<state::MemoryStateStore>(std::make_shared<state::MemoryStateDisk>(), h.executor);
+    return std::make_unique<SegmentContainer>(ContainerId(1), h.executor, ContainerOptions{}, std::move(state));
+}
 
 }  // namespace millrace::container

@@ -1,15 +1,19 @@
-// The container's inside. One class in seven files: container.cc (life cycle, queue, appends), container_publish.cc
+// The container's inside. One class in eight files: container.cc (life cycle, queue, appends), container_names.cc
+// (which segments are in memory: loading, evicting), container_publish.cc
 // (what happens when a frame is durable), container_segments.cc (segment operations and tables), container_read.cc,
 // container_state.cc (durable state: what is saved, and what is loaded), container_recovery.cc (replay, checkpoints,
 // carrying bytes forward), container_tiering.cc (bytes that move to long-term storage).
 #pragma once
 
 #include <deque>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 
 #include <absl/container/flat_hash_map.h>
+#include <absl/container/flat_hash_set.h>
 
 #include "container/container.h"
 #include "container/frame_cache.h"
@@ -24,6 +28,17 @@
 
 namespace millrace::container {
 
+// The records of one segment in the state.
+struct StoredSegment {
+    std::vector<std::pair<std::string, std::string>> segment;  // one, or none
+    std::vector<std::pair<std::string, std::string>> attributes;
+    bool all_attributes = true;
+    std::vector<std::pair<std::string, std::string>> manifest;
+};
+inline constexpr std::size_t kLoadedAttributes = 64;  // that come with a segment; the others when they are asked for
+
+struct SegmentLoad;
+
 class SegmentContainer::Impl final : public FramePublisher,
                                      private RecordVisitor,
                                      private TieringHost,
@@ -33,12 +48,20 @@ class SegmentContainer::Impl final : public FramePublisher,
          std::unique_ptr<state::StateStore> store);
     ~Impl() override;
 
+    // What must be in memory when an operation is its turn.
+    struct Needs {
+        std::vector<NameRef> names;
+        std::vector<Uuid> attributes;  // of the first one
+    };
+
     // A control operation: runs in the order of arrival with appends, but for those that free space while the log is
     // full.
     struct Control {
         std::move_only_function<void(const Error*)> run;  // with an error: refuse
         SpaceNeed need = SpaceNeed::kOrdinary;
+        Needs needs;
         AppendSession* session = nullptr;  // that it sets up
+        std::optional<Error> error;        // of what it needs
     };
     using Work = std::variant<AppendBatch, Control>;
 
@@ -48,7 +71,8 @@ class SegmentContainer::Impl final : public FramePublisher,
     void end_waiting();
     void stop(runtime::Task stopped);
     void enqueue_append(AppendBatch batch);
-    void control(SpaceNeed need, std::move_only_function<void(const Error*)> run, AppendSession* session = nullptr);
+    void control(SpaceNeed need, Needs needs, std::move_only_function<void(const Error*)> run,
+                 AppendSession* session = nullptr);
     void setup_append(AppendSession& session, Done<std::int64_t> done);
     void close_append(AppendSession& session, runtime::Task forgotten);
     ContainerStats stats() const;
@@ -65,14 +89,34 @@ class SegmentContainer::Impl final : public FramePublisher,
     void update_attributes(const std::string& name, std::vector<AttributeUpdate> updates, Done<> done);
     void update_table(std::string table, std::vector<TableUpdate> updates, SpaceNeed need,
                       Done<std::vector<std::int64_t>> done);
-    Result<SegmentInfo> info(std::string_view name) const;
-    Result<std::int64_t> attribute(std::string_view name, const Uuid& id) const;
+    void info(std::string_view name, Done<SegmentInfo> done);
+    void attribute(std::string_view name, const Uuid& id, Done<std::int64_t> done);
     std::vector<std::string> transient_segments() const;
     const Tables& tables() const { return tables_; }
     TableSegments& table_segments() { return table_segments_; }
     std::vector<SegmentTraffic> traffic() const { return traffic_.all(); }
     std::vector<SegmentTraffic> scaling_traffic() const { return traffic_.scaling(); }
     const Tiering& tiering() const { return tiering_; }
+
+    // ---- container_names.cc
+    NameRef want(std::string_view name);  // starts to load it when nothing is known of it
+    // Calls use(segment, error): null: there is no such segment, or it could not be loaded. At once when that is known.
+    template <typename Use>
+    void with_durable(std::string_view name, Use use) {
+        NameRef entry = want(name);
+        auto go = [this, entry, name = std::string(name), use = std::move(use)]() mutable {
+            Error error(Errc::kClosed);
+            if (failed_ || stopping_) return use(nullptr, error);
+            if (entry->segment != nullptr && entry->segment->exists) {
+                entry->segment->visited = true;
+                return use(entry->segment, error);
+            }
+            error = entry->error.value_or(missing(name));
+            use(nullptr, error);
+        };
+        if (!entry->loading) return go();
+        entry->waiting.emplace_back(std::move(go));
+    }
 
     // ---- container_read.cc
     ReadId read(std::string_view name, std::int64_t offset, std::size_t max_bytes, ReadCallback done);
@@ -98,8 +142,7 @@ class SegmentContainer::Impl final : public FramePublisher,
     void put_append(AppendRequest& request, Segment& segment);
     bool extend_append(AppendRequest& request, Segment& segment);  // joined to the record before it, if that can be
     void refuse(AppendRequest& request, AppendStatus status);
-    Segment* find_pending(std::string_view name) const;  // null when it does not exist once everything pending is done
-    const Segment* find_durable(std::string_view name) const;
+    Segment* find_pending(std::string_view name);  // null when it does not exist once everything pending is done
     Error missing(std::string_view name) const;  // kMerged for a segment merged not long ago, else kNotFound
     void release_session(AppendSession& session);
     void drop_queued(AppendSession& session);
@@ -107,6 +150,7 @@ class SegmentContainer::Impl final : public FramePublisher,
     void maybe_stopped();
     void give_up_waiting();
     void fail_everything();
+    void tell_loading();
     bool appends_wait() const { return log_full_ || index_full(); }
     bool index_full() const { return index_entries_ * sizeof(Extent) > options_.index_bytes; }
     const char* why_appends_wait() const;
@@ -147,6 +191,8 @@ class SegmentContainer::Impl final : public FramePublisher,
 
     // ---- container_read.cc
     void serve(Segment& segment, std::uint64_t offset, std::size_t max_bytes, bool waited, ReadCallback done);
+    ReadId read_known(ReadId read_id, const NameEntry& entry, std::string_view name, std::int64_t offset,
+                    std::size_t max_bytes, ReadCallback done);
     void read_again(SegmentId segment_id, std::uint64_t offset, std::size_t max_bytes, wal::LogAddress before,
                     ReadCallback done);
     void read_from_log(const Segment& segment, const Extent* first, std::uint64_t offset, std::size_t max_bytes,
@@ -183,14 +229,32 @@ class SegmentContainer::Impl final : public FramePublisher,
     void sealed(std::uint64_t batch) override { table_segments_.store().sealed(batch); }
     void saved(std::uint64_t batch) override;
     void state_failed(const Error& error) override;
-    state::StateBatch& state_changes() override { return keeper_.changes(); }
+    state::StateBatch& state_changes(Segment& segment) override {
+        segment.batch = keeper_.next_batch();
+        return keeper_.changes();
+    }
     void forget_state(Segment& segment);  // it is gone
     void save_internal(const TableRecord& record);
-    Result<> load_segment(std::string_view key, std::string_view value);
-    Result<> load_attribute(std::string_view key, std::string_view value);
-    Result<> load_manifest(std::string_view key, std::string_view value);
+    Result<std::unique_ptr<Segment>> decode_segment(const StoredSegment& stored);
     Result<> load_object(std::string_view key, std::string_view value);
     Result<> load_small(std::string_view key, std::string_view value);
+
+    // ---- container_names.cc
+    bool is_ready(Control& control);
+    void load_name(const NameRef& entry, const std::string& name);
+    void load_segment(const NameRef& entry, const std::string& name, SegmentId segment);
+    void load_manifest(const std::shared_ptr<SegmentLoad>& load, state::KeyRange range);
+    void load_part(const std::shared_ptr<SegmentLoad>& load, std::optional<Error> error);
+    void name_is_known(const NameRef& entry, const std::string& name);
+    void load_attribute(Segment& segment, const Uuid& key);
+    Result<Segment*> load_now(SegmentId segment);  // in replay, on this thread
+    Segment& adopt(std::unique_ptr<Segment> segment);
+    void is_gone(Segment& segment);  // its name means nothing from now on
+    bool is_idle(const Segment& segment) const;
+    void trim(std::size_t steps);
+    void drop_attributes(Segment& segment);
+    void note_crowded(Segment& segment);
+    void forget_absent(std::size_t steps);
 
     // ---- container_recovery.cc
     Result<> on(const CreateRecord& record) override;
@@ -222,7 +286,19 @@ class SegmentContainer::Impl final : public FramePublisher,
     TableSegments table_segments_;
     TrafficMeter traffic_{executor};
     Tiering tiering_;
-    absl::flat_hash_map<std::string, Segment*, NameHash, std::equal_to<>> by_name_;
+    absl::flat_hash_map<std::string, NameRef, NameHash, std::equal_to<>> names_;
+    std::deque<std::string> absent_;                              // names of no segment, to be forgotten
+    std::deque<std::pair<std::uint64_t, NameRef>> tombstones_;    // until a batch is saved the state has such segments
+    std::deque<SegmentId> clock_;                                 // all in memory, in the order in which they are visited
+    absl::flat_hash_map<std::pair<SegmentId, Uuid>, std::optional<Error>> loading_attributes_;  // with an error: failed
+    std::vector<SegmentId> crowded_;
+    std::map<SegmentId, std::string> transients_;
+    absl::flat_hash_set<SegmentId> gone_in_replay_;
+    std::optional<Error> replay_error_;
+    std::uint64_t segment_count_ = 0;
+    std::uint64_t saved_batch_ = 0;
+    std::uint64_t evicted_ = 0;
+    std::uint64_t loads_ = 0;
     absl::flat_hash_map<SegmentId, std::unique_ptr<Segment>> segments_;
     std::vector<std::unique_ptr<Segment>> unused_;  // gone, but append sessions still point to them
     std::deque<std::string> merged_names_;          // the last ones, to answer repeated merges
@@ -256,6 +332,7 @@ class SegmentContainer::Impl final : public FramePublisher,
     std::vector<Segment*> touched_;
 
     absl::flat_hash_map<std::uint64_t, Segment*> waiting_reads_;
+    absl::flat_hash_map<std::uint64_t, std::shared_ptr<ReadCallback>> loading_reads_;  // of segments that are not here
     std::uint64_t last_read_ = 0;
 
     LogUsage usage_;

@@ -119,6 +119,18 @@ void SegmentContainer::Impl::fail_everything() {
         if (auto* waiting = std::get_if<Control>(&work)) waiting->run(&closed);
     }
     for (auto& [segment_id, segment] : segments_) fail_waiting(*segment, closed);
+    tell_loading();
+}
+
+// The readings that wait for a segment's load are told that there is nobody any more.
+void SegmentContainer::Impl::tell_loading() {
+    std::map<std::string, NameRef> entries;
+    for (auto& [name, entry] : names_) {
+        if (!entry->waiting.empty()) entries[name] = entry;
+    }
+    for (const auto& [name, entry] : entries) {
+        for (runtime::Task& task : std::exchange(entry->waiting, {})) task();
+    }
 }
 
 void SegmentContainer::Impl::wake_readers() {

@@ -38,6 +38,7 @@ Result<> SegmentContainer::Impl::replay(const wal::Appended& where, bytes::ByteS
     if (auto adopted = adopt_log_index(); !adopted) return adopted;
     auto header = decode_payload(payload, *this);
     if (!header) return damaged(header.error());
+    if (replay_error_) return fail(*replay_error_);
     log_bytes_since_checkpoint_ += payload.size();
     keeper_.published(where.sequence);
     return {};
@@ -67,6 +68,7 @@ Result<> SegmentContainer::Impl::finish_recovery() {
                                 id.value(), loaded_.value(), replay_where_.sequence.value()));
     }
     if (auto adopted = adopt_log_index(); !adopted) return adopted;
+    if (replay_error_) return fail(*replay_error_);
     // Only now: bytes that the state knows may have been truncated or carried forward behind it.
     for (auto& [segment_id, segment] : segments_) {
         if (segment->table != nullptr) continue;
@@ -103,18 +105,16 @@ wal::LogAddress SegmentContainer::Impl::replay_address(std::size_t position) con
 }
 
 Result<> SegmentContainer::Impl::on(const CreateRecord& record) {
-    if (by_name_.contains(record.name)) return fail(Errc::kCorrupt, "a segment is made that is there");
-    std::unique_ptr<Segment>& made = segments_[record.id];
-    if (made) return fail(Errc::kCorrupt, "a segment's id is used again");
-    made = std::make_unique<Segment>(record.id, record.name);
-    Segment& segment = *made;
+    if (segments_.contains(record.id)) return fail(Errc::kCorrupt, "a segment's id is used again");
+    Segment& segment = adopt(std::make_unique<Segment>(record.id, record.name));
     segment.transient = record.transient;
     segment.exists = true;
     segment.last_modified_ms = record.created_ms;
     publish_attributes(segment, record.attributes);
     TableSegments::recognise(segment);
     mark(segment);
-    by_name_[record.name] = &segment;
+    ++segment_count_;
+    if (segment.transient) transients_[segment.id] = segment.name;
     next_segment_ = std::max(next_segment_, record.id.value() + 1);
     return {};
 }

@@ -21,16 +21,16 @@ TEST(Recovery, CheckpointsLetTheLogBeTruncated) {
     for (int round = 0; round < 60; ++round) {
         h.append(drop, ++number, std::string(100, 'd'));
         h.executor.run_until_idle();
-        ASSERT_TRUE(h.truncate("drop", h.container->info("drop")->length));
+        ASSERT_TRUE(h.truncate("drop", h.info("drop")->length));
     }
     h.append(keep, 5, "kept");
     h.executor.run_until_idle();
     EXPECT_GT(h.disk->physically_truncated, 20u);
     h.crash();
     EXPECT_EQ(h.text("keep"), "kept");
-    EXPECT_EQ(h.container->info("drop")->start_offset, 6000);
-    EXPECT_EQ(h.container->attribute("drop", Uuid{1, 2}), number);
-    EXPECT_EQ(h.container->attribute("drop", kEventCount), 60);
+    EXPECT_EQ(h.info("drop")->start_offset, 6000);
+    EXPECT_EQ(h.attribute("drop", Uuid{1, 2}), number);
+    EXPECT_EQ(h.attribute("drop", kEventCount), 60);
     EXPECT_EQ(h.container->table_get("meta", "k")->value, "v");
     AppendSession& again = h.session("keep", 1);
     EXPECT_EQ(h.setup(again), 5);
@@ -52,9 +52,9 @@ TEST(Recovery, TheStateHoldsAnyNumberOfAttributes) {
     ASSERT_GT(h.disk->physically_truncated, 0u);
     h.crash();
     for (std::uint64_t i = 0; i < kMany; i += 99) {
-        ASSERT_EQ(h.container->attribute("a", Uuid{7, i}), static_cast<std::int64_t>(i));
+        ASSERT_EQ(h.attribute("a", Uuid{7, i}), static_cast<std::int64_t>(i));
     }
-    EXPECT_EQ(h.container->attribute("a", kSegmentType), 0);
+    EXPECT_EQ(h.attribute("a", kSegmentType), 0);
 }
 
 TEST(Recovery, LivingBytesAreCarriedForwardWhenTheLogAsks) {
@@ -79,13 +79,7 @@ TEST(Recovery, LivingBytesAreCarriedForwardWhenTheLogAsks) {
     EXPECT_EQ(h.text("old"), "precious");
     h.crash();
     EXPECT_EQ(h.text("old"), "precious");
-    EXPECT_EQ(h.container->info("new")->length, 4000);
-}
-
-// A container on an empty state.
-std::unique_ptr<SegmentContainer> fresh_container(Harness& h) {
-    auto state = std::make_unique<state::MemoryStateStore>(std::make_shared<state::MemoryStateDisk>(), h.executor);
-    return std::make_unique<SegmentContainer>(ContainerId(1), h.executor, ContainerOptions{}, std::move(state));
+    EXPECT_EQ(h.info("new")->length, 4000);
 }
 
 TEST(Recovery, ALogThatBeginsBehindTheStateIsRefused) {
@@ -178,9 +172,9 @@ TEST(Recovery, RandomRunsSurviveCrashesAtEveryFrame) {
                 auto last = h.setup(*writers[name]);
                 ASSERT_TRUE(last);
                 // What was told is there; what is there was submitted.
-                std::string now = h.text(name, h.container->info(name)->start_offset);
+                std::string now = h.text(name, h.info(name)->start_offset);
                 std::string full = model.submitted[name];
-                auto start = static_cast<std::size_t>(h.container->info(name)->start_offset);
+                auto start = static_cast<std::size_t>(h.info(name)->start_offset);
                 ASSERT_GE(start + now.size(), model.acknowledged[name].size()) << "seed " << seed << ": lost";
                 ASSERT_EQ(now, full.substr(start, now.size())) << "seed " << seed << ": reordered or invented";
                 model.submitted[name] = full.substr(0, start + now.size());
@@ -200,7 +194,7 @@ TEST(Recovery, RandomRunsSurviveCrashesAtEveryFrame) {
                         h.executor.run_until_idle();
                         break;
                     case 2: {
-                        auto info = h.container->info(name);
+                        auto info = h.info(name);
                         auto at = info->start_offset +
                                   static_cast<std::int64_t>(
                                       random.below(static_cast<std::uint64_t>(info->length - info->start_offset + 1)));

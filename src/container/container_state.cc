@@ -15,6 +15,7 @@
 #include "container/state/name_record.h"
 #include "container/state/object_record.h"
 #include "container/state/segment_record.h"
+#include "container/state/transient_record.h"
 
 namespace millrace::container {
 namespace {
@@ -71,18 +72,32 @@ bool SegmentContainer::Impl::encode_marked(state::StateBatch& out, std::size_t m
             }
         }
         out.put(record_of(segment));
-        if (!segment.stored) out.put(state::NameRecord{segment.name, segment.id});
+        if (!segment.stored) {
+            out.put(state::NameRecord{segment.name, segment.id});
+            if (segment.transient) out.put(state::TransientRecord{segment.id, segment.name});
+        }
         segment.stored = true;
         segment.marked = false;
+        segment.batch = keeper_.next_batch();
+        note_crowded(segment);
         marked_.pop_back();
     }
     tiering_.encode_changed(out);
-    out.put(state::CountersRecord{next_segment_, tables_.next_version(), tiering_.next_object()});
+    out.put(state::CountersRecord{next_segment_, tables_.next_version(), tiering_.next_object(), segment_count_,
+                                  table_segments_.entries()});
     return true;
 }
 
 void SegmentContainer::Impl::saved(std::uint64_t batch) {
+    saved_batch_ = batch;
+    while (!tombstones_.empty() && tombstones_.front().first <= batch) tombstones_.pop_front();
     table_segments_.store().saved(batch);
+    for (SegmentId crowded : std::exchange(crowded_, {})) {
+        if (auto found = segments_.find(crowded); found != segments_.end()) drop_attributes(*found->second);
+    }
+    constexpr std::size_t kSteps = 4096;
+    trim(kSteps);
+    forget_absent(kSteps);
     process();
 }
 
@@ -93,7 +108,8 @@ void SegmentContainer::Impl::forget_state(Segment& segment) {
     state::StateBatch& changes = keeper_.changes();
     changes.remove(state::SegmentRecord::key(segment.id));
     changes.remove(state::NameRecord::key(segment.name));
-    if (segment.stored_attributes) changes.remove_range(state::AttributeRecord::range(segment.id));
+    if (segment.transient) changes.remove(state::TransientRecord::key(segment.id));
+    if (segment.stored_attributes || !segment.all_attributes) changes.remove_range(state::AttributeRecord::range(segment.id));
 }
 
 void SegmentContainer::Impl::save_internal(const TableRecord& record) {
@@ -116,11 +132,9 @@ Result<> SegmentContainer::Impl::load() {
         return store.load(range,
                           [&](std::string_view key, std::string_view value) { return (this->*each)(key, value); });
     };
-    // Objects before the manifests that name them, segments before what belongs to them.
     const std::pair<state::KeyRange, Load> kinds[] = {
         {state::CountersRecord::range(), &Impl::load_small},   {state::ObjectRecord::range(), &Impl::load_object},
-        {state::SegmentRecord::range(), &Impl::load_segment},  {state::AttributeRecord::range(), &Impl::load_attribute},
-        {state::ManifestRecord::range(), &Impl::load_manifest}, {state::InternalEntryRecord::range(), &Impl::load_small},
+        {state::TransientRecord::range(), &Impl::load_small},  {state::InternalEntryRecord::range(), &Impl::load_small},
         {state::MergedNameRecord::range(), &Impl::load_small}, {state::DoomedRecord::range(), &Impl::load_small}};
     for (const auto& [range, each] : kinds) {
         if (auto loaded = load(range, each); !loaded) {
@@ -139,6 +153,8 @@ Result<> SegmentContainer::Impl::load_small(std::string_view key, std::string_vi
             next_segment_ = counters->next_segment;
             tables_.set_next_version(counters->next_table_version);
             tiering_.load_next_object(counters->next_object);
+            segment_count_ = counters->segments;
+            table_segments_.load_entries(counters->table_entries);
             return {};
         }
         case state::Kind::kInternalEntry: {
@@ -157,6 +173,12 @@ Result<> SegmentContainer::Impl::load_small(std::string_view key, std::string_vi
             merged_names_.push_back(std::move(merged->name));
             return {};
         }
+        case state::Kind::kTransient: {
+            auto transient = state::TransientRecord::decode(key, value);
+            if (!transient) return fail(std::move(transient.error()));
+            transients_[transient->segment] = std::move(transient->name);
+            return {};
+        }
         case state::Kind::kDoomed: {
             auto doomed = state::DoomedRecord::decode(key, value);
             if (!doomed) return fail(std::move(doomed.error()));
@@ -168,8 +190,9 @@ Result<> SegmentContainer::Impl::load_small(std::string_view key, std::string_vi
     }
 }
 
-Result<> SegmentContainer::Impl::load_segment(std::string_view key, std::string_view value) {
-    auto record = state::SegmentRecord::decode(key, value);
+Result<std::unique_ptr<Segment>> SegmentContainer::Impl::decode_segment(const StoredSegment& stored) {
+    if (stored.segment.size() != 1) return fail(Errc::kCorrupt, "a name in the state of no segment");
+    auto record = state::SegmentRecord::decode(stored.segment.front().first, stored.segment.front().second);
     if (!record) return fail(std::move(record.error()));
     auto made = std::make_unique<Segment>(record->id, record->name);
     Segment& segment = *made;
@@ -178,37 +201,33 @@ Result<> SegmentContainer::Impl::load_segment(std::string_view key, std::string_
     segment.durable.length = record->length;
     segment.durable.start = record->start;
     segment.durable.sealed = record->sealed;
+    segment.pending = segment.durable;
     segment.last_modified_ms = record->last_modified_ms;
-    for (const state::CoreAttribute& core : record->core)
-        segment.attribute(core_attribute(core.index)).durable = core.value;
-    TableSegments::recognise(segment);
-    if (segment.table != nullptr) {
-        segment.table->entries = record->table_entries;
-        table_segments_.loaded(segment);
+    auto put = [&](const Uuid& key, std::int64_t value) {
+        AttributeEntry& entry = segment.attribute(key);
+        entry.durable = entry.pending = value;
+    };
+    for (const state::CoreAttribute& core : record->core) put(core_attribute(core.index), core.value);
+    segment.all_attributes = stored.all_attributes;
+    segment.stored_attributes = !stored.attributes.empty();
+    for (const auto& [key, value] : stored.attributes) {
+        auto attribute = state::AttributeRecord::decode(key, value);
+        if (!attribute) return fail(std::move(attribute.error()));
+        put(attribute->id, attribute->value);
     }
-    bool is_new = by_name_.emplace(record->name, &segment).second && segments_.emplace(record->id, std::move(made)).second;
-    if (!is_new) return fail(Errc::kCorrupt, fmt::format("segment {} is in the state twice", record->name));
-    return {};
-}
-
-Result<> SegmentContainer::Impl::load_attribute(std::string_view key, std::string_view value) {
-    auto record = state::AttributeRecord::decode(key, value);
-    if (!record) return fail(std::move(record.error()));
-    Segment* segment = find_segment(record->segment);
-    if (segment == nullptr) return {};  // what is left of one that has gone
-    segment->stored_attributes = true;
-    segment->attribute(record->id).durable = record->value;
-    return {};
-}
-
-Result<> SegmentContainer::Impl::load_manifest(std::string_view key, std::string_view value) {
-    auto record = state::ManifestRecord::decode(key, value);
-    if (!record) return fail(std::move(record.error()));
-    Segment* segment = find_segment(record->segment);
-    if (segment == nullptr) return {};
-    ManifestEntry entry{record->offset, record->size, ObjectId(record->object.value()), record->object_offset};
-    if (tiering_.load(*segment, entry)) return {};
-    return fail(Errc::kCorrupt, fmt::format("the manifest of segment {} does not fit its objects", segment->name));
+    if (segment.attributes.contains(kEventCount)) segment.event_count = &segment.attribute(kEventCount);
+    TableSegments::recognise(segment);
+    if (segment.table != nullptr) segment.table->entries = record->table_entries;
+    for (const auto& [key, value] : stored.manifest) {
+        auto entry = state::ManifestRecord::decode(key, value);
+        if (!entry) return fail(std::move(entry.error()));
+        ManifestEntry piece{entry->offset, entry->size, ObjectId(entry->object.value()), entry->object_offset};
+        if (!tiering_.load(segment, piece)) {
+            return fail(Errc::kCorrupt,
+                        fmt::format("the manifest of segment {} does not fit its objects", segment.name));
+        }
+    }
+    return made;
 }
 
 Result<> SegmentContainer::Impl::load_object(std::string_view key, std::string_view value) {

@@ -8,7 +8,12 @@
 namespace millrace::container {
 Segment* SegmentContainer::Impl::find_segment(SegmentId segment_id) {
     auto found = segments_.find(segment_id);
-    return found == segments_.end() || found->second->durable.gone ? nullptr : found->second.get();
+    if (found != segments_.end()) return found->second->durable.gone ? nullptr : found->second.get();
+    if (started_) return nullptr;
+    auto loaded = load_now(segment_id);
+    if (loaded) return *loaded;
+    if (!replay_error_) replay_error_ = loaded.error();
+    return nullptr;
 }
 
 void SegmentContainer::Impl::read_part(SegmentId segment_id, std::uint64_t offset, std::size_t max_bytes,
@@ -25,7 +30,7 @@ void SegmentContainer::Impl::read_part(SegmentId segment_id, std::uint64_t offse
 }
 
 void SegmentContainer::Impl::log_object(ObjectWrittenRecord record, runtime::Callback<Result<>> done) {
-    control(SpaceNeed::kFrees, [this, record = std::move(record), done = std::move(done)](const Error* closed) mutable {
+    control(SpaceNeed::kFrees, {}, [this, record = std::move(record), done = std::move(done)](const Error* closed) mutable {
         if (closed != nullptr) return done(fail(*closed));
         pipeline_.put(record);
         after_commit([this, record = std::move(record), done = std::move(done)](const Error* error) mutable {

@@ -3,7 +3,7 @@
 // everything else about a segment is in the state.
 #pragma once
 
-#include <absl/container/flat_hash_map.h>
+#include <map>
 
 #include "container/operation.h"
 #include "container/tail_index.h"
@@ -16,7 +16,7 @@ class LogIndex final : public RecordVisitor {
     // kCorrupt.
     Result<> read(const wal::Appended& where, bytes::ByteSpan payload);
 
-    absl::flat_hash_map<SegmentId, TailIndex>& segments() { return segments_; }
+    std::map<SegmentId, TailIndex>& segments() { return segments_; }
 
   private:
     Result<> on(const CreateRecord&) override { return {}; }
@@ -32,7 +32,7 @@ class LogIndex final : public RecordVisitor {
     Result<> on(const ObjectWrittenRecord&) override { return {}; }
     Result<> put(SegmentId segment, std::uint64_t offset, std::uint32_t size, std::size_t position);
 
-    absl::flat_hash_map<SegmentId, TailIndex> segments_;
+    std::map<SegmentId, TailIndex> segments_;
     wal::Appended where_;
 };
 

@@ -25,10 +25,10 @@
 namespace millrace::container {
 
 struct StateOptions {
-    std::size_t marked_max = 16'384;          // segments and attributes that wait to be encoded
+    std::size_t marked_max = 8'192;          // segments and attributes that wait to be encoded
     std::size_t batch_bytes = 2ULL << 20;     // of changes
     std::size_t flush_bytes = 32ULL << 20;    // of batches since the last flush: what replay has to do again
-    std::uint64_t resident_segments = 8'192;  // idle segments that are kept in memory
+    std::uint64_t resident_segments = 16'384;  // idle segments that are kept in memory
 };
 
 class StateHost {
@@ -57,6 +57,7 @@ class StateKeeper {
 
     // Of the frame that is being published (or replayed).
     state::StateBatch& changes() { return changes_; }
+    std::uint64_t next_batch() const { return batches_ + 1; }  // that they go out with
     void marked() { ++marked_; }
     void published(LogSequence sequence);  // all its changes are there. In replay too
     LogSequence published() const { return published_; }

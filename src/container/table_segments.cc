@@ -190,7 +190,7 @@ void TableSegments::remove(const std::string& table, bool must_be_empty, Done<> 
 }
 
 void TableSegments::enqueue(const std::string& name, std::shared_ptr<TableWork> work, bool frees_space) {
-    container_.control(frees_space ? SpaceNeed::kFrees : SpaceNeed::kOrdinary,
+    container_.control(frees_space ? SpaceNeed::kFrees : SpaceNeed::kOrdinary, {{container_.want(name)}, {}},
                        [this, name, work = std::move(work)](const Error* closed) {
                            if (closed != nullptr) return work->fail_with(*closed);
                            Segment* segment = container_.find_pending(name);
@@ -397,8 +397,6 @@ void TableSegments::count(TableState& table, const TableUpdateRecord& record) {
     }
 }
 
-void TableSegments::loaded(const Segment& segment) { entries_ += segment.table->entries; }
-
 void TableSegments::count(ContainerStats& stats) const {
     stats.table_entries = entries_;
     stats.table_bytes = store_.memory_bytes();
@@ -408,56 +406,51 @@ void TableSegments::count(ContainerStats& stats) const {
 
 // ---- reads ----
 
-// Durable state; null with the reason when there is no such table.
-const Segment* TableSegments::find(std::string_view name, Error* error) const {
-    if (container_.failed_ || container_.stopping_) {
-        *error = Error(Errc::kClosed);
-        return nullptr;
-    }
-    const Segment* segment = container_.find_durable(name);
-    if (segment == nullptr) {
-        *error = container_.missing(name);
-        return nullptr;
-    }
-    if (segment->table != nullptr) return segment;
-    *error = Error(Errc::kInvalidArgument, std::string(name) + " is no table");
-    return nullptr;
+// Calls use(table, done) with durable state, or `done` with the reason why there is no such table.
+template <typename T, typename Use>
+void TableSegments::with_table(std::string_view name, Done<T> done, Use use) {
+    container_.with_durable(name, [name = std::string(name), done = std::move(done), use = std::move(use)](
+                                      const Segment* segment, Error& error) mutable {
+        if (segment == nullptr) return done(fail(std::move(error)));
+        if (segment->table == nullptr) return done(fail(Errc::kInvalidArgument, name + " is no table"));
+        use(*segment, std::move(done));
+    });
 }
 
 void TableSegments::info(std::string_view name, Done<TableSegmentInfo> done) {
-    Error error(Errc::kNotFound);
-    const Segment* segment = find(name, &error);
-    if (segment == nullptr) return done(fail(std::move(error)));
-    done(TableSegmentInfo{static_cast<std::int64_t>(segment->durable.start),
-                          static_cast<std::int64_t>(segment->durable.length),
-                          static_cast<std::int64_t>(segment->table->entries), segment->table->key_length});
+    with_table(name, std::move(done), [](const Segment& segment, Done<TableSegmentInfo> give) {
+        give(TableSegmentInfo{static_cast<std::int64_t>(segment.durable.start),
+                              static_cast<std::int64_t>(segment.durable.length),
+                              static_cast<std::int64_t>(segment.table->entries), segment.table->key_length});
+    });
 }
 
 void TableSegments::get(std::string_view name, std::vector<std::string> keys, Done<std::vector<TableEntry>> done) {
-    Error error(Errc::kNotFound);
-    const Segment* segment = find(name, &error);
-    if (segment == nullptr) return done(fail(std::move(error)));
-    for (const std::string& key : keys) {
-        if (auto good = check_key(*segment->table, key); !good) return done(fail(std::move(good.error())));
-    }
-    std::size_t overhead = std::min(keys.size() * kScanOverhead, kTableReadBytes);
-    store_.get(segment->id, std::move(keys), kTableReadBytes - overhead, std::move(done));
+    auto read = [this, keys = std::move(keys)](const Segment& segment, Done<std::vector<TableEntry>> give) mutable {
+        for (const std::string& key : keys) {
+            if (auto good = check_key(*segment.table, key); !good) return give(fail(std::move(good.error())));
+        }
+        std::size_t overhead = std::min(keys.size() * kScanOverhead, kTableReadBytes);
+        store_.get(segment.id, std::move(keys), kTableReadBytes - overhead, std::move(give));
+    };
+    with_table(name, std::move(done), std::move(read));
 }
 
 void TableSegments::iterate(std::string_view name, TableIteration iteration, Done<TablePage> done) {
-    Error error(Errc::kNotFound);
-    const Segment* segment = find(name, &error);
-    if (segment == nullptr) return done(fail(std::move(error)));
-    auto range = range_of(*segment->table, iteration);
-    if (!range) return done(fail(std::move(range.error())));
-    if (iteration.count <= 0) return done(TablePage{});
-    ScanLimit limit{static_cast<std::size_t>(iteration.count), kTablePageBytes, iteration.values};
-    store_.scan_keys(segment->id, std::move(*range), limit, [done = std::move(done)](Result<TableScan> scan) mutable {
-        if (!scan) return done(fail(std::move(scan.error())));
-        TablePage page{std::move(scan->entries), ""};
-        if (!page.entries.empty()) page.token = make_token(page.entries.back().key);
-        done(std::move(page));
-    });
+    auto read = [this, iteration = std::move(iteration)](const Segment& segment, Done<TablePage> give) mutable {
+        auto range = range_of(*segment.table, iteration);
+        if (!range) return give(fail(std::move(range.error())));
+        if (iteration.count <= 0) return give(TablePage{});
+        ScanLimit limit{static_cast<std::size_t>(iteration.count), kTablePageBytes, iteration.values};
+        auto page = [give = std::move(give)](Result<TableScan> scan) mutable {
+            if (!scan) return give(fail(std::move(scan.error())));
+            TablePage made{std::move(scan->entries), ""};
+            if (!made.entries.empty()) made.token = make_token(made.entries.back().key);
+            give(std::move(made));
+        };
+        store_.scan_keys(segment.id, std::move(*range), limit, std::move(page));
+    };
+    with_table(name, std::move(done), std::move(read));
 }
 
 namespace {
@@ -469,31 +462,32 @@ std::int64_t end_of(const TableEntry& entry) {
 }  // namespace
 
 void TableSegments::delta(std::string_view name, std::int64_t position, std::int32_t count, Done<TableDelta> done) {
-    Error error(Errc::kNotFound);
-    const Segment* segment = find(name, &error);
-    if (segment == nullptr) return done(fail(std::move(error)));
-    if (segment->table->fixed()) return done(fail(Errc::kUnsupported, "deltas of a table with keys of a fixed length"));
-    auto end = static_cast<std::int64_t>(segment->durable.length);
-    if (position < 0 || position > end) {
-        return done(fail(Errc::kLimit, fmt::format("position {} in a table of {} bytes", position, end)));
-    }
-    TableDelta delta;
-    delta.reached_end = position == end;
-    if (delta.reached_end) return done(std::move(delta));
-    delta.must_forget = position < static_cast<std::int64_t>(segment->durable.start);
-    if (count <= 0) {
-        delta.next_position = position;
-        return done(std::move(delta));
-    }
-    ScanLimit limit{static_cast<std::size_t>(count), kTablePageBytes, true};
-    store_.scan_versions(segment->id, {position, false, end}, limit,
-                          [delta, end, done = std::move(done)](Result<TableScan> scan) mutable {
-                              if (!scan) return done(fail(std::move(scan.error())));
-                              delta.reached_end = scan->complete;
-                              delta.next_position = scan->complete ? end : end_of(scan->entries.back());
-                              delta.entries = std::move(scan->entries);
-                              done(std::move(delta));
-                          });
+    auto read = [this, position, count](const Segment& segment, Done<TableDelta> give) {
+        if (segment.table->fixed())
+            return give(fail(Errc::kUnsupported, "deltas of a table with keys of a fixed length"));
+        auto end = static_cast<std::int64_t>(segment.durable.length);
+        if (position < 0 || position > end) {
+            return give(fail(Errc::kLimit, fmt::format("position {} in a table of {} bytes", position, end)));
+        }
+        TableDelta delta;
+        delta.reached_end = position == end;
+        if (delta.reached_end) return give(std::move(delta));
+        delta.must_forget = position < static_cast<std::int64_t>(segment.durable.start);
+        if (count <= 0) {
+            delta.next_position = position;
+            return give(std::move(delta));
+        }
+        ScanLimit limit{static_cast<std::size_t>(count), kTablePageBytes, true};
+        auto page = [delta, end, give = std::move(give)](Result<TableScan> scan) mutable {
+            if (!scan) return give(fail(std::move(scan.error())));
+            delta.reached_end = scan->complete;
+            delta.next_position = scan->complete ? end : end_of(scan->entries.back());
+            delta.entries = std::move(scan->entries);
+            give(std::move(delta));
+        };
+        store_.scan_versions(segment.id, {position, false, end}, limit, std::move(page));
+    };
+    with_table(name, std::move(done), std::move(read));
 }
 
 // The segment as bytes: the items as release 0.13 lays them out. Those that were replaced or removed are not kept: a

@@ -94,12 +94,14 @@ class TableSegments {
     void gone(Segment& segment);  // its deletion is durable
     void fail_waiting(Segment& segment, const Error& error);
     Result<> replay(Segment& segment, TableUpdateRecord&& record);
-    void loaded(const Segment& segment);  // with its entries
+    void load_entries(std::uint64_t entries) { entries_ = entries; }
+    std::uint64_t entries() const { return entries_; }  // of all tables
     TableStore& store() { return store_; }
     void count(ContainerStats& stats) const;
 
   private:
-    const Segment* find(std::string_view name, Error* error) const;
+    template <typename T, typename Use>
+    void with_table(std::string_view name, Done<T> done, Use use);
     void enqueue(const std::string& name, std::shared_ptr<TableWork> work, bool frees_space);
     void run(Segment& segment);
     void start(Segment& segment, const std::shared_ptr<TableWork>& work);

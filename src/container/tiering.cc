@@ -74,17 +74,17 @@ bool Tiering::put(Segment& segment, const ManifestEntry& entry) {
     object->second.living_bytes += entry.size;
     changed_.insert(entry.object);
     for (const ManifestEntry& old : replaced) remove(segment, old);
-    host_.state_changes().put(stored(segment.id, entry, object->second.record.kind));
+    host_.state_changes(segment).put(stored(segment.id, entry, object->second.record.kind));
     return true;
 }
 
-void Tiering::remove(const Segment& segment, const ManifestEntry& entry) {
-    host_.state_changes().remove(state::ManifestRecord::key(segment.id, entry.offset));
+void Tiering::remove(Segment& segment, const ManifestEntry& entry) {
+    host_.state_changes(segment).remove(state::ManifestRecord::key(segment.id, entry.offset));
     release(entry);
 }
 
 void Tiering::splice(Segment& target, Segment& source, std::uint64_t base) {
-    state::StateBatch& changes = host_.state_changes();
+    state::StateBatch& changes = host_.state_changes(target);
     for (ManifestEntry entry : source.manifest.entries()) {
         changes.remove(state::ManifestRecord::key(source.id, entry.offset));
         auto object = objects_.find(entry.object);
@@ -346,11 +346,11 @@ void Tiering::plan_log_runs(Segment& segment) {
             end = extent.end();
             continue;
         }
-        add_run(segment.id, begin, end);
+        add_run(segment, begin, end);
         begin = extent.offset;
         end = extent.end();
     }
-    add_run(segment.id, begin, end);
+    add_run(segment, begin, end);
 }
 
 // Runs of small neighbours in storage that are worth one piece.
@@ -370,7 +370,7 @@ void Tiering::plan_small_pieces(Segment& segment) {
         }
         std::size_t count = last - first;
         if (count >= options_.pieces_max || (count > 1 && bytes >= options_.chunk_bytes_min))
-            add_run(segment.id, entries[first].offset, entries[last - 1].end());
+            add_run(segment, entries[first].offset, entries[last - 1].end());
         else
             left_over = left_over || count > 0;
         first = std::max(last, first + 1);
@@ -378,9 +378,11 @@ void Tiering::plan_small_pieces(Segment& segment) {
     if (left_over) became_scattered(segment);
 }
 
-void Tiering::add_run(SegmentId segment, std::uint64_t begin, std::uint64_t end) {
+void Tiering::add_run(Segment& segment, std::uint64_t begin, std::uint64_t end) {
     if (begin == end) return;
-    ObjectPart part{segment, begin, end - begin, 0};
+    ++segment.planned;
+    planned_.push_back(segment.id);
+    ObjectPart part{segment.id, begin, end - begin, 0};
     if (part.size >= options_.chunk_bytes_min) {
         ObjectPlan chunk;
         chunk.object.kind = ObjectKind::kChunk;
@@ -471,6 +473,9 @@ void Tiering::failed(const Error& error) {
 void Tiering::round_ended() {
     publish_gauges();
     executor_.cancel(watch_);
+    for (SegmentId id : std::exchange(planned_, {})) {
+        if (Segment* segment = host_.find_segment(id)) --segment->planned;
+    }
     if (!std::exchange(in_round_, false) || !active() || fenced_) return;
     if (trouble_) {
         auto spread =

@@ -38,7 +38,7 @@ class TieringHost : public SegmentSource {
   public:
     virtual Segment* find_segment(SegmentId segment) = 0;  // durable; null when it has gone
     virtual bool wants_space() const = 0;                  // the log is full, or asked for its oldest files
-    virtual state::StateBatch& state_changes() = 0;        // of what is being published
+    virtual state::StateBatch& state_changes(Segment& segment) = 0;  // of what is being published
     virtual void storage_failed() = 0;                     // objects are no longer taken, for a while
     // Logs that an object was written, and calls `done` when Tiering::apply() has been called for it.
     virtual void log_object(ObjectWrittenRecord record, runtime::Callback<Result<>> done) = 0;
@@ -63,7 +63,7 @@ class Tiering {
     void splice(Segment& target, Segment& source, std::uint64_t base);  // manifests, in a merge
     void became_dirty(Segment& segment);      // it has bytes only in the log
     void became_scattered(Segment& segment);  // it has small pieces, perhaps
-    void remove(const Segment& segment, const ManifestEntry& entry);  // it was taken out of the manifest
+    void remove(Segment& segment, const ManifestEntry& entry);  // it was taken out of the manifest
 
     // ---- serving ----
     // `store` may be null: then nothing is moved. `prefix` of all keys, without a slash at its end.
@@ -111,7 +111,7 @@ class Tiering {
     void plan_round();
     void plan_log_runs(Segment& segment);
     void plan_small_pieces(Segment& segment);
-    void add_run(SegmentId segment, std::uint64_t begin, std::uint64_t end);
+    void add_run(Segment& segment, std::uint64_t begin, std::uint64_t end);
     void close_pack();
     void give_work();
     void written(std::string key, Result<ObjectWrittenRecord> record);
@@ -159,6 +159,7 @@ class Tiering {
     ObjectPlan pack_;
     std::uint64_t pack_bytes_ = 0;
     std::uint32_t under_way_ = 0;       // objects being written or recorded
+    std::vector<SegmentId> planned_;    // segments that the round's objects have parts of: they stay in memory
     std::vector<SegmentId> scattered_;  // segments that got small pieces
     std::uint64_t answers_ = 0;         // of the store, since the start
     runtime::TimerId watch_;

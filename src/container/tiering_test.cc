@@ -40,7 +40,7 @@ class Tier : public testing::Test {
     }
     void expect_all(Harness& h) {
         for (const auto& [name, text] : model) {
-            auto start = static_cast<std::size_t>(h.container->info(name)->start_offset);
+            auto start = static_cast<std::size_t>(h.info(name)->start_offset);
             std::string now = h.text(name, static_cast<std::int64_t>(start));
             std::string expected = text.substr(start);
             if (now == expected) continue;
@@ -381,7 +381,7 @@ TEST_F(Tier, AFullIndexOfMovedBytesTakesAppendsAgain) {
     ASSERT_TRUE(h.create("a"));
     write(h, "a", 40, 200);
     settle(h);
-    EXPECT_EQ(h.container->info("a")->length, 8000);
+    EXPECT_EQ(h.info("a")->length, 8000);
     expect_all(h);
 }
 
@@ -516,7 +516,7 @@ TEST_F(Tier, DamageIsToldWithItsPlaceAndNeverServed) {
     objects->objects.clear();
     h.crash();
     EXPECT_EQ(h.read("b", 0)->error(), Errc::kCorrupt);
-    EXPECT_EQ(h.container->info("b")->length, 15'000) << "only the bytes are gone";
+    EXPECT_EQ(h.info("b")->length, 15'000) << "only the bytes are gone";
 }
 
 TEST_F(Tier, RandomRunsSurviveCrashes) {
@@ -544,14 +544,14 @@ TEST_F(Tier, RandomRunsSurviveCrashes) {
                     break;
                 case 1: {
                     std::string other = names[random.below(names.size())];
-                    if (other == name || !model.contains(other) || h.container->info(other)->start_offset > 0) break;
+                    if (other == name || !model.contains(other) || h.info(other)->start_offset > 0) break;
                     ASSERT_TRUE(h.merge(name, other)) << "seed " << seed;
                     model[name] += model[other];
                     model.erase(other);
                     break;
                 }
                 case 2: {
-                    auto info = h.container->info(name);
+                    auto info = h.info(name);
                     auto size = static_cast<std::uint64_t>(info->length - info->start_offset);
                     ASSERT_TRUE(
                         h.truncate(name, info->start_offset + static_cast<std::int64_t>(random.below(size + 1))));

@@ -81,8 +81,10 @@ void SegmentRouter::remove(std::string segment, runtime::Executor& on, Done<> do
 
 void SegmentRouter::info(std::string segment, runtime::Executor& on, Done<container::SegmentInfo> done) {
     ContainerId owner = container_for(segment);
-    answer<container::SegmentInfo>(owner, on, std::move(done),
-                                   [segment = std::move(segment)](SegmentContainer& c) { return c.info(segment); });
+    run<container::SegmentInfo>(owner, on, std::move(done),
+                                [segment = std::move(segment)](SegmentContainer& c, Done<container::SegmentInfo> d) {
+                                    c.info(segment, std::move(d));
+                                });
 }
 
 void SegmentRouter::update_policy(std::string segment, std::uint8_t scale_type, std::int32_t target_rate,

@@ -13,6 +13,7 @@
 #include "container/state/store_records.h"
 #include "container/state/table_entry_record.h"
 #include "container/state/table_version_record.h"
+#include "container/state/transient_record.h"
 
 namespace millrace::container::state {
 
@@ -32,6 +33,7 @@ void for_each_record_type(F f) {
     f.template operator()<SegmentRecord>();
     f.template operator()<TableEntryRecord>();
     f.template operator()<TableVersionRecord>();
+    f.template operator()<TransientRecord>();
 }
 
 }  // namespace millrace::container::state

@@ -29,6 +29,7 @@ enum class Kind : std::uint8_t {
     kAttribute = 'A',
     kCounters = 'C',
     kDoomed = 'D',
+    kTransient = 'E',
     kMergedName = 'G',
     kInternalEntry = 'I',
     kManifest = 'M',
