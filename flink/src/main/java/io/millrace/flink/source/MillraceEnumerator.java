@@ -28,7 +28,7 @@ import org.slf4j.LoggerFactory;
  * So the word of the readers counts: each says with its {@code Hello} what it holds, and until all have, no segment is given out after a
  * restore, for it could be a successor of one that is being read again.
  */
-final class MillraceEnumerator implements SplitEnumerator<SegmentSplit, EnumeratorState> {
+class MillraceEnumerator implements SplitEnumerator<SegmentSplit, EnumeratorState> {
     private static final Logger LOG = LoggerFactory.getLogger(MillraceEnumerator.class);
     private static final long STALL_CHECK_MILLIS = 1000;
 
@@ -89,7 +89,13 @@ final class MillraceEnumerator implements SplitEnumerator<SegmentSplit, Enumerat
         }
     }
 
-    private List<SegmentGraph> discover() throws IOException {
+    /** Asks the store; not in the coordinator's thread. */
+    List<Successor> successors(StreamName stream, long id) throws IOException {
+        return client.successors(stream, id);
+    }
+
+    /** Asks the store; not in the coordinator's thread. @return the graphs of streams that are not known yet */
+    List<SegmentGraph> discover() throws IOException {
         List<StreamName> wanted = settings.streams;
         if (settings.pattern != null) {
             wanted = new ArrayList<>();
@@ -148,7 +154,7 @@ final class MillraceEnumerator implements SplitEnumerator<SegmentSplit, Enumerat
         if (!expanding.add(name)) {
             return;
         }
-        context.callAsync(() -> client.successors(graph.stream, id), (List<Successor> successors, Throwable error) -> {
+        context.callAsync(() -> successors(graph.stream, id), (List<Successor> successors, Throwable error) -> {
             expanding.remove(name);
             if (error != null) {
                 throw new FlinkRuntimeException("what follows segment " + name + " could not be found: " + error.getMessage(), error);
