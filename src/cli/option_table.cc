@@ -168,10 +168,9 @@ constexpr std::array kOptions{
     OptionSpec{"state-cache", "SIZE", "64MiB",
                "Memory for what is known of segments, writers and tables beside their data.",
                [](NodeOptions& o, const std::string& text) { return apply_size(text, o.state.cache_bytes); }},
-    OptionSpec{"replay-limit", "SIZE", "256MiB", "Most of the journal that a start has to apply again.",
-               [](NodeOptions& o, const std::string& text) {
-                   return apply_size(text, o.container.checkpoint_log_bytes);
-               }},
+    OptionSpec{
+        "replay-limit", "SIZE", "256MiB", "Most of the journal that a start has to apply again.",
+        [](NodeOptions& o, const std::string& text) { return apply_size(text, o.container.checkpoint_log_bytes); }},
     OptionSpec{"storage-cache", "SIZE", "128MiB", "Memory for data that is read from long-term storage.",
                [](NodeOptions& o, const std::string& text) { return apply_size(text, o.storage_cache_bytes); }},
     OptionSpec{

@@ -48,10 +48,11 @@ void SegmentContainer::Impl::start(std::unique_ptr<wal::DurableLog> log, runtime
     keeper_.start();
     // The next frame would be one that the state has already.
     if (pipeline_.log()->next_sequence() <= keeper_.published()) {
-        return on_log_failed(Error(
-            Errc::kCorrupt, fmt::format("container {}: its state includes frame {} of its log, which ends before; restore "
-                                        "the data directory from a copy",
-                                        id.value(), keeper_.published().value())));
+        return on_log_failed(
+            Error(Errc::kCorrupt,
+                  fmt::format("container {}: its state includes frame {} of its log, which ends before; restore "
+                              "the data directory from a copy",
+                              id.value(), keeper_.published().value())));
     }
     process();
 }
@@ -102,9 +103,7 @@ void SegmentContainer::Impl::maybe_stopped() {
         Error closed(Errc::kClosed, "the container stops");
         for (auto& [segment_id, segment] : segments_) fail_waiting(*segment, closed);
         // Not from within the publication of a frame.
-        executor.post([this, stopped = std::move(stopped)]() mutable {
-            keeper_.finish(!failed_, std::move(stopped));
-        });
+        executor.post([this, stopped = std::move(stopped)]() mutable { keeper_.finish(!failed_, std::move(stopped)); });
     });
 }
 
@@ -423,7 +422,8 @@ void SegmentContainer::Impl::release_session(AppendSession& session) {
     AttributeEntry* writer = std::exchange(session.writer, nullptr);
     if (segment == nullptr) return;
     // A writer that never wrote leaves nothing.
-    if (--writer->pins == 0 && writer->pending == kNullAttribute && writer->durable == kNullAttribute && !writer->marked)
+    if (--writer->pins == 0 && writer->pending == kNullAttribute && writer->durable == kNullAttribute &&
+        !writer->marked)
         segment->attributes.erase(session.writer_id);
     if (--segment->sessions == 0 && segment->durable.gone) {
         std::erase_if(unused_, [&](const std::unique_ptr<Segment>& owned) { return owned.get() == segment; });

@@ -4,9 +4,10 @@
 // is not on stable storage.
 //
 // Life cycle: make on a state (state/state_store.h), load() it, replay() for every frame that recovery delivers,
-// finish_recovery(), start() with the log, serve, stop(). Thread rule: everything on the container's executor (replay before the executor runs). Callbacks run there
-// too, and never from inside the call that takes them, except where a function says "at once". Failure: an error of the
-// log or of the state stops the container (fail-stop): all that waits fails with kClosed, on_failure is called.
+// finish_recovery(), start() with the log, serve, stop(). Thread rule: everything on the container's executor (replay
+// before the executor runs). Callbacks run there too, and never from inside the call that takes them, except where a
+// function says "at once". Failure: an error of the log or of the state stops the container (fail-stop): all that waits
+// fails with kClosed, on_failure is called.
 #pragma once
 
 #include <memory>
@@ -15,7 +16,7 @@
 #include <vector>
 
 #include "container/state/state_store.h"
-#include "container/state_keeper.h"
+#include "container/state_options.h"
 #include "container/tiering_options.h"
 #include "container/traffic.h"
 #include "container/types.h"
@@ -28,7 +29,7 @@ namespace millrace::container {
 struct ContainerOptions {
     std::uint64_t cache_bytes = 64ULL << 20;  // of frames kept in memory for tail readers
     std::uint32_t max_frames_in_flight = 4;
-    std::uint64_t frame_bytes = 1ULL << 20;  // a frame is closed when it is that full
+    std::uint64_t frame_bytes = 1ULL << 20;             // a frame is closed when it is that full
     std::uint64_t checkpoint_log_bytes = 256ULL << 20;  // the state is flushed so often: what replay has to do
     std::uint64_t index_bytes = 128ULL << 20;  // of memory for the places of bytes in the log; appends wait beyond it
     std::uint64_t carry_bytes_per_file = 256ULL << 10;  // living bytes that are logged again to free a file of the log
@@ -109,12 +110,12 @@ class SegmentContainer {
     // Missing and already merged sources count as done. kNotFound, kSealed: of the target.
     void merge_batch(std::string target, std::vector<std::string> sources, Done<std::vector<std::int64_t>> done);
     void update_attributes(std::string name, std::vector<AttributeUpdate> updates,
-                           Done<> done);                                          // kBadAttribute, kSealed, kNotFound
+                           Done<> done);  // kBadAttribute, kSealed, kNotFound
     // Durable state; `done` may run inside the call. kNotFound, kMerged (of an attribute), kClosed.
     void info(std::string_view name, Done<SegmentInfo> done);
     void attribute(std::string_view name, const Uuid& id, Done<std::int64_t> done);  // kNullAttribute when unset
-    std::vector<SegmentTraffic> traffic() const;          // of those that had any; at once
-    std::vector<std::string> transient_segments() const;  // for clean-up after recovery
+    std::vector<SegmentTraffic> traffic() const;                                     // of those that had any; at once
+    std::vector<std::string> transient_segments() const;                             // for clean-up after recovery
 
     // ---- table segments: made by create(), then table_segments.h ----
     TableSegments& tables();

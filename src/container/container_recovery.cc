@@ -17,9 +17,8 @@ constexpr std::uint64_t kCarriedShare = 8;
 
 Result<> SegmentContainer::Impl::replay(const wal::Appended& where, bytes::ByteSpan payload) {
     auto damaged = [&](const Error& error) {
-        return fail(Error(error.code(),
-                          fmt::format("container {}, frame {} in journal file {}: {}", id.value(),
-                                      where.sequence.value(), where.payload.file, error.message())));
+        return fail(Error(error.code(), fmt::format("container {}, frame {} in journal file {}: {}", id.value(),
+                                                    where.sequence.value(), where.payload.file, error.message())));
     };
     if (replay_frames_++ == 0 && where.sequence.value() > loaded_.value() + 1) {
         return fail(Errc::kCorrupt,
@@ -52,7 +51,8 @@ Result<> SegmentContainer::Impl::adopt_log_index() {
         Segment* segment = find_segment(segment_id);
         if (segment == nullptr) continue;  // it has gone
         for (const Extent& extent : index) {
-            if (extent.end() <= segment->durable.start || segment->manifest.covers(extent.offset, extent.end())) continue;
+            if (extent.end() <= segment->durable.start || segment->manifest.covers(extent.offset, extent.end()))
+                continue;
             segment->index.add(extent);
             index_grew(*segment, extent);
         }
@@ -258,6 +258,10 @@ void SegmentContainer::Impl::carry_forward(LogSequence wanted) {
             if (extent.in_log() && extent.address.file <= last_file) carry_.push_back({segment_id, extent});
         }
     }
+    std::sort(carry_.begin(), carry_.end(), [](const Carry& a, const Carry& b) {  // as they lie there
+        return std::pair(a.extent.address.file, a.extent.address.offset) <
+               std::pair(b.extent.address.file, b.extent.address.offset);
+    });
     carrying_ = true;
     log::info("container {}: carries {} forward in the log to free its oldest files", id.value(), format_bytes(bytes));
     carry_next();

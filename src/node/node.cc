@@ -178,14 +178,16 @@ Result<> Node::Impl::recover() {
     // The journal is freed by checkpoints: all containers together write some before it is half full.
     each.checkpoint_log_bytes =
         std::min(options_.container.checkpoint_log_bytes, options_.journal.limit_bytes / 8) / count;
+    each.state.resident_segments = std::max<std::uint64_t>(options_.container.state.resident_segments / count, 64);
+    each.state.marked_max = std::max<std::size_t>(options_.container.state.marked_max / count, 1024);
     each.state.flush_bytes = std::max<std::size_t>(options_.state.cache_bytes / count, 4 * kMiB);
     states_.emplace(options_.state);
     if (auto prepared = states_->prepare(*files_); !prepared) return prepared;
     for (std::uint32_t i = 0; i < count; ++i) {
         auto state = states_->open(ContainerId(i), shard_of(ContainerId(i)));
         if (!state) return fail(state.error());
-        containers_.push_back(std::make_unique<SegmentContainer>(ContainerId(i), shard_of(ContainerId(i)), each,
-                                                                 std::move(*state)));
+        containers_.push_back(
+            std::make_unique<SegmentContainer>(ContainerId(i), shard_of(ContainerId(i)), each, std::move(*state)));
         if (auto loaded = containers_.back()->load(); !loaded) return loaded;
     }
     storage_.emplace(options_.storage);
