@@ -260,6 +260,10 @@ void SegmentContainer::Impl::carry_forward(LogSequence wanted) {
             if (extent.in_log() && extent.address.file <= last_file) carry_.push_back({segment_id, extent});
         }
     }
+    std::sort(carry_.begin(), carry_.end(), [](const Carry& a, const Carry& b) {  // as they lie there
+        return std::pair(a.extent.address.file, a.extent.address.offset) <
+               std::pair(b.extent.address.file, b.extent.address.offset);
+    });
     carrying_ = true;
     log::info("container {}: carries {} forward in the log to free its oldest files", id.value(), format_bytes(bytes));
     carry_next();
