@@ -98,8 +98,8 @@ class Tiering {
     void release(const ManifestEntry& entry);
     void arm_timer(std::chrono::milliseconds delay);
     void look();
-    bool owns() const;  // looked up a moment ago
-    void confirm();     // looks it up, and goes on with look()
+    bool owned_within(std::chrono::milliseconds age) const;  // looked up so long ago at most
+    void confirm();                                          // looks it up, and goes on with look()
     void register_read(Result<lts::Register> found);
     void claim(const lts::RegisterTag& seen);
     void owner_is(lts::RegisterTag tag);
