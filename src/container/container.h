@@ -126,7 +126,7 @@ class SegmentContainer {
     // Durable state; `done` may run inside the call. kNotFound, kMerged (of an attribute), kClosed.
     void info(std::string_view name, Done<SegmentInfo> done);
     void attribute(std::string_view name, const Uuid& id, Done<std::int64_t> done);  // kNullAttribute when unset
-    std::vector<SegmentTraffic> traffic() const;          // of those that had any; at once
+    std::vector<SegmentTraffic> traffic() const;                                     // of those that had any; at once
     std::vector<SegmentTraffic> scaling_traffic() const;  // of those whose scale type is not 0
     std::vector<std::string> transient_segments() const;  // for clean-up after recovery
 
