@@ -40,6 +40,11 @@ test-e2e: build ## end-to-end tests only (some: make test-e2e ONLY="lifecycle ba
 	@scripts/install-deps --java --python
 	tests/e2e/run-all $(or $(ONLY),e2e)
 
+.PHONY: test-slow
+test-slow: build ## what takes minutes: the kit's tests of scaling by load
+	@scripts/install-deps --java --python
+	tests/e2e/conformance.sh slow
+
 .PHONY: test-sanitizers
 test-sanitizers: test-asan test-tsan ## both of these two
 

@@ -3,7 +3,7 @@
 # the kit's tests by tag; the same with so little memory and journal, and such eager moves to long-term storage, that history comes from
 # there; and those that kill and restart the server under their clients, in that narrowness too.
 #
-#   conformance.sh [plain] [tiered] [restart]
+#   conformance.sh [plain] [tiered] [restart] [slow]     slow: streams that scale by themselves; not without being named
 # shellcheck source=tests/e2e/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 need_kit conformance "conformance kit"
@@ -71,10 +71,11 @@ runs=("$@")
 ((${#runs[@]})) || runs=(plain tiered restart)
 for run in "${runs[@]}"; do
     SERVER_OPTIONS=()
-    [[ $run == plain ]] || SERVER_OPTIONS=("${NARROW[@]}")
+    [[ $run == plain || $run == slow ]] || SERVER_OPTIONS=("${NARROW[@]}")
     case $run in
     plain) kit conformance --tags "$TAGS" --exclude "$EXCLUDED" ;;
     tiered) kit conformance-tiered --tags "$TAGS" --exclude "$EXCLUDED" ;;
+    slow) kit conformance-slow --tags autoscale --autoscale-minutes 1 --autoscale-down-minutes 3 ;;
     restart)
         kit conformance-restart --tags restart ${RESTART_EXCLUDED:+--exclude "$RESTART_EXCLUDED"} \
             --restart-cmd "$(printf '%q restart %q' "$HERE/server.py" "$SCRATCH/conformance-restart")"
