@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "container/container.h"
+#include "controller/scaling_policy.h"
 #include "controller/transaction_types.h"
 #include "io/file.h"
 #include "lts/s3/s3_options.h"
