@@ -7,7 +7,7 @@ SHELL := /bin/bash
 
 # Rooms whose unit tests also run under the thread sanitizer: gRPC's packaged libraries are not instrumented for it.
 SANITIZED ?= base bytes runtime io net wire wal lts container store controller api_rest
-FUZZED ?= bytes wire wal lts container store controller
+FUZZED ?= bytes wire wal lts container store controller api_grpc
 
 .PHONY: help
 help: ## this list
@@ -39,6 +39,11 @@ test-unit: build ## unit tests only
 test-e2e: build ## end-to-end tests only (some: make test-e2e ONLY="lifecycle bad_input")
 	@scripts/install-deps --java --python
 	tests/e2e/run-all $(or $(ONLY),e2e)
+
+.PHONY: test-slow
+test-slow: build ## conformance tests that take minutes each: retention, watermarks
+	@scripts/install-deps --java --python
+	tests/e2e/conformance.sh slow
 
 .PHONY: test-sanitizers
 test-sanitizers: test-asan test-tsan ## both of these two

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "container/table_segments.h"
+#include "runtime/manual_executor.h"
 
 namespace millrace::sim {
 
@@ -86,8 +87,18 @@ void Client::attach(container::SegmentContainer& container) {
     std::string last_difference;
     std::size_t unknown = model_.pending();
     std::size_t survived = 0;
+    // Nothing else is under way: what is shown now is shown to all candidates.
+    std::vector<Comparison> shown;
+    std::size_t expected = 0;
+    auto& executor = static_cast<runtime::ManualExecutor&>(container.executor());
+    show([&](Comparison comparison) { shown.push_back(std::move(comparison)); }, &expected);
+    while (shown.size() < expected && executor.run_one()) {
+    }
     auto fits = [&](const ContainerState& state) {
-        auto differs = difference(state);
+        std::optional<std::string> differs;
+        for (const Comparison& comparison : shown) {
+            if (!differs) differs = comparison(state);
+        }
         if (!differs) return true;
         if (last_difference.size() < 2000) last_difference += fmt::format("\n  with {}: {}", survived, *differs);
         ++survived;
@@ -115,6 +126,7 @@ void Client::detach() {
     sessions_.clear();
     waiting_reads_ = 0;
     control_under_way_ = false;
+    tables_under_way_ = 0;
 }
 
 std::string Client::first_pending() {
@@ -127,66 +139,105 @@ std::string Client::first_pending() {
 
 // ---- what the container shows ----
 
-std::optional<std::string> Client::difference(const ContainerState& state) const {
+namespace {
+
+using Differs = std::optional<std::string>;
+
+const SegmentModel* find(const ContainerState& state, const std::string& name) {
+    auto found = state.segments.find(name);
+    return found == state.segments.end() ? nullptr : &found->second;
+}
+
+Differs compare_info(const std::string& name, const Result<container::SegmentInfo>& info, const SegmentModel* model) {
+    if (info.has_value() != (model != nullptr)) {
+        return fmt::format("segment {} {}", name,
+                           info ? "is there, and should not be" : "is missing: " + info.error().to_string());
+    }
+    if (!info) return std::nullopt;
+    if (info->length == static_cast<std::int64_t>(model->length) &&
+        info->start_offset == static_cast<std::int64_t>(model->start) && info->sealed == model->sealed) {
+        return std::nullopt;
+    }
+    return fmt::format("segment {} is {}..{}{}, should be {}..{}{}", name, info->start_offset, info->length,
+                       info->sealed ? " sealed" : "", model->start, model->length, model->sealed ? " sealed" : "");
+}
+
+Differs compare_attribute(const std::string& name, const Uuid& id, const Result<std::int64_t>& now,
+                          const SegmentModel* model) {
+    if (model == nullptr || (model->table && id == container::kEventCount)) return std::nullopt;
+    auto expected = model->attributes.find(id);
+    std::int64_t value = expected == model->attributes.end() ? kNullAttribute : expected->second;
+    if (now && *now == value) return std::nullopt;
+    return fmt::format("attribute {:x}-{:x} of segment {} is {}, should be {}", id.high, id.low, name, now ? *now : -1,
+                       value);
+}
+
+Differs compare_table(const std::string& name, const Result<container::TablePage>& page, const SegmentModel* model) {
+    if (model == nullptr || !model->table) return std::nullopt;
+    std::map<std::string, std::pair<std::string, std::int64_t>> entries;
+    if (page) {
+        for (const auto& entry : page->entries) entries[entry.key] = {entry.value, entry.version};
+    }
+    if (page && entries == model->entries) return std::nullopt;
+    return fmt::format("table {} has {} entries, should have {}, or other ones", name, entries.size(),
+                       model->entries.size());
+}
+
+}  // namespace
+
+// Asks for all there is to see. Each answer becomes a comparison with a state, given when it comes; `expected` counts
+// them.
+void Client::show(const std::function<void(Comparison)>& give, std::size_t* expected) {
     for (const std::string& name : names_) {
-        auto info = container_->info(name);
-        auto found = state.segments.find(name);
-        if (info.has_value() != (found != state.segments.end())) {
-            return fmt::format("segment {} {}", name, info ? "is there, and should not be" : "is missing");
+        ++*expected;
+        container_->info(name, [name, give](Result<container::SegmentInfo> info) {
+            give([name, info = std::move(info)](const ContainerState& state) {
+                return compare_info(name, info, find(state, name));
+            });
+        });
+        std::vector<Uuid> ids(std::begin(kAttributes), std::end(kAttributes));
+        for (const Writer& writer : writers_) ids.push_back(writer.id);
+        ids.push_back(container::kEventCount);
+        for (const Uuid& id : ids) {
+            ++*expected;
+            container_->attribute(name, id, [name, id, give](Result<std::int64_t> value) {
+                give([name, id, value](const ContainerState& state) {
+                    return compare_attribute(name, id, value, find(state, name));
+                });
+            });
         }
-        if (!info) continue;
-        const SegmentModel& model = found->second;
-        if (info->length != static_cast<std::int64_t>(model.length) ||
-            info->start_offset != static_cast<std::int64_t>(model.start) || info->sealed != model.sealed) {
-            return fmt::format("segment {} is {}..{}{}, should be {}..{}{}", name, info->start_offset, info->length,
-                               info->sealed ? " sealed" : "", model.start, model.length, model.sealed ? " sealed" : "");
-        }
-        auto differs = [&](const Uuid& id) -> std::optional<std::string> {
-            auto expected = model.attributes.find(id);
-            std::int64_t value = expected == model.attributes.end() ? kNullAttribute : expected->second;
-            auto now = container_->attribute(name, id);
-            if (now && *now == value) return std::nullopt;
-            return fmt::format("attribute {:x}-{:x} of segment {} is {}, should be {}", id.high, id.low, name,
-                               now ? *now : -1, value);
-        };
-        for (const Writer& writer : writers_) {
-            if (auto text = differs(writer.id)) return text;
-        }
-        for (const Uuid& id : kAttributes) {
-            if (auto text = differs(id)) return text;
-        }
-        if (!model.table) {
-            if (auto text = differs(container::kEventCount)) return text;
-            continue;
-        }
-        std::map<std::string, std::pair<std::string, std::int64_t>> entries;
+        if (!is_table_name(name)) continue;
         container::TableIteration all;
         all.count = 1000;
-        bool came = false;
-        container_->tables().iterate(name, all, [&](Result<container::TablePage> page) {
-            came = page.has_value();
-            if (!page) return;
-            for (auto& entry : page->entries) entries[entry.key] = {entry.value, entry.version};
+        ++*expected;
+        container_->tables().iterate(name, all, [name, give](Result<container::TablePage> page) {
+            give([name, page = std::move(page)](const ContainerState& state) {
+                return compare_table(name, page, find(state, name));
+            });
         });
-        if (!came || entries != model.entries) {
-            return fmt::format("table {} has {} entries, should have {}, or other ones", name, entries.size(),
-                               model.entries.size());
-        }
     }
     for (const std::string& key : kMetadataKeys) {
-        auto entry = container_->table_get("meta", key);
-        auto expected = state.metadata.find(key);
-        bool same = entry ? expected != state.metadata.end() && expected->second == entry->value
-                          : expected == state.metadata.end();
-        if (!same) return fmt::format("internal entry {} differs", key);
+        ++*expected;
+        give([key, entry = container_->table_get("meta", key)](const ContainerState& state) -> Differs {
+            auto found = state.metadata.find(key);
+            bool same =
+                entry ? found != state.metadata.end() && found->second == entry->value : found == state.metadata.end();
+            if (same) return std::nullopt;
+            return fmt::format("internal entry {} differs", key);
+        });
     }
-    return std::nullopt;
 }
 
 void Client::check() {
-    if (auto differs = difference(model_.durable())) {
-        verdict_.violated(fmt::format("{}: what is shown is not what was acknowledged: {}", label(), *differs));
-    }
+    std::size_t expected = 0;
+    // What comes later shows what is durable then.
+    auto compare = [this, life = life_](const Comparison& comparison) {
+        if (life != life_ || container_ == nullptr || container_->stats().failed) return;
+        if (auto differs = comparison(model_.durable())) {
+            verdict_.violated(fmt::format("{}: what is shown is not what was acknowledged: {}", label(), *differs));
+        }
+    };
+    show(compare, &expected);
 }
 
 // ---- operations and answers ----
@@ -208,6 +259,7 @@ void Client::answered(std::uint64_t number, Answer got, const std::string& text)
         return verdict_.violated(fmt::format("{}: operation {} is answered after a later one", label(), number));
     }
     if (operation->kind != OpKind::kAppend) control_under_way_ = false;
+    if (operation->kind == OpKind::kTable) --tables_under_way_;
     if (got.error == Errc::kClosed) return;  // whether it has happened shows after recovery
     if (got.error == Errc::kNoSpace && one_by_one_) {
         ++counts_.refused_full;
@@ -246,6 +298,8 @@ std::string Client::some_bytes(std::size_t most) {
 void Client::act() {
     if (container_ == nullptr || model_.pending() > kPendingMax) return;
     if (one_by_one_ && control_under_way_) return;
+    // Updates of a table wait for its state, and the model takes operations to happen in the order of their numbers.
+    if (tables_under_way_ > 0) return change_table(table_under_way_);
     bool must_append = one_by_one_ && model_.pending() > 0;
     std::uint64_t what = must_append ? 0 : random_.below(100);
     if (what < 66) {
@@ -258,7 +312,7 @@ void Client::act() {
         return append(writer, random_.below(6) == 0);
     }
     if (what < 82) return change_segment();
-    if (what < 95) return change_table();
+    if (what < 95) return change_table(random_.below(2) == 0 ? "t" : "f");
     change_metadata();
 }
 
@@ -481,10 +535,10 @@ void Client::change_segment() {
     container_->merge(name, source, std::move(updates), answer_to<std::int64_t>(send(std::move(operation))));
 }
 
-void Client::change_table() {
+void Client::change_table(const std::string& table) {
     Operation operation;
     operation.kind = OpKind::kTable;
-    operation.name = random_.below(2) == 0 ? "t" : "f";
+    operation.name = table;
     auto found = model_.latest().segments.find(operation.name);
     for (std::uint64_t i = 0; i <= random_.below(4); ++i) {
         TableUpdate update;
@@ -498,6 +552,8 @@ void Client::change_table() {
         operation.updates.push_back(std::move(update));
     }
     container::TableBatch batch{operation.updates, container::kAnyTableLength};
+    table_under_way_ = table;
+    ++tables_under_way_;
     std::string name = operation.name;
     container_->tables().update(name, std::move(batch),
                                 answer_to<std::vector<std::int64_t>>(send(std::move(operation))));

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <deque>
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -93,7 +95,7 @@ class Client final : private container::AppendSink {
     void add_request(container::AppendBatch& batch, Session& session, std::int64_t number, const std::string& data,
                      std::int64_t expected_offset);
     void change_segment();
-    void change_table();
+    void change_table(const std::string& table);
     void change_metadata();
     std::vector<AttributeUpdate> some_updates(const std::string& name);
     std::string some_name() { return names_[random_.below(names_.size())]; }
@@ -105,7 +107,8 @@ class Client final : private container::AppendSink {
     auto answer_to(std::uint64_t number);
     void check_read(const std::string& name, const std::shared_ptr<std::string>& content, std::uint64_t offset,
                     bool must_have, const Result<container::ReadResult>& read);
-    std::optional<std::string> difference(const ContainerState& state) const;
+    using Comparison = std::function<std::optional<std::string>(const ContainerState&)>;
+    void show(const std::function<void(Comparison)>& give, std::size_t* expected);
     std::string label() const;
 
     const std::uint32_t index_;
@@ -123,6 +126,8 @@ class Client final : private container::AppendSink {
     std::uint64_t letters_ = 0;
     std::size_t waiting_reads_ = 0;
     bool control_under_way_ = false;
+    std::string table_under_way_;  // that is being updated
+    std::size_t tables_under_way_ = 0;
 };
 
 }  // namespace millrace::sim

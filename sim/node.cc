@@ -23,7 +23,10 @@ Node::Node(runtime::ManualExecutor& executor, ObjectWorld& world, NodeOptions op
     : executor_(executor),
       world_(world),
       options_(std::move(options)),
-      disk_(std::make_unique<io::MemoryFileSystem>(executor)) {}
+      disk_(std::make_unique<io::MemoryFileSystem>(executor)) {
+    for (std::uint32_t i = 0; i < options_.containers; ++i)
+        state_disks_.push_back(std::make_shared<container::state::MemoryStateDisk>());
+}
 
 Result<> Node::boot() {
     auto done = recover();
@@ -35,8 +38,12 @@ Result<> Node::recover() {
     failure_.reset();
     seen_disk_ = plant(*disk_, options_.planted);
     for (std::uint32_t i = 0; i < options_.containers; ++i) {
-        containers_.push_back(
-            std::make_unique<container::SegmentContainer>(ContainerId(i), executor_, options_.container));
+        auto state = std::make_unique<container::state::MemoryStateStore>(state_disks_[i], executor_);
+        if (options_.planted == Planted::kLostFlush) state->forget_flushes();
+        states_.push_back(state.get());
+        containers_.push_back(std::make_unique<container::SegmentContainer>(ContainerId(i), executor_,
+                                                                            options_.container, std::move(state)));
+        if (auto loaded = containers_.back()->load(); !loaded) return loaded;
     }
     journal_ = std::make_unique<wal::local::LocalJournal>(*seen_disk_, executor_, options_.journal);
     Replay replay(containers_);
@@ -56,11 +63,14 @@ Result<> Node::recover() {
 
 void Node::drop() {
     containers_.clear();
+    states_.clear();
     journal_.reset();
     executor_.drop_all();
 }
 
 void Node::kill(Random& random) {
+    // The states keep what was flushed, and what was written early.
+    for (auto* state : states_) state->write_out_early(random.below(state->unflushed_batches() + 1));
     disk_->crash();
     drop();
     auto choices = disk_->crash_choices(kCrashChoices, random);
@@ -79,6 +89,7 @@ Result<> Node::stop() {
     for (int i = 0; i < 100 && stopped < containers_.size(); ++i) executor_.advance(std::chrono::milliseconds(10));
     if (stopped < containers_.size()) return fail(Errc::kUnavailable, "a container does not stop");
     containers_.clear();
+    states_.clear();
     std::optional<Result<>> closed;
     journal_->close([&closed](Result<> result) { closed = std::move(result); });
     executor_.run_until_idle();

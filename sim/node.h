@@ -1,5 +1,5 @@
-// One node: the local journal on a file system in memory, containers, long-term storage. It is booted on what its
-// predecessor's death has left of the disk.
+// One node: the local journal on a file system in memory, containers with their states, long-term storage. It is booted
+// on what its predecessor's death has left of the disk.
 #pragma once
 
 #include <memory>
@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "container/container.h"
+#include "container/state/memory_state_store.h"
 #include "io/memory_file_system.h"
 #include "runtime/manual_executor.h"
 #include "sim/object_world.h"
@@ -53,7 +54,9 @@ class Node {
     std::unique_ptr<io::MemoryFileSystem> disk_;
     std::unique_ptr<io::FileSystem> seen_disk_;
     std::unique_ptr<wal::local::LocalJournal> journal_;
+    std::vector<std::shared_ptr<container::state::MemoryStateDisk>> state_disks_;
     std::vector<std::unique_ptr<container::SegmentContainer>> containers_;
+    std::vector<container::state::MemoryStateStore*> states_;  // of the containers
     std::optional<Error> failure_;
     std::string last_crash_;
 };

@@ -9,8 +9,8 @@
 namespace millrace::sim {
 namespace {
 
-constexpr std::string_view kNames[] = {"nothing",           "ack-before-sync", "no-directory-sync",
-                                       "reused-generation", "early-sweep",     "forgotten-writer"};
+constexpr std::string_view kNames[] = {"nothing",     "ack-before-sync",  "no-directory-sync", "reused-generation",
+                                       "early-sweep", "forgotten-writer", "lost-flush"};
 
 class PlantedFile final : public io::File {
   public:

@@ -17,6 +17,7 @@ enum class Planted : std::uint8_t {
     kReusedGeneration,  // frames in a recycled file carry the generation of its life before
     kEarlySweep,        // an object without a record yet is taken for an orphan (ObjectWorld)
     kForgottenWriter,   // replay does not restore writers' event numbers
+    kLostFlush,         // a container's state says that it is on stable storage, and is not
 };
 
 std::optional<Planted> parse_planted(std::string_view name);  // "ack-before-sync", ...

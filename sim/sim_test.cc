@@ -70,7 +70,7 @@ TEST_P(PlantedBug, IsFound) {
 
 INSTANTIATE_TEST_SUITE_P(All, PlantedBug,
                          testing::Values(Planted::kAckBeforeSync, Planted::kNoDirectorySync, Planted::kReusedGeneration,
-                                         Planted::kEarlySweep, Planted::kForgottenWriter),
+                                         Planted::kEarlySweep, Planted::kForgottenWriter, Planted::kLostFlush),
                          [](const testing::TestParamInfo<Planted>& info) {
                              std::string name(to_string(info.param));
                              std::erase(name, '-');

@@ -63,6 +63,10 @@ class Simulation {
         c.max_frames_in_flight = static_cast<std::uint32_t>(1 + random_.below(4));
         c.carry_bytes_per_file = 4 << 10;
         c.checkpoint_log_bytes = 3000 + random_.below(30'000);
+        c.state.resident_segments = random_.below(6);
+        c.state.marked_max = 1 + random_.below(60);
+        c.state.batch_bytes = 200 + random_.below(4000);
+        c.state.flush_bytes = 1000 + random_.below(30'000);
         c.tiering.flush_bytes = 2000 + random_.below(8000);
         c.tiering.flush_after = milliseconds(500 + random_.below(3000));
         c.tiering.chunk_bytes_min = 1000 + random_.below(3000);

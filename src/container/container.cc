@@ -1,5 +1,7 @@
 #include "container/container.h"
 
+#include <fmt/format.h>
+
 #include "base/assert.h"
 #include "base/log.h"
 #include "container/container_impl.h"
@@ -9,16 +11,19 @@ namespace millrace::container {
 // ---- life cycle ----
 
 SegmentContainer::Impl::Impl(ContainerId container_id, runtime::Executor& runs_on, ContainerOptions options,
-                             std::unique_ptr<TableStore> tables)
+                             std::unique_ptr<state::StateStore> store)
     : id(container_id),
       executor(runs_on),
       options_(options),
       cache_(options.cache_bytes, options.frame_bytes),
       pipeline_(runs_on, cache_, options_, *this),
-      table_segments_(*this, std::move(tables)),
+      keeper_(std::move(store), runs_on, *this, options_.state),
+      table_segments_(*this, keeper_),
       tiering_(container_id, runs_on, *this, options.tiering) {}
 
-SegmentContainer::Impl::~Impl() = default;
+SegmentContainer::Impl::~Impl() {
+    for (auto& [name, entry] : names_) entry->waiting.clear();  // what waits holds the entry
+}
 
 void SegmentContainer::Impl::start(std::unique_ptr<wal::DurableLog> log, runtime::Callback<Error> on_failure,
                                    std::unique_ptr<lts::ChunkStore> tier, std::string tier_prefix) {
@@ -40,6 +45,15 @@ void SegmentContainer::Impl::start(std::unique_ptr<wal::DurableLog> log, runtime
     log_full_ = pipeline_.log()->space().full;
     std::int64_t newest_ms = replay_wall_ms_ == 0 ? executor.clock().wall_millis() : replay_wall_ms_;
     tiering_.start(std::move(tier), std::move(tier_prefix), newest_ms);
+    keeper_.start();
+    // The next frame would be one that the state has already.
+    if (pipeline_.log()->next_sequence() <= keeper_.published()) {
+        return on_log_failed(
+            Error(Errc::kCorrupt,
+                  fmt::format("container {}: its state includes frame {} of its log, which ends before; restore "
+                              "the data directory from a copy",
+                              id.value(), keeper_.published().value())));
+    }
     process();
 }
 
@@ -68,7 +82,7 @@ void SegmentContainer::Impl::stop(runtime::Task stopped) {
     Error closed(Errc::kClosed, "the container stops");
     if (!started_ || failed_) {
         for (auto& [segment_id, segment] : segments_) fail_waiting(*segment, closed);
-        executor.post([this] { std::exchange(stopped_, {})(); });
+        keeper_.finish(false, std::exchange(stopped_, {}));
         return;
     }
     process();
@@ -79,7 +93,7 @@ void SegmentContainer::Impl::stop(runtime::Task stopped) {
 void SegmentContainer::Impl::give_up_waiting() {
     log::warn("container {}: stops while the log is full; what waited for space was not acknowledged", id.value());
     fail_everything();
-    if (stopped_) executor.post(std::exchange(stopped_, {}));
+    if (stopped_) keeper_.finish(false, std::exchange(stopped_, {}));
 }
 
 // A task at the end of the pipeline runs when all that was taken is durable.
@@ -88,16 +102,25 @@ void SegmentContainer::Impl::maybe_stopped() {
     after_commit([this, stopped = std::exchange(stopped_, {})](const Error*) mutable {
         Error closed(Errc::kClosed, "the container stops");
         for (auto& [segment_id, segment] : segments_) fail_waiting(*segment, closed);
-        executor.post(std::move(stopped));
+        // Not from within the publication of a frame.
+        executor.post([this, stopped = std::move(stopped)]() mutable { keeper_.finish(!failed_, std::move(stopped)); });
     });
 }
 
 ContainerStats SegmentContainer::Impl::stats() const {
     ContainerStats stats = counters_;
-    stats.segments = by_name_.size();
+    stats.segments = segment_count_;
+    stats.resident_segments = segments_.size();
     stats.cache_bytes = cache_.held_bytes();
     stats.waiting_reads = waiting_reads_.size();
     stats.index_entries = index_entries_;
+    for (const LogUsage::File& file : usage_.files()) stats.log_bytes_held += file.logged_bytes;
+    stats.log_bytes_since_checkpoint = log_bytes_since_checkpoint_;
+    stats.state_waiting_bytes = keeper_.waiting_bytes();
+    state::StateStats store = keeper_.store().stats();
+    stats.state_queued_bytes = store.queued_bytes;
+    stats.state_memory_bytes = store.write_buffer_bytes + store.reader_bytes;
+    stats.state_disk_bytes = store.disk_bytes;
     if (pipeline_.log() != nullptr) stats.log = pipeline_.log()->space();
     table_segments_.count(stats);
     stats.tiering = tiering_.stats();
@@ -112,14 +135,16 @@ const char* SegmentContainer::Impl::why_appends_wait() const {
                      : "the index of the log's bytes has reached its limit; truncate or delete streams";
 }
 
-void SegmentContainer::Impl::control(SpaceNeed need, std::move_only_function<void(const Error*)> run,
+void SegmentContainer::Impl::control(SpaceNeed need, Needs needs, std::move_only_function<void(const Error*)> run,
                                      AppendSession* session) {
     if (failed_ || stopping_) {
         Error closed(Errc::kClosed, failed_ ? "the container has failed" : "the container stops");
         executor.post([run = std::move(run), closed]() mutable { run(&closed); });
         return;
     }
-    queue_.emplace_back(Control{std::move(run), need, session});
+    ++counters_.operations;
+    queue_.emplace_back(Control{std::move(run), need, std::move(needs), session, std::nullopt});
+    (void)is_ready(std::get<Control>(queue_.back()));  // what it needs is asked for now
     process();
 }
 
@@ -131,10 +156,7 @@ void SegmentContainer::Impl::enqueue_append(AppendBatch batch) {
 void SegmentContainer::Impl::process() {
     if (processing_ || !started_ || failed_) return;
     if (!appends_wait()) patience_over_ = false;
-    if (checkpoint_wanted_ && !stopping_ && !pipeline_.refused()) {
-        if (!pipeline_.idle()) return;
-        write_checkpoint();
-    }
+    if (keeper_.behind() && !stopping_) return;  // saved() comes back here
     processing_ = true;
     if (index_full() && !index_warned_) drop_stale_extents();
     Error full(Errc::kNoSpace, why_appends_wait());
@@ -150,12 +172,13 @@ void SegmentContainer::Impl::process() {
             if (!process_batch(*batch)) break;
         } else {
             auto& next = std::get<Control>(queue_.front());
+            if (!is_ready(next)) break;  // it comes back here
             bool needs_space = appends_wait() && next.need == SpaceNeed::kOrdinary;
             if (needs_space && space_will_come()) {
                 watch_patience();
                 break;
             }
-            next.run(needs_space ? &full : nullptr);
+            next.run(next.error ? &*next.error : needs_space ? &full : nullptr);
         }
         queue_.pop_front();
         batch_progress_ = 0;
@@ -166,7 +189,7 @@ void SegmentContainer::Impl::process() {
         std::vector<Control> overtaking;
         std::erase_if(queue_, [&](Work& work) {
             auto* waiting = std::get_if<Control>(&work);
-            if (waiting == nullptr || waiting->need == SpaceNeed::kNone) return false;
+            if (waiting == nullptr || waiting->need == SpaceNeed::kNone || !is_ready(*waiting)) return false;
             if (waiting->need == SpaceNeed::kOrdinary && space_will_come()) {
                 watch_patience();
                 return false;
@@ -174,7 +197,8 @@ void SegmentContainer::Impl::process() {
             overtaking.push_back(std::move(*waiting));
             return true;
         });
-        for (Control& next : overtaking) next.run(next.need == SpaceNeed::kFrees ? nullptr : &full);
+        for (Control& next : overtaking)
+            next.run(next.error ? &*next.error : next.need == SpaceNeed::kFrees ? nullptr : &full);
     }
     processing_ = false;
     maybe_stopped();
@@ -320,8 +344,9 @@ bool SegmentContainer::Impl::extend_append(AppendRequest& request, Segment& segm
 }
 
 void SegmentContainer::Impl::setup_append(AppendSession& session, Done<std::int64_t> done) {
+    Needs needs{{want(session.segment_name)}, {session.writer_id}};
     control(
-        SpaceNeed::kNone,
+        SpaceNeed::kNone, std::move(needs),
         [this, session = &session, done = std::move(done)](const Error* closed) mutable {
             release_session(*session);
             if (closed != nullptr) return done(fail(*closed));
@@ -338,6 +363,7 @@ void SegmentContainer::Impl::setup_append(AppendSession& session, Done<std::int6
             session->segment = segment;
             ++segment->sessions;
             session->writer = &segment->attribute(session->writer_id);
+            ++session->writer->pins;
             session->last_stored = session->last_acked = session->writer->pending;
             session->failed = false;
             after_commit([last = session->last_stored, done = std::move(done)](const Error* error) mutable {
@@ -369,7 +395,7 @@ void SegmentContainer::Impl::close_append(AppendSession& session, runtime::Task 
         drop_queued(session);
         return close(nullptr);
     }
-    queue_.emplace_back(Control{std::move(close), SpaceNeed::kNone});
+    queue_.emplace_back(Control{std::move(close), SpaceNeed::kNone, {}, nullptr, std::nullopt});
     process();
 }
 
@@ -401,8 +427,12 @@ void SegmentContainer::Impl::drop_queued(AppendSession& session) {
 
 void SegmentContainer::Impl::release_session(AppendSession& session) {
     Segment* segment = std::exchange(session.segment, nullptr);
-    session.writer = nullptr;
+    AttributeEntry* writer = std::exchange(session.writer, nullptr);
     if (segment == nullptr) return;
+    // A writer that never wrote leaves nothing.
+    if (--writer->pins == 0 && writer->pending == kNullAttribute && writer->durable == kNullAttribute &&
+        !writer->marked)
+        segment->attributes.erase(session.writer_id);
     if (--segment->sessions == 0 && segment->durable.gone) {
         std::erase_if(unused_, [&](const std::unique_ptr<Segment>& owned) { return owned.get() == segment; });
     }
@@ -410,14 +440,13 @@ void SegmentContainer::Impl::release_session(AppendSession& session) {
 
 // ---- names ----
 
-Segment* SegmentContainer::Impl::find_pending(std::string_view name) const {
-    auto found = by_name_.find(name);
-    return found == by_name_.end() || found->second->pending.gone ? nullptr : found->second;
-}
-
-const Segment* SegmentContainer::Impl::find_durable(std::string_view name) const {
-    auto found = by_name_.find(name);
-    return found == by_name_.end() || !found->second->exists ? nullptr : found->second;
+Segment* SegmentContainer::Impl::find_pending(std::string_view name) {
+    auto found = names_.find(name);
+    if (found == names_.end() || found->second->segment == nullptr) return nullptr;
+    Segment* segment = found->second->segment;
+    segment->visited = true;
+    segment->used = pipeline_.turn();
+    return segment->pending.gone ? nullptr : segment;
 }
 
 Error SegmentContainer::Impl::missing(std::string_view name) const {
@@ -427,15 +456,14 @@ Error SegmentContainer::Impl::missing(std::string_view name) const {
 
 // ---- the public face ----
 
-SegmentContainer::SegmentContainer(ContainerId id, runtime::Executor& executor, ContainerOptions options)
-    : SegmentContainer(id, executor, options, make_memory_table_store()) {}
 SegmentContainer::SegmentContainer(ContainerId id, runtime::Executor& executor, ContainerOptions options,
-                                   std::unique_ptr<TableStore> tables)
-    : impl_(std::make_unique<Impl>(id, executor, options, std::move(tables))) {}
+                                   std::unique_ptr<state::StateStore> store)
+    : impl_(std::make_unique<Impl>(id, executor, options, std::move(store))) {}
 SegmentContainer::~SegmentContainer() = default;
 
 ContainerId SegmentContainer::id() const { return impl_->id; }
 runtime::Executor& SegmentContainer::executor() const { return impl_->executor; }
+Result<> SegmentContainer::load() { return impl_->load(); }
 Result<> SegmentContainer::replay(const wal::Appended& where, bytes::ByteSpan payload) {
     return impl_->replay(where, payload);
 }
@@ -477,11 +505,12 @@ void SegmentContainer::merge_batch(std::string target, std::vector<std::string> 
 void SegmentContainer::update_attributes(std::string name, std::vector<AttributeUpdate> updates, Done<> done) {
     impl_->update_attributes(name, std::move(updates), std::move(done));
 }
-Result<SegmentInfo> SegmentContainer::info(std::string_view name) const { return impl_->info(name); }
-Result<std::int64_t> SegmentContainer::attribute(std::string_view name, const Uuid& id) const {
-    return impl_->attribute(name, id);
+void SegmentContainer::info(std::string_view name, Done<SegmentInfo> done) { impl_->info(name, std::move(done)); }
+void SegmentContainer::attribute(std::string_view name, const Uuid& id, Done<std::int64_t> done) {
+    impl_->attribute(name, id, std::move(done));
 }
 std::vector<SegmentTraffic> SegmentContainer::traffic() const { return impl_->traffic(); }
+std::vector<SegmentTraffic> SegmentContainer::scaling_traffic() const { return impl_->scaling_traffic(); }
 std::vector<std::string> SegmentContainer::transient_segments() const { return impl_->transient_segments(); }
 void SegmentContainer::update_table(std::string table, std::vector<TableUpdate> updates, SpaceNeed need,
                                     Done<std::vector<std::int64_t>> done) {

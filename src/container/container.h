@@ -3,10 +3,11 @@
 // publication uses durable state, and publishing and acknowledging are one step: no reader and no writer ever sees what
 // is not on stable storage.
 //
-// Life cycle: make, replay() for every frame that recovery delivers, finish_recovery(), start() with the log, serve,
-// stop(). Thread rule: everything on the container's executor (replay before the executor runs). Callbacks run there
-// too, and never from inside the call that takes them, except where a function says "at once". Failure: an error of the
-// log stops the container (fail-stop): all that waits fails with kClosed, on_failure is called.
+// Life cycle: make on a state (state/state_store.h), load() it, replay() for every frame that recovery delivers,
+// finish_recovery(), start() with the log, serve, stop(). Thread rule: everything on the container's executor (replay
+// before the executor runs). Callbacks run there too, and never from inside the call that takes them, except where a
+// function says "at once". Failure: an error of the log or of the state stops the container (fail-stop): all that waits
+// fails with kClosed, on_failure is called.
 #pragma once
 
 #include <memory>
@@ -14,6 +15,8 @@
 #include <string_view>
 #include <vector>
 
+#include "container/state/state_store.h"
+#include "container/state_options.h"
 #include "container/tiering_options.h"
 #include "container/traffic.h"
 #include "container/types.h"
@@ -26,16 +29,18 @@ namespace millrace::container {
 struct ContainerOptions {
     std::uint64_t cache_bytes = 64ULL << 20;  // of frames kept in memory for tail readers
     std::uint32_t max_frames_in_flight = 4;
-    std::uint64_t frame_bytes = 1ULL << 20;  // a frame is closed when it is that full
-    std::uint64_t checkpoint_log_bytes = 256ULL << 20;
+    std::uint64_t frame_bytes = 1ULL << 20;             // a frame is closed when it is that full
+    std::uint64_t checkpoint_log_bytes = 256ULL << 20;  // the state is flushed so often: what replay has to do
     std::uint64_t index_bytes = 128ULL << 20;  // of memory for the places of bytes in the log; appends wait beyond it
     std::uint64_t carry_bytes_per_file = 256ULL << 10;  // living bytes that are logged again to free a file of the log
     std::size_t max_read_bytes = 2ULL << 20;            // of one read reply
     TieringOptions tiering;
+    StateOptions state;
 };
 
 struct ContainerStats {
     std::uint64_t segments = 0;
+    std::uint64_t resident_segments = 0;  // of them, in memory
     std::uint64_t appends = 0;
     std::uint64_t events = 0;
     std::uint64_t append_bytes = 0;
@@ -44,25 +49,35 @@ struct ContainerStats {
     std::uint64_t waiting_reads = 0;
     std::uint64_t index_entries = 0;
     std::uint64_t table_entries = 0;  // of table segments
-    std::uint64_t table_bytes = 0;    // of memory for them
+    std::uint64_t table_bytes = 0;    // of memory for what the state does not have yet
     std::uint64_t table_updates = 0;
     std::uint64_t table_items = 0;  // updated and removed
+    std::uint64_t operations = 0;   // taken, besides appends: of segments, tables, attributes
+    std::uint64_t reads_from_memory = 0;
+    std::uint64_t reads_from_log = 0;
+    std::uint64_t reads_from_storage = 0;
+    std::uint64_t log_bytes_held = 0;              // of frames since the truncation point
+    std::uint64_t log_bytes_since_checkpoint = 0;  // what a recovery replays beyond the checkpoint
+    std::uint64_t checkpoints = 0;                 // written since the start
+    std::int64_t checkpoint_ms = 0;                // wall clock when the newest of them was durable; 0: none
+    std::uint64_t state_waiting_bytes = 0;         // changes that the state was not given yet
+    std::uint64_t state_queued_bytes = 0;          // that it was given and has not taken
+    std::uint64_t state_memory_bytes = 0;          // of what is not on disk yet, and of open files
+    std::uint64_t state_disk_bytes = 0;
     TieringStats tiering;
     wal::LogSpace log;
     bool failed = false;
 };
 
 class TableSegments;
-class TableStore;
 
 class SegmentContainer {
   public:
     template <typename T = void>
     using Done = runtime::Callback<Result<T>>;
 
-    SegmentContainer(ContainerId id, runtime::Executor& executor, ContainerOptions options);  // tables in memory
     SegmentContainer(ContainerId id, runtime::Executor& executor, ContainerOptions options,
-                     std::unique_ptr<TableStore> tables);
+                     std::unique_ptr<state::StateStore> store);
     ~SegmentContainer();
     SegmentContainer(const SegmentContainer&) = delete;
     SegmentContainer& operator=(const SegmentContainer&) = delete;
@@ -71,6 +86,7 @@ class SegmentContainer {
     runtime::Executor& executor() const;
 
     // ---- recovery ----
+    Result<> load();  // the state, before the first frame. Blocking
     Result<> replay(const wal::Appended& where, bytes::ByteSpan payload);
     Result<> finish_recovery();
     bool has_tiered_bytes() const;  // it cannot serve them without its long-term storage
@@ -106,11 +122,13 @@ class SegmentContainer {
     // Missing and already merged sources count as done. kNotFound, kSealed: of the target.
     void merge_batch(std::string target, std::vector<std::string> sources, Done<std::vector<std::int64_t>> done);
     void update_attributes(std::string name, std::vector<AttributeUpdate> updates,
-                           Done<> done);                                          // kBadAttribute, kSealed, kNotFound
-    Result<SegmentInfo> info(std::string_view name) const;                        // durable state, at once
-    Result<std::int64_t> attribute(std::string_view name, const Uuid& id) const;  // kNullAttribute when unset; at once
-    std::vector<SegmentTraffic> traffic() const;                                  // of those that had any; at once
-    std::vector<std::string> transient_segments() const;                          // for clean-up after recovery
+                           Done<> done);  // kBadAttribute, kSealed, kNotFound
+    // Durable state; `done` may run inside the call. kNotFound, kMerged (of an attribute), kClosed.
+    void info(std::string_view name, Done<SegmentInfo> done);
+    void attribute(std::string_view name, const Uuid& id, Done<std::int64_t> done);  // kNullAttribute when unset
+    std::vector<SegmentTraffic> traffic() const;                                     // of those that had any; at once
+    std::vector<SegmentTraffic> scaling_traffic() const;  // of those whose scale type is not 0
+    std::vector<std::string> transient_segments() const;  // for clean-up after recovery
 
     // ---- table segments: made by create(), then table_segments.h ----
     TableSegments& tables();

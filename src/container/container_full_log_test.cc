@@ -90,7 +90,7 @@ TEST(FullLog, StopsAtOnceWithWritersBlocked) {
     ASSERT_EQ(h.sink.all.size(), 1u);
     EXPECT_EQ(h.sink.all[0].status, AppendStatus::kFatal);
     h.crash();
-    EXPECT_EQ(h.container->info("a")->length, 0);
+    EXPECT_EQ(h.info("a")->length, 0);
 }
 
 TEST(FullLog, MetadataThatAddsIsRefusedAndWhatEndsAWorkflowIsTaken) {
@@ -123,7 +123,7 @@ TEST(FullLog, WhatTheReserveHadNoRoomForIsSentAgainInOrder) {
     h.executor.run_until_idle();
     EXPECT_TRUE(h.sink.all.empty());
     EXPECT_FALSE(h.failure);
-    EXPECT_EQ(h.container->info("a")->length, 0);
+    EXPECT_EQ(h.info("a")->length, 0);
 
     h.log->refuse = false;
     h.log->hold = false;

@@ -1,4 +1,4 @@
-// One container over a memory log, driven step by step: what the container's tests share.
+// One container over a log and a state in memory, driven step by step: what the container's tests share.
 #pragma once
 
 #include <deque>
@@ -13,7 +13,7 @@
 #include "container/container.h"
 #include "container/memory_chunk_store.h"
 #include "container/memory_log.h"
-#include "container/table_store.h"
+#include "container/state/memory_state_store.h"
 #include "runtime/manual_executor.h"
 
 namespace millrace::container {
@@ -32,14 +32,17 @@ class CollectingSink final : public AppendSink {
 
 class Harness {
   public:
-    explicit Harness(ContainerOptions options = {}, std::shared_ptr<MemoryObjects> tier = {})
-        : objects(std::move(tier)), options_(options) {
+    explicit Harness(ContainerOptions options = {}, std::shared_ptr<MemoryObjects> tier = {},
+                     std::shared_ptr<MemoryLogDisk> log_disk = std::make_shared<MemoryLogDisk>())
+        : objects(std::move(tier)), disk(std::move(log_disk)), options_(options) {
         boot();
     }
 
     void boot() {
         failure.reset();
-        container = std::make_unique<SegmentContainer>(ContainerId(0), executor, options_, make_tables());
+        container = std::make_unique<SegmentContainer>(ContainerId(0), executor, options_, make_state());
+        auto loaded = container->load();
+        ASSERT_TRUE(loaded) << loaded.error().to_string();
         for (const auto& frame : disk->frames) {
             auto replayed = container->replay(frame.where, frame.payload);
             ASSERT_TRUE(replayed) << replayed.error().to_string();
@@ -107,6 +110,18 @@ class Harness {
         return wait(result);
     }
 
+    // At once when the segment is in memory.
+    Result<SegmentInfo> info(const std::string& name) {
+        std::optional<Result<SegmentInfo>> result;
+        container->info(name, [&](Result<SegmentInfo> r) { result = std::move(r); });
+        return result ? std::move(*result) : wait(result);
+    }
+    Result<std::int64_t> attribute(const std::string& name, const Uuid& id) {
+        std::optional<Result<std::int64_t>> result;
+        container->attribute(name, id, [&](Result<std::int64_t> r) { result = std::move(r); });
+        return result ? std::move(*result) : wait(result);
+    }
+
     // A writer's session on a segment; the number is the writer's id.
     AppendSession& session(const std::string& segment, std::uint64_t writer) {
         AppendSession& made = sessions.emplace_back();
@@ -154,10 +169,16 @@ class Harness {
         }
     }
 
-    std::function<std::unique_ptr<TableStore>()> make_tables = make_memory_table_store;  // from the next boot on
     runtime::ManualExecutor executor;
+    std::shared_ptr<state::MemoryStateDisk> state_disk = std::make_shared<state::MemoryStateDisk>();
+    state::MemoryStateStore* state = nullptr;
+    std::function<std::unique_ptr<state::StateStore>()> make_state = [this] {  // from the next boot on
+        auto made = std::make_unique<state::MemoryStateStore>(state_disk, executor);
+        state = made.get();
+        return made;
+    };
     std::shared_ptr<MemoryObjects> objects;  // none: no long-term storage
-    std::shared_ptr<MemoryLogDisk> disk = std::make_shared<MemoryLogDisk>();
+    std::shared_ptr<MemoryLogDisk> disk;
     MemoryLog* log = nullptr;
     std::unique_ptr<SegmentContainer> container;
     CollectingSink sink;
@@ -167,5 +188,11 @@ class Harness {
   private:
     ContainerOptions options_;
 };
+
+// A container on an empty state.
+inline std::unique_ptr<SegmentContainer> fresh_container(Harness& h) {
+    auto state = std::make_unique<state::MemoryStateStore>(std::make_shared<state::MemoryStateDisk>(), h.executor);
+    return std::make_unique<SegmentContainer>(ContainerId(1), h.executor, ContainerOptions{}, std::move(state));
+}
 
 }  // namespace millrace::container

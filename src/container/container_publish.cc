@@ -34,7 +34,12 @@ void SegmentContainer::Impl::on_durable(PendingFrame& frame, const wal::Appended
     }
     give_collected();
     wake_readers();
-    if (where != nullptr) maybe_checkpoint();
+    if (where == nullptr) return;
+    keeper_.published(where->sequence);
+    table_segments_.store().sweep();
+    // Many that the state could have: the next batch lets them go.
+    if (segments_.size() > options_.state.resident_segments) keeper_.want_save();
+    maybe_checkpoint();
 }
 
 void SegmentContainer::Impl::publish_append(FrameEvent& event, const PendingFrame& frame, const wal::Appended& where) {
@@ -54,6 +59,10 @@ void SegmentContainer::Impl::publish_append(FrameEvent& event, const PendingFram
     }
     segment.last_modified_ms = frame.wall_ms;
     event.writer->durable = event.outcome.event_number;
+    if (!segment.durable.gone) {
+        mark_attribute(segment, *event.writer, session.writer_id);
+        mark(segment);
+    }
     std::int64_t& count = segment.event_count->durable;
     count = count == kNullAttribute ? event.event_count : count + event.event_count;
     counters_.appends += event.outcome.requests;
@@ -95,13 +104,15 @@ void SegmentContainer::Impl::on_log_refused() {
 
 void SegmentContainer::Impl::on_log_failed(const Error& error) {
     if (failed_) return;
-    log::error("container {} stops: its log failed: {}", id.value(), error.to_string());
+    log::error("container {} stops: {}", id.value(), error.to_string());
     fail_everything();
+    if (stopped_) keeper_.finish(false, std::exchange(stopped_, {}));
     if (on_failure_) on_failure_(error);
 }
 
 void SegmentContainer::Impl::fail_everything() {
     failed_ = true;
+    keeper_.abandon();
     traffic_.stop();
     tiering_.stop();
     Error closed(Errc::kClosed, "the container has failed");
@@ -111,6 +122,18 @@ void SegmentContainer::Impl::fail_everything() {
         if (auto* waiting = std::get_if<Control>(&work)) waiting->run(&closed);
     }
     for (auto& [segment_id, segment] : segments_) fail_waiting(*segment, closed);
+    tell_loading();
+}
+
+// The readings that wait for a segment's load are told that there is nobody any more.
+void SegmentContainer::Impl::tell_loading() {
+    std::map<std::string, NameRef> entries;
+    for (auto& [name, entry] : names_) {
+        if (!entry->waiting.empty()) entries[name] = entry;
+    }
+    for (const auto& [name, entry] : entries) {
+        for (runtime::Task& task : std::exchange(entry->waiting, {})) task();
+    }
 }
 
 void SegmentContainer::Impl::wake_readers() {

@@ -18,12 +18,30 @@ ReadId SegmentContainer::Impl::read(std::string_view name, std::int64_t offset, 
         done(fail(Errc::kClosed));
         return {};
     }
-    auto found = by_name_.find(name);
-    if (found == by_name_.end() || !found->second->exists) {
-        done(fail(missing(name)));
+    auto found = names_.find(name);
+    NameRef entry = found == names_.end() ? want(name) : found->second;
+    ReadId read_id(++last_read_);
+    if (!entry->loading) return read_known(read_id, *entry, name, offset, max_bytes, std::move(done));
+    auto kept = std::make_shared<ReadCallback>(std::move(done));
+    loading_reads_.emplace(read_id.value(), kept);
+    entry->waiting.emplace_back([this, entry, read_id, name = std::string(name), offset, max_bytes] {
+        auto waiting = loading_reads_.extract(read_id.value());
+        if (waiting.empty()) return;  // cancelled
+        ReadCallback tell = std::move(*waiting.mapped());
+        if (failed_ || stopping_) return tell(fail(Errc::kClosed));
+        read_known(read_id, *entry, name, offset, max_bytes, std::move(tell));
+    });
+    return read_id;
+}
+
+ReadId SegmentContainer::Impl::read_known(ReadId read_id, const NameEntry& entry, std::string_view name,
+                                          std::int64_t offset, std::size_t max_bytes, ReadCallback done) {
+    if (entry.segment == nullptr || !entry.segment->exists) {
+        done(fail(entry.error.value_or(missing(name))));
         return {};
     }
-    Segment& segment = *found->second;
+    Segment& segment = *entry.segment;
+    segment.visited = true;
     const SegmentState& state = segment.durable;
     auto length = static_cast<std::int64_t>(state.length);
     max_bytes = std::min(max_bytes, options_.max_read_bytes);
@@ -43,13 +61,13 @@ ReadId SegmentContainer::Impl::read(std::string_view name, std::int64_t offset, 
         done(ReadResult{{}, false, true});
         return {};
     }
-    ReadId read_id(++last_read_);
     segment.waiting.push_back({read_id, offset, max_bytes, std::move(done)});
     waiting_reads_.emplace(read_id.value(), &segment);
     return read_id;
 }
 
 void SegmentContainer::Impl::cancel_read(ReadId read_id) {
+    if (loading_reads_.erase(read_id.value()) > 0) return;
     auto found = waiting_reads_.find(read_id.value());
     if (found == waiting_reads_.end()) return;
     std::erase_if(found->second->waiting, [&](const WaitingRead& read) { return read.id == read_id; });
@@ -63,9 +81,12 @@ void SegmentContainer::Impl::serve(Segment& segment, std::uint64_t offset, std::
     ReadResult result;
     const Extent* extent = segment.index.find(offset);
     if (extent == segment.index.end() || !cache_.holds(extent->slab)) {
-        if (extent != segment.index.end() && extent->in_log())
+        if (extent != segment.index.end() && extent->in_log()) {
+            ++counters_.reads_from_log;
             return read_from_log(segment, extent, offset, max_bytes, std::move(done));
-        auto deliver = [done = std::move(done)](Result<bytes::Chain> data) mutable {
+        }
+        ++counters_.reads_from_storage;
+        auto deliver = [held = want(segment.name), done = std::move(done)](Result<bytes::Chain> data) mutable {
             if (!data) return done(fail(data.error()));
             done(ReadResult{std::move(*data), false, false});
         };
@@ -86,6 +107,7 @@ void SegmentContainer::Impl::serve(Segment& segment, std::uint64_t offset, std::
         at += taken;
     }
     if (result.data.empty()) return done(fail(Errc::kCorrupt, "the segment's index has a hole"));
+    ++counters_.reads_from_memory;
     bool filled = result.data.size() == max_bytes;
     bool at_end = at == segment.durable.length;
     result.at_tail = waited || (all_in_memory && !filled && at_end && !segment.durable.sealed);
@@ -128,8 +150,8 @@ void SegmentContainer::Impl::read_from_log(const Segment& segment, const Extent*
         end = from + size;
         total += size;
     }
-    auto deliver = [this, asked = segment.id, offset, max_bytes, begin = first->address, pieces = std::move(pieces),
-                    done = std::move(done)](Result<bytes::Slice> read) mutable {
+    auto deliver = [this, held = want(segment.name), asked = segment.id, offset, max_bytes, begin = first->address,
+                    pieces = std::move(pieces), done = std::move(done)](Result<bytes::Slice> read) mutable {
         if (!read && read.error() == Errc::kNotFound)
             return read_again(asked, offset, max_bytes, begin, std::move(done));
         if (!read) return done(fail(std::move(read.error())));

@@ -11,37 +11,66 @@ namespace {
 // What is carried forward is the rest of a laggard, not data in use: a little in each file (an option), or a small part
 // of what was logged there.
 constexpr std::uint64_t kCarriedShare = 8;
-constexpr std::size_t kCheckpointRecord = 256 << 10;
-constexpr std::size_t kCheckpointAttributes = 4096;
 }  // namespace
 
 // ---- replay ----
 
 Result<> SegmentContainer::Impl::replay(const wal::Appended& where, bytes::ByteSpan payload) {
-    if (replay_frames_++ == 0) complete_ = where.sequence == LogSequence(1);
+    auto damaged = [&](const Error& error) {
+        return fail(Error(error.code(), fmt::format("container {}, frame {} in journal file {}: {}", id.value(),
+                                                    where.sequence.value(), where.payload.file, error.message())));
+    };
+    if (replay_frames_++ == 0 && where.sequence.value() > loaded_.value() + 1) {
+        return fail(Errc::kCorrupt,
+                    fmt::format("container {}: its log begins with frame {}, but its state includes only those up to "
+                                "{}; restore the data directory from a copy",
+                                id.value(), where.sequence.value(), loaded_.value()));
+    }
     replay_where_ = where;
     if (payload.size() >= kPayloadHeader) replay_wall_ms_ = bytes::load_le<std::int64_t>(payload.data() + 8);
     usage_.frame(where.payload.file, where.sequence, payload.size());
-    auto header = decode_payload(payload, *this);
-    if (!header) {
-        return fail(Error(header.error().code(),
-                          fmt::format("container {}, frame {} in journal file {}: {}", id.value(),
-                                      where.sequence.value(), where.payload.file, header.error().message())));
-    }
     log_bytes_ += payload.size();
+    if (where.sequence <= loaded_) {
+        if (!log_index_) log_index_ = std::make_unique<LogIndex>();
+        if (auto read = log_index_->read(where, payload); !read) return damaged(read.error());
+        return {};
+    }
+    if (auto adopted = adopt_log_index(); !adopted) return adopted;
+    auto header = decode_payload(payload, *this);
+    if (!header) return damaged(header.error());
+    if (replay_error_) return fail(*replay_error_);
+    log_bytes_since_checkpoint_ += payload.size();
+    keeper_.published(where.sequence);
+    return {};
+}
+
+// The state says which segments there are and what of them is in long-term storage; the log still has these bytes.
+Result<> SegmentContainer::Impl::adopt_log_index() {
+    if (!log_index_) return {};
+    for (auto& [segment_id, index] : std::exchange(log_index_, {})->segments()) {
+        Segment* segment = find_segment(segment_id);
+        if (segment == nullptr) continue;  // it has gone
+        for (const Extent& extent : index) {
+            if (extent.end() <= segment->durable.start || segment->manifest.covers(extent.offset, extent.end()))
+                continue;
+            segment->index.add(extent);
+            index_grew(*segment, extent);
+        }
+    }
     return {};
 }
 
 Result<> SegmentContainer::Impl::finish_recovery() {
-    if (replay_frames_ > 0 && (!complete_ || in_checkpoint_)) {
+    if (replay_frames_ > 0 && replay_where_.sequence < loaded_) {
         return fail(Errc::kCorrupt,
-                    fmt::format("container {}: the log was truncated, but it holds no complete checkpoint; restore the "
+                    fmt::format("container {}: its state includes frame {} of its log, which ends with {}; restore the "
                                 "data directory from a copy",
-                                id.value()));
+                                id.value(), loaded_.value(), replay_where_.sequence.value()));
     }
-    // Only now: bytes that a checkpoint knew may have been truncated or carried forward behind it.
+    if (auto adopted = adopt_log_index(); !adopted) return adopted;
+    if (replay_error_) return fail(*replay_error_);
+    // Only now: bytes that the state knows may have been truncated or carried forward behind it.
     for (auto& [segment_id, segment] : segments_) {
-        TableSegments::recognise(*segment);
         if (segment->table != nullptr) continue;
         std::uint64_t at = segment->durable.start;
         while (at < segment->durable.length) {
@@ -61,14 +90,14 @@ Result<> SegmentContainer::Impl::finish_recovery() {
         if (segment->log_only_bytes > 0) tiering_.became_dirty(*segment);
         if (segment->attributes.contains(kEventCount)) segment->event_count = &segment->attribute(kEventCount);
     }
-    named_.clear();
+    // Frames up to the state are needed for their bytes only.
+    checkpoint_ = loaded_.value() > 0 ? LogSequence(loaded_.value() + 1) : LogSequence(0);
     return {};
 }
 
-Segment& SegmentContainer::Impl::replayed(SegmentId segment_id) {
-    std::unique_ptr<Segment>& segment = segments_[segment_id];
-    if (!segment) segment = std::make_unique<Segment>(segment_id, std::string());
-    return *segment;
+Result<Segment*> SegmentContainer::Impl::replayed(SegmentId segment_id) {
+    if (Segment* segment = find_segment(segment_id)) return segment;
+    return fail(Errc::kCorrupt, fmt::format("an operation on segment {}, which is not there", segment_id.value()));
 }
 
 wal::LogAddress SegmentContainer::Impl::replay_address(std::size_t position) const {
@@ -76,208 +105,124 @@ wal::LogAddress SegmentContainer::Impl::replay_address(std::size_t position) con
 }
 
 Result<> SegmentContainer::Impl::on(const CreateRecord& record) {
-    Segment& segment = replayed(record.id);
-    segment.name = record.name;
+    if (segments_.contains(record.id)) return fail(Errc::kCorrupt, "a segment's id is used again");
+    Segment& segment = adopt(std::make_unique<Segment>(record.id, record.name));
     segment.transient = record.transient;
     segment.exists = true;
     segment.last_modified_ms = record.created_ms;
     publish_attributes(segment, record.attributes);
-    by_name_[record.name] = &segment;
+    TableSegments::recognise(segment);
+    mark(segment);
+    ++segment_count_;
+    if (segment.transient) transients_[segment.id] = segment.name;
     next_segment_ = std::max(next_segment_, record.id.value() + 1);
     return {};
 }
 
 Result<> SegmentContainer::Impl::on(const AppendRecord& record) {
-    Segment& segment = replayed(record.id);
-    if (complete_ && record.offset != segment.durable.length) {
+    auto found = replayed(record.id);
+    if (!found) return fail(std::move(found.error()));
+    Segment& segment = **found;
+    if (record.offset != segment.durable.length) {
         return fail(Errc::kCorrupt,
                     fmt::format("append at {} to a segment of {} bytes", record.offset, segment.durable.length));
     }
-    if (record.data_size > 0 && record.offset + record.data_size > segment.durable.start) {
+    if (record.data_size > 0) {
         Extent extent{record.offset, record.data_size, 0, 0, replay_address(record.data_position)};
-        Extent replaced;
-        if (!segment.index.put(extent, &replaced)) return fail(Errc::kCorrupt, "appends overlap");
-        drop_bytes(segment, replaced);
+        segment.index.add(extent);
         index_grew(segment, extent);
     }
-    segment.durable.length = std::max(segment.durable.length, record.offset + record.data_size);
+    segment.durable.length = record.offset + record.data_size;
     segment.last_modified_ms = replay_wall_ms_;
-    if (record.has_writer) segment.attribute(record.writer).durable = record.event_number;
+    if (record.has_writer) publish_attribute(segment, record.writer, record.event_number);
     std::int64_t& count = segment.attribute(kEventCount).durable;
     count = count == kNullAttribute ? record.event_count : count + record.event_count;
+    mark(segment);
     return {};
 }
 
 Result<> SegmentContainer::Impl::on(const AttributesRecord& record) {
-    publish_attributes(replayed(record.id), record.values);
+    auto segment = replayed(record.id);
+    if (!segment) return fail(std::move(segment.error()));
+    publish_attributes(**segment, record.values);
     return {};
 }
 
 Result<> SegmentContainer::Impl::on(const SealRecord& record) {
-    replayed(record.id).durable.sealed = true;
+    auto segment = replayed(record.id);
+    if (!segment) return fail(std::move(segment.error()));
+    (*segment)->durable.sealed = true;
+    mark(**segment);
     return {};
 }
 
 Result<> SegmentContainer::Impl::on(const TruncateRecord& record) {
-    Segment& segment = replayed(record.id);
+    auto found = replayed(record.id);
+    if (!found) return fail(std::move(found.error()));
+    Segment& segment = **found;
     segment.durable.start = std::max(segment.durable.start, record.start);
     drop_below(segment, segment.durable.start);
+    mark(segment);
     return {};
 }
 
 Result<> SegmentContainer::Impl::on(const MergeRecord& record) {
-    Segment& target = replayed(record.target);
-    Segment& source = replayed(record.source);
-    splice(target, source, record.target_offset);
+    auto found = replayed(record.target);
+    auto source = replayed(record.source);
+    if (!found) return fail(std::move(found.error()));
+    if (!source) return fail(std::move(source.error()));
+    Segment& target = **found;
+    splice(target, **source, record.target_offset);
     target.durable.length = std::max(target.durable.length, record.target_offset + record.source_size);
     target.last_modified_ms = replay_wall_ms_;
     publish_attributes(target, record.attributes);
-    publish_gone(&source, true);
+    publish_gone(*source, true);
     return {};
 }
 
 Result<> SegmentContainer::Impl::on(const DeleteRecord& record) {
-    publish_gone(&replayed(record.id), false);
+    auto segment = replayed(record.id);
+    if (!segment) return fail(std::move(segment.error()));
+    publish_gone(*segment, false);
     return {};
 }
 
 Result<> SegmentContainer::Impl::on(const TableRecord& record) {
-    // A complete state's checkpoint repeats what is known; before the first checkpoint of a truncated log nothing is.
     tables_.apply(record);
-    return {};
-}
-
-// From here to the end of the checkpoint: only for a log that was truncated, see docs/formats/container-log.md.
-Result<> SegmentContainer::Impl::on(const CheckpointBeginRecord& record) {
-    next_segment_ = std::max(next_segment_, record.next_segment);
-    tables_.set_next_version(record.next_version);
-    if (!complete_) {
-        in_checkpoint_ = true;
-        for (auto& [segment_id, segment] : segments_) {
-            segment->manifest.clear([](const ManifestEntry&) {});
-            segment->dirty = segment->scattered = false;
-        }
-        tiering_.forget_all();
-        by_name_.clear();
-        tables_.clear();
-        table_segments_.forget_all();
-        named_.clear();
-    }
-    replay_checkpoint_ = replay_where_.sequence;
-    return {};
-}
-
-Result<> SegmentContainer::Impl::on(const CheckpointSegmentRecord& record) {
-    if (!in_checkpoint_) return {};
-    Segment& segment = replayed(record.id);
-    segment.name = record.name;
-    segment.transient = record.transient;
-    segment.exists = true;
-    segment.durable.length = record.length;
-    segment.durable.start = record.start;
-    segment.durable.sealed = record.sealed;
-    segment.last_modified_ms = record.last_modified_ms;
-    segment.attributes.clear();
-    publish_attributes(segment, record.attributes);
-    drop_below(segment, record.start);
-    by_name_[record.name] = &segment;
-    named_[record.id] = true;
-    return {};
-}
-
-Result<> SegmentContainer::Impl::on(const CheckpointEndRecord&) {
-    checkpoint_ = replay_checkpoint_;
-    if (!in_checkpoint_) return {};
-    in_checkpoint_ = false;
-    complete_ = true;
-    std::vector<SegmentId> dead;
-    for (auto& [segment_id, segment] : segments_) {
-        if (!named_.contains(segment_id)) dead.push_back(segment_id);
-    }
-    for (SegmentId segment_id : dead) {
-        Segment& segment = *segments_[segment_id];
-        segment.index.clear([&](const Extent& extent) { drop_bytes(segment, extent); });
-        segments_.erase(segment_id);
-    }
+    save_internal(record);
     return {};
 }
 
 Result<> SegmentContainer::Impl::on(const RelocateRecord& record) {
-    auto found = segments_.find(record.id);
+    Segment* segment = find_segment(record.id);
     // Deleted before the relocation reached the log, or truncated away meanwhile.
-    if (complete_ && found == segments_.end()) return {};
-    Segment& segment = replayed(record.id);
-    if (record.offset + record.data_size <= segment.durable.start) return {};
-    if (segment.manifest.covers(record.offset, record.offset + record.data_size)) return {};
+    if (segment == nullptr || record.offset + record.data_size <= segment->durable.start) return {};
+    if (segment->manifest.covers(record.offset, record.offset + record.data_size)) return {};
     Extent extent{record.offset, record.data_size, 0, 0, replay_address(record.data_position)};
     Extent replaced;
-    if (!segment.index.put(extent, &replaced)) return fail(Errc::kCorrupt, "a relocation overlaps other bytes");
-    drop_bytes(segment, replaced);
-    index_grew(segment, extent);
+    if (!segment->index.put(extent, &replaced)) return fail(Errc::kCorrupt, "a relocation overlaps other bytes");
+    drop_bytes(*segment, replaced);
+    index_grew(*segment, extent);
     return {};
 }
 
 // ---- checkpoints ----
 
 void SegmentContainer::Impl::maybe_checkpoint() {
-    if (checkpoint_running_ || checkpoint_wanted_ || failed_ || stopping_ || !started_) return;
-    bool asked = wanted_ > checkpoint_ && wanted_.value() != 0;
-    // A checkpoint is worth no more than what was logged since the last one.
-    if (!asked && log_bytes_since_checkpoint_ < std::max(options_.checkpoint_log_bytes, checkpoint_bytes_)) {
+    if (checkpoint_running_ || failed_ || stopping_ || !started_) return;
+    bool asked = wanted_ > checkpoint_ && wanted_.value() != 0 && keeper_.published().value() + 1 > checkpoint_.value();
+    if (!asked && log_bytes_since_checkpoint_ < options_.checkpoint_log_bytes && !keeper_.wants_flush()) {
         if (wanted_.value() != 0) free_oldest();
         return;
     }
-    checkpoint_wanted_ = true;
-    process();
-}
-
-// Nothing is under way, so pending and durable state are the same: the state at this place of the log.
-void SegmentContainer::Impl::write_checkpoint() {
-    checkpoint_wanted_ = false;
     checkpoint_running_ = true;
     log_bytes_since_checkpoint_ = 0;
-    auto first = std::make_shared<LogSequence>();
-    pipeline_.put(CheckpointBeginRecord{next_segment_, tables_.next_version()});
-    *first = pipeline_.current_sequence();
-    checkpoint_objects();
-    for (const auto& [name, segment] : by_name_) {
-        if (segment->pending.gone) continue;
-        CheckpointSegmentRecord record{segment->id,
-                                       name,
-                                       segment->transient,
-                                       segment->pending.sealed,
-                                       segment->pending.length,
-                                       segment->pending.start,
-                                       segment->last_modified_ms,
-                                       {}};
-        AttributesRecord more{segment->id, {}};
-        bool first_part = true;
-        auto put_part = [&] {
-            if (std::exchange(first_part, false))
-                pipeline_.put(record);
-            else if (!more.values.empty())
-                pipeline_.put(more);
-            more.values.clear();
-        };
-        for (const auto& [key, entry] : segment->attributes) {
-            if (entry.pending == kNullAttribute) continue;
-            auto& values = first_part ? record.attributes : more.values;
-            values.emplace_back(key, entry.pending);
-            if (values.size() == kCheckpointAttributes) put_part();
-        }
-        put_part();
-        checkpoint_manifest(*segment);
-    }
-    tables_.checkpoint(kCheckpointRecord, [this](const TableRecord& record) { pipeline_.put(record); });
-    for (const auto& [name, segment] : by_name_) {
-        if (segment->table != nullptr && !segment->pending.gone) table_segments_.checkpoint(*segment);
-    }
-    pipeline_.put(CheckpointEndRecord{});
-    after_commit([this, first](const Error* error) {
-        if (error != nullptr) return;
+    keeper_.checkpoint([this](LogSequence flushed) {
         checkpoint_running_ = false;
-        checkpoint_ = *first;
-        checkpoint_bytes_ = std::exchange(log_bytes_since_checkpoint_, 0);
+        if (failed_) return;
+        checkpoint_ = std::max(checkpoint_, LogSequence(flushed.value() + 1));
+        ++counters_.checkpoints;
+        counters_.checkpoint_ms = executor.clock().wall_millis();
         advance_truncation();
         if (wanted_.value() != 0) free_oldest();
     });
@@ -315,6 +260,10 @@ void SegmentContainer::Impl::carry_forward(LogSequence wanted) {
             if (extent.in_log() && extent.address.file <= last_file) carry_.push_back({segment_id, extent});
         }
     }
+    std::sort(carry_.begin(), carry_.end(), [](const Carry& a, const Carry& b) {  // as they lie there
+        return std::pair(a.extent.address.file, a.extent.address.offset) <
+               std::pair(b.extent.address.file, b.extent.address.offset);
+    });
     carrying_ = true;
     log::info("container {}: carries {} forward in the log to free its oldest files", id.value(), format_bytes(bytes));
     carry_next();

@@ -1,6 +1,9 @@
 // Segment operations and tables: validated against pending state when they are taken, published when they are durable.
 #include "base/assert.h"
 #include "container/container_impl.h"
+#include "container/state/attribute_record.h"
+#include "container/state/merged_name_record.h"
+#include "container/state/segment_record.h"
 
 namespace millrace::container {
 namespace {
@@ -50,11 +53,13 @@ void SegmentContainer::Impl::create(std::string name, CreateOptions options, Don
         return executor.post(
             [done = std::move(done)]() mutable { done(fail(Errc::kInvalidArgument, "segment name")); });
     }
-    control(SpaceNeed::kOrdinary,
-            [this, name = std::move(name), options, done = std::move(done)](const Error* closed) mutable {
+    NameRef entry = want(name);
+    control(SpaceNeed::kOrdinary, {{entry}, {}},
+            [this, entry, name = std::move(name), options, done = std::move(done)](const Error* closed) mutable {
                 if (closed != nullptr) return done(fail(*closed));
-                if (auto found = by_name_.find(name); found != by_name_.end()) {
-                    Segment* segment = found->second;
+                if (entry->segment != nullptr) {
+                    Segment* segment = entry->segment;
+                    segment->used = pipeline_.turn();
                     if (segment->pending.gone) {  // its deletion is under way: again when it is done
                         segment->when_gone.emplace_back([this, name, options, done = std::move(done)]() mutable {
                             create(std::move(name), options, std::move(done));
@@ -64,10 +69,8 @@ void SegmentContainer::Impl::create(std::string name, CreateOptions options, Don
                     return after_commit(refusal(std::move(done), Error(Errc::kExists, name)));
                 }
                 SegmentId segment_id(next_segment_++);
-                auto owned = std::make_unique<Segment>(segment_id, name);
-                Segment* segment = owned.get();
-                segments_.emplace(segment_id, std::move(owned));
-                by_name_.emplace(name, segment);
+                Segment* segment = &adopt(std::make_unique<Segment>(segment_id, name));
+                segment->used = pipeline_.turn();
                 segment->transient = options.transient;
 
                 CreateRecord record{segment_id, executor.clock().wall_millis(), name, options.transient, {}};
@@ -80,13 +83,16 @@ void SegmentContainer::Impl::create(std::string name, CreateOptions options, Don
                 for (const auto& [key, value] : record.attributes) segment->attribute(key).pending = value;
                 TableSegments::recognise(*segment);
                 pipeline_.put(record);
-                after_commit([segment, record = std::move(record), done = std::move(done)](const Error* error) mutable {
-                    if (error != nullptr) return done(fail(*error));
-                    segment->exists = true;
-                    segment->last_modified_ms = record.created_ms;
-                    publish_attributes(*segment, record.attributes);
-                    done({});
-                });
+                after_commit(
+                    [this, segment, record = std::move(record), done = std::move(done)](const Error* error) mutable {
+                        if (error != nullptr) return done(fail(*error));
+                        segment->exists = true;
+                        ++segment_count_;
+                        if (segment->transient) transients_[segment->id] = segment->name;
+                        segment->last_modified_ms = record.created_ms;
+                        publish_attributes(*segment, record.attributes);
+                        done({});
+                    });
             });
 }
 
@@ -102,13 +108,14 @@ void SegmentContainer::Impl::start_seal(Segment& segment) {
 
 void SegmentContainer::Impl::publish_seal(Segment& segment) {
     segment.durable.sealed = true;
+    mark(segment);
     segment.last_modified_ms = executor.clock().wall_millis();
     serve_waiting(segment);
     fail_waiting(segment, Errc::kSealed);
 }
 
 void SegmentContainer::Impl::seal(const std::string& name, Done<std::int64_t> done) {
-    control(SpaceNeed::kFrees, [this, name, done = std::move(done)](const Error* closed) mutable {
+    control(SpaceNeed::kFrees, {{want(name)}, {}}, [this, name, done = std::move(done)](const Error* closed) mutable {
         if (closed != nullptr) return done(fail(*closed));
         Segment* segment = find_pending(name);
         if (segment == nullptr || segment->pending.sealed) {
@@ -121,32 +128,34 @@ void SegmentContainer::Impl::seal(const std::string& name, Done<std::int64_t> do
 }
 
 void SegmentContainer::Impl::truncate(const std::string& name, std::int64_t offset, Done<> done) {
-    control(SpaceNeed::kFrees, [this, name, offset, done = std::move(done)](const Error* closed) mutable {
-        if (closed != nullptr) return done(fail(*closed));
-        Segment* segment = find_pending(name);
-        if (segment == nullptr) {
-            return after_commit(refusal(std::move(done), missing(name)));
-        }
-        auto start = static_cast<std::int64_t>(segment->pending.start);
-        if (offset < start || offset > static_cast<std::int64_t>(segment->pending.length)) {
-            return after_commit(refusal(std::move(done), Error(Errc::kTruncated, start)));
-        }
-        if (offset != start) {
-            segment->pending.start = static_cast<std::uint64_t>(offset);
-            pipeline_.put(TruncateRecord{segment->id, segment->pending.start});
-        }
-        after_commit(
-            [this, segment, start = segment->pending.start, done = std::move(done)](const Error* error) mutable {
-                if (error != nullptr) return done(fail(*error));
-                publish_truncate(*segment, start);
-                done({});
+    control(SpaceNeed::kFrees, {{want(name)}, {}},
+            [this, name, offset, done = std::move(done)](const Error* closed) mutable {
+                if (closed != nullptr) return done(fail(*closed));
+                Segment* segment = find_pending(name);
+                if (segment == nullptr) {
+                    return after_commit(refusal(std::move(done), missing(name)));
+                }
+                auto start = static_cast<std::int64_t>(segment->pending.start);
+                if (offset < start || offset > static_cast<std::int64_t>(segment->pending.length)) {
+                    return after_commit(refusal(std::move(done), Error(Errc::kTruncated, start)));
+                }
+                if (offset != start) {
+                    segment->pending.start = static_cast<std::uint64_t>(offset);
+                    pipeline_.put(TruncateRecord{segment->id, segment->pending.start});
+                }
+                after_commit([this, segment, start = segment->pending.start,
+                              done = std::move(done)](const Error* error) mutable {
+                    if (error != nullptr) return done(fail(*error));
+                    publish_truncate(*segment, start);
+                    done({});
+                });
             });
-    });
 }
 
 void SegmentContainer::Impl::publish_truncate(Segment& segment, std::uint64_t start) {
     if (start <= segment.durable.start) return;
     segment.durable.start = start;
+    mark(segment);
     segment.last_modified_ms = executor.clock().wall_millis();
     drop_below(segment, start);
     // Nobody may wait below the start: a reader that asked for bytes beyond the length of then is told now.
@@ -182,18 +191,19 @@ void SegmentContainer::Impl::drop_bytes(Segment& segment, const Extent& extent) 
 void SegmentContainer::Impl::splice(Segment& target, Segment& source, std::uint64_t base) {
     target.index.splice(source.index, base);
     if (!source.manifest.empty()) tiering_.became_scattered(target);
-    target.manifest.splice(source.manifest, base);
+    tiering_.splice(target, source, base);
+    mark(target);
     target.log_only_bytes += std::exchange(source.log_only_bytes, 0);
     if (target.log_only_bytes > 0) tiering_.became_dirty(target);
 }
 
 void SegmentContainer::Impl::drop_below(Segment& segment, std::uint64_t start) {
     segment.index.drop_below(start, [&](const Extent& extent) { drop_bytes(segment, extent); });
-    segment.manifest.drop_below(start, [this](const ManifestEntry& entry) { tiering_.release(entry); });
+    segment.manifest.drop_below(start, [&](const ManifestEntry& entry) { tiering_.remove(segment, entry); });
 }
 
 void SegmentContainer::Impl::remove(const std::string& name, Done<> done) {
-    control(SpaceNeed::kFrees, [this, name, done = std::move(done)](const Error* closed) mutable {
+    control(SpaceNeed::kFrees, {{want(name)}, {}}, [this, name, done = std::move(done)](const Error* closed) mutable {
         if (closed != nullptr) return done(fail(*closed));
         Segment* segment = find_pending(name);
         if (segment == nullptr) {
@@ -217,26 +227,31 @@ void SegmentContainer::Impl::publish_gone(Segment* segment, bool merged) {
     segment->durable.gone = true;
     segment->exists = false;
     segment->merged = merged;
-    by_name_.erase(segment->name);
+    is_gone(*segment);
     segment->index.clear([this, segment](const Extent& extent) { drop_bytes(*segment, extent); });
-    segment->manifest.clear([this](const ManifestEntry& entry) { tiering_.release(entry); });
+    segment->manifest.clear([this, segment](const ManifestEntry& entry) { tiering_.remove(*segment, entry); });
+    forget_state(*segment);
     fail_waiting(*segment, merged ? Error(Errc::kMerged) : Error(Errc::kNotFound));
     table_segments_.gone(*segment);
     traffic_.gone(*segment);
-    if (merged) {
-        constexpr std::size_t kRemembered = 10'000;
-        merged_names_.push_back(segment->name);
-        ++merged_[segment->name];
-        if (merged_names_.size() > kRemembered) {
-            if (--merged_[merged_names_.front()] == 0) merged_.erase(merged_names_.front());
-            merged_names_.pop_front();
-        }
-    }
+    if (merged) remember_merged(segment->name);
     std::vector<runtime::Task> waiting = std::exchange(segment->when_gone, {});
     std::erase(touched_, segment);
     auto owned = segments_.extract(segment->id);
     if (segment->sessions > 0) unused_.push_back(std::move(owned.mapped()));
     for (runtime::Task& task : waiting) executor.post(std::move(task));
+}
+
+// The last ones, to answer a merge that is asked for again.
+void SegmentContainer::Impl::remember_merged(const std::string& name) {
+    constexpr std::size_t kRemembered = 10'000;
+    keeper_.changes().put(state::MergedNameRecord{++merges_, name});
+    merged_names_.push_back(name);
+    ++merged_[name];
+    if (merged_names_.size() <= kRemembered) return;
+    keeper_.changes().remove(state::MergedNameRecord::key(merges_ - kRemembered));
+    if (--merged_[merged_names_.front()] == 0) merged_.erase(merged_names_.front());
+    merged_names_.pop_front();
 }
 
 // ---- merge ----
@@ -280,7 +295,9 @@ Result<std::int64_t> SegmentContainer::Impl::start_merge(const std::string& targ
 
 void SegmentContainer::Impl::merge(const std::string& target, const std::string& source,
                                    std::vector<AttributeUpdate> updates, Done<std::int64_t> done) {
-    control(SpaceNeed::kOrdinary,
+    Needs needs{{want(target), want(source)}, {}};
+    for (const AttributeUpdate& update : updates) needs.attributes.push_back(update.id);
+    control(SpaceNeed::kOrdinary, std::move(needs),
             [this, target, source, updates = std::move(updates), done = std::move(done)](const Error* closed) mutable {
                 if (closed != nullptr) return done(fail(*closed));
                 auto end = start_merge(target, source, updates);
@@ -293,25 +310,28 @@ void SegmentContainer::Impl::merge(const std::string& target, const std::string&
 
 void SegmentContainer::Impl::merge_batch(const std::string& target, const std::vector<std::string>& sources,
                                          Done<std::vector<std::int64_t>> done) {
-    control(SpaceNeed::kOrdinary, [this, target, sources, done = std::move(done)](const Error* closed) mutable {
-        if (closed != nullptr) return done(fail(*closed));
-        Result<std::vector<std::int64_t>> ends;
-        Segment* into = find_pending(target);
-        if (into == nullptr) ends = fail(Errc::kNotFound, target);
-        for (const std::string& source : sources) {
-            if (!ends) break;
-            auto end = start_merge(target, source, {});
-            if (!end && end.error() == Errc::kNotFound) end = static_cast<std::int64_t>(into->pending.length);
-            if (end)
-                ends->push_back(*end);
-            else
-                ends = fail(end.error());
-        }
-        after_commit([ends = std::move(ends), done = std::move(done)](const Error* error) mutable {
-            if (error != nullptr) return done(fail(*error));
-            done(std::move(ends));
-        });
-    });
+    Needs needs{{want(target)}, {}};
+    for (const std::string& source : sources) needs.names.push_back(want(source));
+    control(SpaceNeed::kOrdinary, std::move(needs),
+            [this, target, sources, done = std::move(done)](const Error* closed) mutable {
+                if (closed != nullptr) return done(fail(*closed));
+                Result<std::vector<std::int64_t>> ends;
+                Segment* into = find_pending(target);
+                if (into == nullptr) ends = fail(Errc::kNotFound, target);
+                for (const std::string& source : sources) {
+                    if (!ends) break;
+                    auto end = start_merge(target, source, {});
+                    if (!end && end.error() == Errc::kNotFound) end = static_cast<std::int64_t>(into->pending.length);
+                    if (end)
+                        ends->push_back(*end);
+                    else
+                        ends = fail(end.error());
+                }
+                after_commit([ends = std::move(ends), done = std::move(done)](const Error* error) mutable {
+                    if (error != nullptr) return done(fail(*error));
+                    done(std::move(ends));
+                });
+            });
 }
 
 // ---- attributes ----
@@ -332,17 +352,30 @@ Result<AttributeValues> SegmentContainer::Impl::prepare_attributes(Segment& segm
         if (!value) return std::unexpected(value.error());
         values.emplace_back(update.id, *value);
     }
-    for (const auto& [key, value] : values) segment.attribute(key).pending = value;
+    for (const auto& [key, value] : values) {
+        AttributeEntry& entry = segment.attribute(key);
+        entry.pending = value;
+        entry.used = pipeline_.turn();
+    }
     return values;
 }
 
 void SegmentContainer::Impl::publish_attributes(Segment& segment, const AttributeValues& values) {
-    for (const auto& [key, value] : values) segment.attribute(key).durable = value;
+    for (const auto& [key, value] : values) publish_attribute(segment, key, value);
+}
+
+void SegmentContainer::Impl::publish_attribute(Segment& segment, const Uuid& key, std::int64_t value) {
+    AttributeEntry& entry = segment.attribute(key);
+    entry.durable = value;
+    mark_attribute(segment, entry, key);
+    mark(segment);
 }
 
 void SegmentContainer::Impl::update_attributes(const std::string& name, std::vector<AttributeUpdate> updates,
                                                Done<> done) {
-    control(SpaceNeed::kOrdinary,
+    Needs needs{{want(name)}, {}};
+    for (const AttributeUpdate& update : updates) needs.attributes.push_back(update.id);
+    control(SpaceNeed::kOrdinary, std::move(needs),
             [this, name, updates = std::move(updates), done = std::move(done)](const Error* closed) mutable {
                 if (closed != nullptr) return done(fail(*closed));
                 Segment* segment = find_pending(name);
@@ -358,33 +391,44 @@ void SegmentContainer::Impl::update_attributes(const std::string& name, std::vec
                 }
                 AttributesRecord record{segment->id, std::move(*values)};
                 pipeline_.put(record);
-                after_commit([segment, record = std::move(record), done = std::move(done)](const Error* error) mutable {
-                    if (error != nullptr) return done(fail(*error));
-                    publish_attributes(*segment, record.values);
-                    done({});
-                });
+                after_commit(
+                    [this, segment, record = std::move(record), done = std::move(done)](const Error* error) mutable {
+                        if (error != nullptr) return done(fail(*error));
+                        publish_attributes(*segment, record.values);
+                        done({});
+                    });
             });
 }
 
-Result<std::int64_t> SegmentContainer::Impl::attribute(std::string_view name, const Uuid& key) const {
-    const Segment* segment = find_durable(name);
-    if (segment == nullptr) return fail(missing(name));
-    return segment->durable_attribute(key);
+void SegmentContainer::Impl::attribute(std::string_view name, const Uuid& key, Done<std::int64_t> done) {
+    with_durable(name, [this, key, done = std::move(done)](const Segment* segment, Error& error) mutable {
+        if (segment == nullptr) return done(fail(std::move(error)));
+        if (segment->all_attributes || state::is_core(key) || segment->attributes.contains(key))
+            return done(segment->durable_attribute(key));
+        std::string at = state::AttributeRecord::key(segment->id, key);
+        keeper_.store().get(at, [at, done = std::move(done)](Result<state::StateValue> read) mutable {
+            if (!read) return done(fail(std::move(read.error())));
+            if (!read->value) return done(kNullAttribute);
+            auto record = state::AttributeRecord::decode(at, *read->value);
+            if (!record) return done(fail(std::move(record.error())));
+            done(record->value);
+        });
+    });
 }
 
-Result<SegmentInfo> SegmentContainer::Impl::info(std::string_view name) const {
-    const Segment* segment = find_durable(name);
-    if (segment == nullptr) return fail(Errc::kNotFound, std::string(name));
-    return SegmentInfo{segment->name, static_cast<std::int64_t>(segment->durable.length),
-                       static_cast<std::int64_t>(segment->durable.start), segment->durable.sealed,
-                       segment->last_modified_ms};
+void SegmentContainer::Impl::info(std::string_view name, Done<SegmentInfo> done) {
+    with_durable(name, [done = std::move(done)](const Segment* segment, Error& error) mutable {
+        if (segment == nullptr && error == Errc::kMerged) return done(fail(Errc::kNotFound, error.message()));
+        if (segment == nullptr) return done(fail(std::move(error)));
+        done(SegmentInfo{segment->name, static_cast<std::int64_t>(segment->durable.length),
+                         static_cast<std::int64_t>(segment->durable.start), segment->durable.sealed,
+                         segment->last_modified_ms});
+    });
 }
 
 std::vector<std::string> SegmentContainer::Impl::transient_segments() const {
     std::vector<std::string> names;
-    for (const auto& [name, segment] : by_name_) {
-        if (segment->transient) names.push_back(name);
-    }
+    for (const auto& [segment_id, name] : transients_) names.push_back(name);
     return names;
 }
 
@@ -392,23 +436,25 @@ std::vector<std::string> SegmentContainer::Impl::transient_segments() const {
 
 void SegmentContainer::Impl::update_table(std::string table, std::vector<TableUpdate> updates, SpaceNeed need,
                                           Done<std::vector<std::int64_t>> done) {
-    control(need, [this, table = std::move(table), updates = std::move(updates),
-                   done = std::move(done)](const Error* closed) mutable {
-        if (closed != nullptr) return done(fail(*closed));
-        auto record = tables_.prepare(std::move(table), std::move(updates));
-        if (!record) {
-            return after_commit(refusal(std::move(done), record.error()));
-        }
-        if (!record->entries.empty()) pipeline_.put(*record);
-        after_commit([this, record = std::move(*record), done = std::move(done)](const Error* error) mutable {
-            if (error != nullptr) return done(fail(*error));
-            tables_.publish(record);
-            std::vector<std::int64_t> versions;
-            versions.reserve(record.entries.size());
-            for (const auto& entry : record.entries) versions.push_back(entry.value ? entry.version : 0);
-            done(std::move(versions));
-        });
-    });
+    control(need, {},
+            [this, table = std::move(table), updates = std::move(updates),
+             done = std::move(done)](const Error* closed) mutable {
+                if (closed != nullptr) return done(fail(*closed));
+                auto record = tables_.prepare(std::move(table), std::move(updates));
+                if (!record) {
+                    return after_commit(refusal(std::move(done), record.error()));
+                }
+                if (!record->entries.empty()) pipeline_.put(*record);
+                after_commit([this, record = std::move(*record), done = std::move(done)](const Error* error) mutable {
+                    if (error != nullptr) return done(fail(*error));
+                    tables_.publish(record);
+                    save_internal(record);
+                    std::vector<std::int64_t> versions;
+                    versions.reserve(record.entries.size());
+                    for (const auto& entry : record.entries) versions.push_back(entry.value ? entry.version : 0);
+                    done(std::move(versions));
+                });
+            });
 }
 
 }  // namespace millrace::container

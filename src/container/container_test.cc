@@ -14,7 +14,7 @@ TEST(Container, AppendsAreDurableBeforeTheyAreAcknowledgedOrSeen) {
     h.executor.run_until_idle();
     EXPECT_TRUE(h.sink.all.empty());
     EXPECT_FALSE(h.read("s/x/0", 0)) << "nothing to read yet: the read waits";
-    EXPECT_EQ(h.container->info("s/x/0")->length, 0);
+    EXPECT_EQ(h.info("s/x/0")->length, 0);
     EXPECT_EQ(h.log->under_way(), 1u) << "both in one frame";
     h.log->acknowledge(1);
     ASSERT_EQ(h.sink.all.size(), 1u) << "both in one outcome";
@@ -24,8 +24,8 @@ TEST(Container, AppendsAreDurableBeforeTheyAreAcknowledgedOrSeen) {
     EXPECT_EQ(h.sink.all[0].previous_event_number, kNullAttribute);
     EXPECT_EQ(h.sink.all[0].end_offset, 11);
     EXPECT_EQ(h.text("s/x/0"), "hello world");
-    EXPECT_EQ(h.container->attribute("s/x/0", kEventCount), 2);
-    EXPECT_EQ(h.container->attribute("s/x/0", w.writer_id), 2);
+    EXPECT_EQ(h.attribute("s/x/0", kEventCount), 2);
+    EXPECT_EQ(h.attribute("s/x/0", w.writer_id), 2);
 }
 
 TEST(Container, AWriterIsComparedWithWhatIsStored) {
@@ -105,7 +105,7 @@ TEST(Container, SealedDeletedAndMissing) {
     EXPECT_EQ(h.setup(w).error(), Errc::kNotFound);
     EXPECT_EQ(h.read("a", 0)->error(), Errc::kNotFound);
     EXPECT_TRUE(h.create("a")) << "the name is free at once";
-    EXPECT_EQ(h.container->info("a")->length, 0);
+    EXPECT_EQ(h.info("a")->length, 0);
 }
 
 TEST(Container, ANameThatIsBeingDeletedCanBeAskedFor) {
@@ -124,7 +124,7 @@ TEST(Container, ANameThatIsBeingDeletedCanBeAskedFor) {
     h.log->acknowledge(1);
     h.executor.run_until_idle();
     ASSERT_TRUE(created && *created);
-    EXPECT_TRUE(h.container->info("a"));
+    EXPECT_TRUE(h.info("a"));
 }
 
 TEST(Container, TruncationMovesTheStart) {
@@ -143,7 +143,7 @@ TEST(Container, TruncationMovesTheStart) {
     EXPECT_EQ(h.read("a", 24)->error(), Errc::kTruncated);
     EXPECT_EQ(h.text("a", 25), "5678901234567890123456789");
     EXPECT_TRUE(h.truncate("a", 50));
-    EXPECT_EQ(h.container->info("a")->start_offset, 50);
+    EXPECT_EQ(h.info("a")->start_offset, 50);
 }
 
 TEST(Container, MergeSplicesAndForgetsTheSource) {
@@ -159,10 +159,10 @@ TEST(Container, MergeSplicesAndForgetsTheSource) {
     h.executor.run_until_idle();
     std::vector<AttributeUpdate> wrong{{Uuid{5, 5}, AttributeUpdateType::kReplaceIfEquals, 1, 7}};
     EXPECT_EQ(h.merge("t", "s1", wrong).error(), Errc::kBadAttribute);
-    EXPECT_TRUE(h.container->info("s1")->sealed) << "a refused merge leaves its source sealed";
+    EXPECT_TRUE(h.info("s1")->sealed) << "a refused merge leaves its source sealed";
     EXPECT_EQ(h.merge("t", "s1"), 7);
     EXPECT_EQ(h.merge("t", "s1"), 7) << "again: the target's length";
-    EXPECT_EQ(h.container->info("s1").error(), Errc::kNotFound);
+    EXPECT_EQ(h.info("s1").error(), Errc::kNotFound);
     EXPECT_EQ(h.merge("t", "nope").error(), Errc::kNotFound);
     std::optional<Result<std::vector<std::int64_t>>> batch;
     h.container->merge_batch("t", {"s1", "gone", "s2"}, [&](auto r) { batch = std::move(r); });
@@ -172,7 +172,7 @@ TEST(Container, MergeSplicesAndForgetsTheSource) {
     EXPECT_EQ(h.text("t"), "<t><s1><s2>");
     h.crash();
     EXPECT_EQ(h.text("t"), "<t><s1><s2>");
-    EXPECT_EQ(h.container->info("s2").error(), Errc::kNotFound);
+    EXPECT_EQ(h.info("s2").error(), Errc::kNotFound);
 }
 
 TEST(Container, AttributeUpdateTypes) {
@@ -188,18 +188,18 @@ TEST(Container, AttributeUpdateTypes) {
     EXPECT_EQ(update(AttributeUpdateType::kReplaceIfGreater, 5).error(), Errc::kBadAttribute);
     EXPECT_TRUE(update(AttributeUpdateType::kReplaceIfGreater, 6));
     EXPECT_EQ(update(AttributeUpdateType::kReplaceIfEquals, 9, 5).error(), Errc::kBadAttribute);
-    EXPECT_EQ(h.container->attribute("a", id), 6);
+    EXPECT_EQ(h.attribute("a", id), 6);
     EXPECT_TRUE(update(AttributeUpdateType::kReplace, kNullAttribute));
     EXPECT_TRUE(update(AttributeUpdateType::kNone, 3));
     EXPECT_EQ(h.attributes("a", {{kSegmentType, AttributeUpdateType::kReplace, 1, 0}}).error(), Errc::kInvalidArgument);
     EXPECT_EQ(
         h.attributes("a", {{id, AttributeUpdateType::kReplace, 8, 0}, {id, AttributeUpdateType::kNone, 1, 0}}).error(),
         Errc::kBadAttribute);
-    EXPECT_EQ(h.container->attribute("a", id), 3) << "all or none";
+    EXPECT_EQ(h.attribute("a", id), 3) << "all or none";
     ASSERT_TRUE(h.seal("a"));
     EXPECT_EQ(update(AttributeUpdateType::kReplace, 1).error(), Errc::kSealed);
     h.crash();
-    EXPECT_EQ(h.container->attribute("a", id), 3);
+    EXPECT_EQ(h.attribute("a", id), 3);
 }
 
 TEST(Container, Tables) {
@@ -282,8 +282,8 @@ TEST(Container, NeighboursOfOneWriterBecomeOneRecord) {
     EXPECT_EQ(h.text("a"), a);
     h.crash();
     EXPECT_EQ(h.text("a"), a);
-    EXPECT_EQ(h.container->attribute("a", kEventCount), 13);
-    EXPECT_EQ(h.container->attribute("a", Uuid{1, 1}), 13);
+    EXPECT_EQ(h.attribute("a", kEventCount), 13);
+    EXPECT_EQ(h.attribute("a", Uuid{1, 1}), 13);
 }
 
 TEST(Container, ALogErrorStopsIt) {
@@ -303,7 +303,7 @@ TEST(Container, ALogErrorStopsIt) {
     EXPECT_EQ(waiting->error(), Errc::kClosed);
     EXPECT_EQ(h.create("b").error(), Errc::kClosed);
     h.crash();
-    EXPECT_EQ(h.container->info("a")->length, 0);
+    EXPECT_EQ(h.info("a")->length, 0);
 }
 
 TEST(Container, StopDrainsThePipeline) {

@@ -6,13 +6,14 @@
 #include "container/container_impl.h"
 
 namespace millrace::container {
-namespace {
-constexpr std::size_t kCheckpointEntries = 8192;
-}
-
 Segment* SegmentContainer::Impl::find_segment(SegmentId segment_id) {
     auto found = segments_.find(segment_id);
-    return found == segments_.end() || found->second->durable.gone ? nullptr : found->second.get();
+    if (found != segments_.end()) return found->second->durable.gone ? nullptr : found->second.get();
+    if (started_) return nullptr;
+    auto loaded = load_now(segment_id);
+    if (loaded) return *loaded;
+    if (!replay_error_) replay_error_ = loaded.error();
+    return nullptr;
 }
 
 void SegmentContainer::Impl::read_part(SegmentId segment_id, std::uint64_t offset, std::size_t max_bytes,
@@ -29,21 +30,22 @@ void SegmentContainer::Impl::read_part(SegmentId segment_id, std::uint64_t offse
 }
 
 void SegmentContainer::Impl::log_object(ObjectWrittenRecord record, runtime::Callback<Result<>> done) {
-    control(SpaceNeed::kFrees, [this, record = std::move(record), done = std::move(done)](const Error* closed) mutable {
-        if (closed != nullptr) return done(fail(*closed));
-        pipeline_.put(record);
-        after_commit([this, record = std::move(record), done = std::move(done)](const Error* error) mutable {
-            if (error != nullptr) return done(fail(*error));
-            if (!tiering_.apply(record)) {
-                log::error("container {}: object {} does not fit the manifests of its segments", id.value(),
-                           record.object.key);
-            }
-            settle(record);
-            if (index_full()) drop_stale_extents();
-            advance_truncation();
-            done({});
-        });
-    });
+    control(SpaceNeed::kFrees, {},
+            [this, record = std::move(record), done = std::move(done)](const Error* closed) mutable {
+                if (closed != nullptr) return done(fail(*closed));
+                pipeline_.put(record);
+                after_commit([this, record = std::move(record), done = std::move(done)](const Error* error) mutable {
+                    if (error != nullptr) return done(fail(*error));
+                    if (!tiering_.apply(record)) {
+                        log::error("container {}: object {} does not fit the manifests of its segments", id.value(),
+                                   record.object.key);
+                    }
+                    settle(record);
+                    if (index_full()) drop_stale_extents();
+                    advance_truncation();
+                    done({});
+                });
+            });
 }
 
 void SegmentContainer::Impl::settle(const ObjectWrittenRecord& record) {
@@ -88,45 +90,12 @@ void SegmentContainer::Impl::free_oldest() {
     carry_forward(wanted_);
 }
 
-// ---- checkpoints and replay ----
-
-void SegmentContainer::Impl::checkpoint_objects() {
-    for (const CheckpointObjectRecord& object : tiering_.living_objects()) pipeline_.put(object);
-}
-
-void SegmentContainer::Impl::checkpoint_manifest(const Segment& segment) {
-    CheckpointManifestRecord record{segment.id, {}};
-    for (const ManifestEntry& entry : segment.manifest.entries()) {
-        record.entries.push_back(entry);
-        if (record.entries.size() < kCheckpointEntries) continue;
-        pipeline_.put(record);
-        record.entries.clear();
-    }
-    if (!record.entries.empty()) pipeline_.put(record);
-}
+// ---- replay ----
 
 Result<> SegmentContainer::Impl::on(const ObjectWrittenRecord& record) {
     // As when it was written: a part that does not fit counts for nothing, and its bytes are still in the log.
     if (!tiering_.apply(record)) log::warn("object {} does not fit the manifests of its segments", record.object.key);
     settle(record);
-    return {};
-}
-
-Result<> SegmentContainer::Impl::on(const CheckpointObjectRecord& record) {
-    if (in_checkpoint_) tiering_.restore(record);
-    return {};
-}
-
-Result<> SegmentContainer::Impl::on(const CheckpointManifestRecord& record) {
-    if (!in_checkpoint_) return {};
-    Segment& segment = replayed(record.id);
-    for (const ManifestEntry& entry : record.entries) {
-        if (!tiering_.restore(segment, entry)) {
-            return fail(Errc::kCorrupt,
-                        fmt::format("the manifest of segment {} does not fit its objects", segment.name));
-        }
-        settle(segment, entry.offset, entry.end());
-    }
     return {};
 }
 

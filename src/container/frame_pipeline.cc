@@ -113,6 +113,7 @@ void FramePipeline::submit() {
     frame->wall_ms = executor_.clock().wall_millis();
     encode_payload_header({frame->records, frame->wall_ms}, frame->slab->data() + frame->begin + wal::kHeaderRoom);
     slab_used_ = frame->begin + wal::kHeaderRoom + frame->payload_size;
+    ++submitted_;
     in_flight_.push_back(std::move(frame));
     // Behind refused frames it waits with them: it must not take their sequence.
     if (refused())
@@ -154,6 +155,7 @@ void FramePipeline::completed(Result<wal::Appended> result) {
     std::unique_ptr<PendingFrame> frame = std::move(in_flight_.front());
     in_flight_.pop_front();
     publish(*frame, &*result);
+    ++published_;
     recycle(std::move(frame));
     publisher_.on_place_free();
     if (!flush_scheduled_) flush();

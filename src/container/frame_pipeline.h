@@ -106,6 +106,10 @@ class FramePipeline {
     std::uint64_t mark() const { return mark_; }  // changes with every record, event and frame
     void task(CommitTask task);
 
+    // Names what is put now, and says whether all that was put by then is published.
+    std::uint64_t turn() const { return submitted_ + 1; }
+    bool is_over(std::uint64_t turn) const { return turn <= published_ || idle(); }
+
     LogSequence current_sequence() const;  // of the frame that is being filled
     // Nothing is under way, and nothing that is durable waits to be published.
     bool idle() const {
@@ -140,6 +144,8 @@ class FramePipeline {
     bytes::SlabRef slab_;  // the one that frames are cut from
     std::uint64_t slab_id_ = 0;
     std::size_t slab_used_ = 0;
+    std::uint64_t submitted_ = 0;  // frames
+    std::uint64_t published_ = 0;
     std::size_t sent_ = 0;  // of in_flight_: the log has not answered yet
     std::size_t refused_answers_ = 0;
     std::size_t refused_ = 0;  // all of in_flight_, or none: nothing is sent until retry()

@@ -20,14 +20,8 @@ class Rewriter final : public RecordVisitor {
     Result<> on(const MergeRecord& record) override { return put(record); }
     Result<> on(const DeleteRecord& record) override { return put(record); }
     Result<> on(const TableRecord& record) override { return put(record); }
-    Result<> on(const CheckpointBeginRecord& record) override { return put(record); }
-    Result<> on(const CheckpointSegmentRecord& record) override { return put(record); }
-    Result<> on(const CheckpointEndRecord& record) override { return put(record); }
     Result<> on(TableUpdateRecord&& record) override { return put(record); }
-    Result<> on(CheckpointTableRecord&& record) override { return put(record); }
     Result<> on(const ObjectWrittenRecord& record) override { return put(record); }
-    Result<> on(const CheckpointObjectRecord& record) override { return put(record); }
-    Result<> on(const CheckpointManifestRecord& record) override { return put(record); }
     Result<> on(const AppendRecord& record) override {
         std::uint8_t head[kRecordHeader + kAppendFixedWriter];
         writer.bytes({head, encode_append_head(record, head)});

@@ -115,29 +115,6 @@ void encode(const TableRecord& r, bytes::Writer& out) {
     });
 }
 
-void encode(const CheckpointBeginRecord& r, bytes::Writer& out) {
-    record(out, RecordType::kCheckpointBegin, 0, [&] {
-        out.le64(r.next_segment);
-        out.le64(static_cast<std::uint64_t>(r.next_version));
-    });
-}
-
-void encode(const CheckpointSegmentRecord& r, bytes::Writer& out) {
-    auto flags = static_cast<std::uint8_t>((r.transient ? kFlagTransient : 0) | (r.sealed ? kFlagSealed : 0));
-    record(out, RecordType::kCheckpointSegment, flags, [&] {
-        out.le64(r.id.value());
-        out.le_string(r.name);
-        out.le64(r.length);
-        out.le64(r.start);
-        out.le64(static_cast<std::uint64_t>(r.last_modified_ms));
-        put_attributes(out, r.attributes);
-    });
-}
-
-void encode(const CheckpointEndRecord&, bytes::Writer& out) {
-    record(out, RecordType::kCheckpointEnd, 0, [] {});
-}
-
 std::uint64_t TableUpdateRecord::number() {
     std::uint64_t at = offset;
     for (Entry& entry : entries) {
@@ -165,14 +142,14 @@ void encode(const TableUpdateRecord& r, bytes::Writer& out) {
 
 namespace {
 
-void put_object(bytes::Writer& out, const CheckpointObjectRecord& r) {
+void put_object(bytes::Writer& out, const TieredObject& r) {
     out.le64(r.id.value());
     out.u8(static_cast<std::uint8_t>(r.kind));
     out.le64(r.data_bytes);
     out.le_string(r.key);
 }
 
-void get_object(bytes::Reader& in, CheckpointObjectRecord& r) {
+void get_object(bytes::Reader& in, TieredObject& r) {
     r.id = ObjectId(in.le64());
     std::uint8_t kind = in.u8();
     r.data_bytes = in.le64();
@@ -198,35 +175,6 @@ void encode(const ObjectWrittenRecord& r, bytes::Writer& out) {
             out.le64(part.offset);
             out.le64(part.size);
             out.le64(part.object_offset);
-        }
-    });
-}
-
-void encode(const CheckpointTableRecord& r, bytes::Writer& out) {
-    record(out, RecordType::kCheckpointTable, 0, [&] {
-        out.le64(r.id.value());
-        out.le32(static_cast<std::uint32_t>(r.entries.size()));
-        for (const CheckpointTableRecord::Entry& entry : r.entries) {
-            out.le64(static_cast<std::uint64_t>(entry.version));
-            out.le_string(entry.key);
-            out.le_string(entry.value);
-        }
-    });
-}
-
-void encode(const CheckpointObjectRecord& r, bytes::Writer& out) {
-    record(out, RecordType::kCheckpointObject, 0, [&] { put_object(out, r); });
-}
-
-void encode(const CheckpointManifestRecord& r, bytes::Writer& out) {
-    record(out, RecordType::kCheckpointManifest, 0, [&] {
-        out.le64(r.id.value());
-        out.le32(static_cast<std::uint32_t>(r.entries.size()));
-        for (const ManifestEntry& entry : r.entries) {
-            out.le64(entry.offset);
-            out.le64(entry.size);
-            out.le64(entry.object.value());
-            out.le64(entry.object_offset);
         }
     });
 }
@@ -287,24 +235,12 @@ class RecordDecoder {
                 return segment_only<DeleteRecord>(body);
             case RecordType::kTable:
                 return table(body);
-            case RecordType::kCheckpointBegin:
-                return checkpoint_begin(body);
-            case RecordType::kCheckpointSegment:
-                return checkpoint_segment(flags, body);
-            case RecordType::kCheckpointEnd:
-                return visitor_.on(CheckpointEndRecord{});
             case RecordType::kRelocate:
                 return relocate(body);
             case RecordType::kTableUpdate:
                 return table_update(flags, body);
-            case RecordType::kCheckpointTable:
-                return checkpoint_table(body);
             case RecordType::kObjectWritten:
                 return object_written(body);
-            case RecordType::kCheckpointObject:
-                return checkpoint_object(body);
-            case RecordType::kCheckpointManifest:
-                return checkpoint_manifest(body);
         }
         return std::nullopt;
     }
@@ -388,27 +324,6 @@ class RecordDecoder {
         return give(body, record);
     }
 
-    std::optional<Result<>> checkpoint_begin(bytes::Reader& body) {
-        CheckpointBeginRecord record;
-        record.next_segment = body.le64();
-        record.next_version = static_cast<std::int64_t>(body.le64());
-        return give(body, record);
-    }
-
-    std::optional<Result<>> checkpoint_segment(std::uint8_t flags, bytes::Reader& body) {
-        CheckpointSegmentRecord record;
-        record.id = SegmentId(body.le64());
-        record.name = body.le_string(kMaxName);
-        record.transient = (flags & kFlagTransient) != 0;
-        record.sealed = (flags & kFlagSealed) != 0;
-        record.length = body.le64();
-        record.start = body.le64();
-        record.last_modified_ms = static_cast<std::int64_t>(body.le64());
-        record.attributes = get_attributes(body);
-        if (record.start > record.length) return std::nullopt;
-        return give(body, record);
-    }
-
     std::optional<Result<>> relocate(bytes::Reader& body) {
         RelocateRecord record;
         record.id = SegmentId(body.le64());
@@ -438,22 +353,6 @@ class RecordDecoder {
         return visitor_.on(std::move(record));
     }
 
-    std::optional<Result<>> checkpoint_table(bytes::Reader& body) {
-        CheckpointTableRecord record;
-        record.id = SegmentId(body.le64());
-        std::uint32_t count = body.le32();
-        if (count > body.remaining() / 16) return std::nullopt;
-        record.entries.resize(count);
-        for (CheckpointTableRecord::Entry& entry : record.entries) {
-            entry.version = static_cast<std::int64_t>(body.le64());
-            entry.key = body.le_string(kMaxTableKey);
-            entry.value = body.le_string(kMaxTableString);
-            if (!body.ok() || entry.key.empty() || entry.version < 0) return std::nullopt;
-        }
-        if (!body.ok()) return std::nullopt;
-        return visitor_.on(std::move(record));
-    }
-
     std::optional<Result<>> object_written(bytes::Reader& body) {
         ObjectWrittenRecord record;
         get_object(body, record.object);
@@ -468,28 +367,6 @@ class RecordDecoder {
             bool sane = range_is_sane(part.offset, part.size) && part.object_offset <= record.object.data_bytes &&
                         part.size <= record.object.data_bytes - part.object_offset;
             if (!sane) return std::nullopt;
-        }
-        return give(body, record);
-    }
-
-    std::optional<Result<>> checkpoint_object(bytes::Reader& body) {
-        CheckpointObjectRecord record;
-        get_object(body, record);
-        return give(body, record);
-    }
-
-    std::optional<Result<>> checkpoint_manifest(bytes::Reader& body) {
-        CheckpointManifestRecord record;
-        record.id = SegmentId(body.le64());
-        std::uint32_t count = body.le32();
-        if (count > body.remaining() / 32) return std::nullopt;
-        record.entries.resize(count);
-        for (ManifestEntry& entry : record.entries) {
-            entry.offset = body.le64();
-            entry.size = body.le64();
-            entry.object = ObjectId(body.le64());
-            entry.object_offset = body.le64();
-            if (!range_is_sane(entry.offset, entry.size)) return std::nullopt;
         }
         return give(body, record);
     }
@@ -511,6 +388,12 @@ Result<PayloadHeader> decode_payload(bytes::ByteSpan payload, RecordVisitor& vis
     header.records = in.le32();
     header.wall_ms = static_cast<std::int64_t>(in.le64());
     if (!in.ok()) return fail(Errc::kCorrupt, "operation payload is shorter than its header");
+    if (version < kPayloadVersion) {
+        return fail(Errc::kUnsupported,
+                    fmt::format("operation payload has version {}, which was never released: start with a new data "
+                                "directory",
+                                version));
+    }
     if (version > kPayloadVersion) {
         return fail(Errc::kNewerFormat,
                     fmt::format("operation payload has version {}, this program knows {}", version, kPayloadVersion));

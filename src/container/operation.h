@@ -14,7 +14,7 @@
 
 namespace millrace::container {
 
-inline constexpr std::uint8_t kPayloadVersion = 2;
+inline constexpr std::uint8_t kPayloadVersion = 3;  // and the oldest one that is read
 inline constexpr std::size_t kPayloadHeader = 16;
 inline constexpr std::size_t kRecordHeader = 8;
 inline constexpr std::size_t kMaxName = 65'535;  // as long as the wire's longest string
@@ -32,19 +32,12 @@ enum class RecordType : std::uint8_t {
     kMerge = 6,
     kDelete = 7,
     kTable = 8,
-    kCheckpointBegin = 9,
-    kCheckpointSegment = 10,
-    kCheckpointEnd = 11,
     kRelocate = 12,
     kTableUpdate = 13,
-    kCheckpointTable = 14,
     kObjectWritten = 16,
-    kCheckpointObject = 17,
-    kCheckpointManifest = 18,
 };
 
 inline constexpr std::uint8_t kFlagTransient = 1;
-inline constexpr std::uint8_t kFlagSealed = 2;
 inline constexpr std::uint8_t kFlagWriter = 1;
 inline constexpr std::uint8_t kFlagFreeRemovals = 1;
 
@@ -108,24 +101,6 @@ struct TableRecord {
     std::vector<Entry> entries;
 };
 
-struct CheckpointBeginRecord {
-    std::uint64_t next_segment = 0;
-    std::int64_t next_version = 0;
-};
-
-struct CheckpointSegmentRecord {
-    SegmentId id;
-    std::string name;
-    bool transient = false;
-    bool sealed = false;
-    std::uint64_t length = 0;
-    std::uint64_t start = 0;
-    std::int64_t last_modified_ms = 0;
-    AttributeValues attributes;
-};
-
-struct CheckpointEndRecord {};
-
 struct RelocateRecord {
     SegmentId id;
     std::uint64_t offset = 0;
@@ -140,6 +115,7 @@ struct TableUpdateRecord {
         std::string key;
         std::optional<std::string> value;  // none: removed
         std::int64_t version = 0;          // not in the log
+        std::int64_t before = -1;          // nor this: version of the entry that it takes the place of, -1: of none
     };
     SegmentId id;
     std::uint64_t offset = 0;
@@ -148,16 +124,6 @@ struct TableUpdateRecord {
 
     // Sets the versions; returns the segment's length after the update.
     std::uint64_t number();
-};
-
-struct CheckpointTableRecord {
-    struct Entry {
-        std::string key;
-        std::string value;
-        std::int64_t version = 0;
-    };
-    SegmentId id;
-    std::vector<Entry> entries;
 };
 
 using ObjectId = NamedInt<struct ObjectIdTag, std::uint64_t>;  // unique within a container
@@ -180,7 +146,7 @@ inline constexpr std::size_t kMaxObjectParts = 65'536;
 inline constexpr std::size_t kMaxObjectKey = 512;
 inline constexpr std::uint64_t kMaxObjectBytes = 256ULL << 20;
 
-struct CheckpointObjectRecord {
+struct TieredObject {
     ObjectId id;
     ObjectKind kind = ObjectKind::kChunk;
     std::uint64_t data_bytes = 0;
@@ -188,7 +154,7 @@ struct CheckpointObjectRecord {
 };
 
 struct ObjectWrittenRecord {
-    CheckpointObjectRecord object;
+    TieredObject object;
     std::vector<ObjectPart> parts;
 };
 
@@ -202,11 +168,6 @@ struct ManifestEntry {
     friend bool operator==(const ManifestEntry&, const ManifestEntry&) = default;
 };
 
-struct CheckpointManifestRecord {
-    SegmentId id;
-    std::vector<ManifestEntry> entries;
-};
-
 // Bodies of all records but append and relocate, whose data is copied straight into the frame.
 void encode(const CreateRecord& record, bytes::Writer& out);
 void encode(const AttributesRecord& record, bytes::Writer& out);
@@ -215,14 +176,8 @@ void encode(const TruncateRecord& record, bytes::Writer& out);
 void encode(const MergeRecord& record, bytes::Writer& out);
 void encode(const DeleteRecord& record, bytes::Writer& out);
 void encode(const TableRecord& record, bytes::Writer& out);
-void encode(const CheckpointBeginRecord& record, bytes::Writer& out);
-void encode(const CheckpointSegmentRecord& record, bytes::Writer& out);
-void encode(const CheckpointEndRecord& record, bytes::Writer& out);
 void encode(const TableUpdateRecord& record, bytes::Writer& out);
-void encode(const CheckpointTableRecord& record, bytes::Writer& out);
 void encode(const ObjectWrittenRecord& record, bytes::Writer& out);
-void encode(const CheckpointObjectRecord& record, bytes::Writer& out);
-void encode(const CheckpointManifestRecord& record, bytes::Writer& out);
 
 // Write header and fixed body into `at` (kRecordHeader + fixed size bytes); return that size. The data comes right
 // behind.
@@ -241,15 +196,9 @@ class RecordVisitor {
     virtual Result<> on(const MergeRecord& record) = 0;
     virtual Result<> on(const DeleteRecord& record) = 0;
     virtual Result<> on(const TableRecord& record) = 0;
-    virtual Result<> on(const CheckpointBeginRecord& record) = 0;
-    virtual Result<> on(const CheckpointSegmentRecord& record) = 0;
-    virtual Result<> on(const CheckpointEndRecord& record) = 0;
     virtual Result<> on(const RelocateRecord& record) = 0;
     virtual Result<> on(TableUpdateRecord&& record) = 0;
-    virtual Result<> on(CheckpointTableRecord&& record) = 0;
     virtual Result<> on(const ObjectWrittenRecord& record) = 0;
-    virtual Result<> on(const CheckpointObjectRecord& record) = 0;
-    virtual Result<> on(const CheckpointManifestRecord& record) = 0;
 };
 
 struct PayloadHeader {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,6 +30,9 @@ struct NameHash {
 struct AttributeEntry {
     std::int64_t durable = kNullAttribute;
     std::int64_t pending = kNullAttribute;
+    bool marked = false;     // the state has another value
+    std::uint32_t pins = 0;  // append sessions of this writer
+    std::uint64_t used = 0;  // the pipeline's turn of the last operation that asked for it
 };
 
 struct SegmentState {
@@ -44,6 +48,18 @@ struct WaitingRead {
     std::size_t max_bytes = 0;
     ReadCallback done;
 };
+
+class Segment;
+
+// What is known of a name. Whoever counts on it holds the entry: then neither the segment is evicted, nor is it
+// forgotten that there is none.
+struct NameEntry {
+    Segment* segment = nullptr;  // null: there is none, once it is loaded
+    bool loading = false;
+    std::optional<Error> error;          // it could not be loaded
+    std::vector<runtime::Task> waiting;  // for the load
+};
+using NameRef = std::shared_ptr<NameEntry>;
 
 class Segment {
   public:
@@ -74,6 +90,16 @@ class Segment {
     std::unique_ptr<TableState> table;        // null: not a table
     std::unique_ptr<MeteredSegment> metered;  // null: without traffic for some time
     std::vector<WaitingRead> waiting;
+    bool stored = false;                   // the state has a record of it, or will have when what is known now is saved
+    bool stored_attributes = false;        // and of attributes
+    bool all_attributes = true;            // those that are not here are not in the state either
+    bool crowded = false;                  // it has more attributes here than it should
+    std::uint64_t batch = 0;               // of the state, that has its last change
+    std::uint64_t used = 0;                // the pipeline's turn of the last operation on it
+    bool visited = false;                  // since it was last thought of for eviction
+    std::uint32_t planned = 0;             // parts of objects that are being written
+    bool marked = false;                   // the state's record is old
+    std::vector<Uuid> marked_attributes;   // that the state has other values of
     bool touched = false;                  // grew in the frame being published: waiting reads are to be looked at
     std::uint32_t sessions = 0;            // append sessions that point here
     std::vector<runtime::Task> when_gone;  // requests for the same name that wait for the deletion

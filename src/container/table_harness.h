@@ -87,31 +87,29 @@ class TableHarness : public Harness {
 };
 
 // Answers with what was true when it was asked, later.
-class SlowTableStore final : public TableStore {
+// Its readings are answered when the test says so.
+class SlowStateStore final : public state::StateStore {
   public:
-    explicit SlowTableStore(runtime::Executor& executor) : executor_(executor) {}
+    SlowStateStore(std::unique_ptr<state::StateStore> inner, runtime::Executor& executor)
+        : inner_(std::move(inner)), executor_(executor) {}
 
-    void apply(SegmentId table, std::vector<TableChange> changes) override { inner_->apply(table, std::move(changes)); }
-    void drop(SegmentId table) override { inner_->drop(table); }
-    void clear() override { inner_->clear(); }
-    void versions(SegmentId table, std::vector<std::string_view> keys, Done<Versions> done) override {
-        inner_->versions(table, std::move(keys), later(std::move(done)));
+    LogSequence applied() const override { return inner_->applied(); }
+    Result<> load(const state::KeyRange& range, const Visit& visit) override { return inner_->load(range, visit); }
+    void apply(state::StateBatch batch, LogSequence through, Done<> done) override {
+        inner_->apply(std::move(batch), through, std::move(done));
     }
-    void get(SegmentId table, std::vector<std::string> keys, std::size_t max_bytes,
-             Done<std::vector<TableEntry>> done) override {
-        inner_->get(table, std::move(keys), max_bytes, later(std::move(done)));
+    void flush(Done<LogSequence> done) override { inner_->flush(std::move(done)); }
+    void get(std::string key, Done<state::StateValue> done) override {
+        inner_->get(std::move(key), later(std::move(done)));
     }
-    void scan_keys(SegmentId table, KeyRange range, ScanLimit limit, Done<TableScan> done) override {
-        inner_->scan_keys(table, std::move(range), limit, later(std::move(done)));
+    void multi_get(std::vector<std::string> keys, Done<state::StateValues> done) override {
+        inner_->multi_get(std::move(keys), later(std::move(done)));
     }
-    void scan_versions(SegmentId table, VersionRange range, ScanLimit limit, Done<TableScan> done) override {
-        inner_->scan_versions(table, range, limit, later(std::move(done)));
+    void scan(state::ScanRequest request, Done<state::ScanPage> done) override {
+        inner_->scan(std::move(request), later(std::move(done)));
     }
-    void size(SegmentId table, Done<TableSize> done) override { inner_->size(table, later(std::move(done))); }
-    void for_each(SegmentId table, const std::function<void(const TableEntry&)>& visit) const override {
-        inner_->for_each(table, visit);
-    }
-    TableSize total() const override { return inner_->total(); }
+    state::StateStats stats() const override { return inner_->stats(); }
+    void close(runtime::Task closed) override { inner_->close(std::move(closed)); }
 
     // The test's side: answers wait for release() while `hold` is set.
     void release() {
@@ -134,8 +132,8 @@ class SlowTableStore final : public TableStore {
         };
     }
 
+    std::unique_ptr<state::StateStore> inner_;
     runtime::Executor& executor_;
-    std::unique_ptr<TableStore> inner_ = make_memory_table_store();
     std::vector<runtime::Task> held_;
 };
 

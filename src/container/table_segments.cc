@@ -13,7 +13,8 @@ namespace millrace::container {
 // An update, or a deletion of the whole table; in the order of arrival.
 struct TableWork {
     TableBatch batch;
-    std::vector<std::size_t> conditions;  // items of the batch that expect a version
+    bool checked = false;                // the items are what they may be
+    std::vector<std::int64_t> versions;  // that the store has of the items
     TableSegments::Done<std::vector<std::int64_t>> updated;
 
     bool removal = false;
@@ -33,7 +34,7 @@ namespace {
 constexpr std::int64_t kTableType = 0x01;
 constexpr std::int64_t kFixedKeyTableType = 0x05;
 constexpr std::int64_t kDefaultRollover = 16 << 20;
-constexpr std::size_t kCheckpointRecord = 256 << 10;
+constexpr std::size_t kWorksAtOnce = 32;  // updates of a table for which the store is asked together
 
 // What release 0.13 keeps about its index of a table: here nothing ever moves.
 constexpr std::uint64_t kFirstTableAttribute = 0x100000;
@@ -70,13 +71,14 @@ Result<> check_items(const TableState& table, const TableBatch& batch) {
 }
 
 // A missing key wins over bad versions; tables with keys of a fixed length know only bad versions.
-Result<> check_versions(const TableState& table, const TableWork& work, const std::vector<std::int64_t>& durable) {
+Result<> check_versions(const TableState& table, const TableWork& work) {
     bool missing = false;
     bool mismatch = false;
-    for (std::size_t i = 0; i < work.conditions.size(); ++i) {
-        const TableUpdate& update = work.batch.updates[work.conditions[i]];
+    for (std::size_t i = 0; i < work.batch.updates.size(); ++i) {
+        const TableUpdate& update = work.batch.updates[i];
+        if (update.expected_version == kAnyVersion) continue;
         auto pending = table.pending.find(update.key);
-        std::int64_t version = pending == table.pending.end() ? durable[i] : pending->second.version;
+        std::int64_t version = pending == table.pending.end() ? work.versions[i] : pending->second.version;
         missing = missing || (version == kNotExists && update.expected_version != kNotExists);
         mismatch = mismatch || version != update.expected_version;
     }
@@ -129,8 +131,8 @@ Result<KeyRange> range_of(const TableState& table, TableIteration& iteration) {
 
 }  // namespace
 
-TableSegments::TableSegments(SegmentContainer::Impl& container, std::unique_ptr<TableStore> store)
-    : container_(container), store_(std::move(store)) {}
+TableSegments::TableSegments(SegmentContainer::Impl& container, StateKeeper& keeper)
+    : container_(container), store_(keeper) {}
 TableSegments::~TableSegments() = default;
 
 // ---- what a table is ----
@@ -188,7 +190,7 @@ void TableSegments::remove(const std::string& table, bool must_be_empty, Done<> 
 }
 
 void TableSegments::enqueue(const std::string& name, std::shared_ptr<TableWork> work, bool frees_space) {
-    container_.control(frees_space ? SpaceNeed::kFrees : SpaceNeed::kOrdinary,
+    container_.control(frees_space ? SpaceNeed::kFrees : SpaceNeed::kOrdinary, {{container_.want(name)}, {}},
                        [this, name, work = std::move(work)](const Error* closed) {
                            if (closed != nullptr) return work->fail_with(*closed);
                            Segment* segment = container_.find_pending(name);
@@ -213,74 +215,82 @@ void TableSegments::run(Segment& segment) {
     table.running = false;
 }
 
-// Takes the front of the queue, or has the store say what it takes to decide.
-void TableSegments::start(Segment& segment, const std::shared_ptr<TableWork>& work) {
+// Takes the front of the queue, or asks the store which versions the front and what stands behind it replace.
+void TableSegments::start(Segment& segment, const std::shared_ptr<TableWork>& first) {
     TableState& table = *segment.table;
-    if (work->removal && work->must_be_empty && !table.fixed()) {
-        table.busy = true;
-        auto known = [this](Segment& of, TableWork& removal, const TableSize& size) {
-            finish_remove(of, removal, size.entries);
-        };
-        return store_->size(segment.id, when_known<TableSize>(segment.id, work, known));
-    }
-    if (work->removal) {
+    if (first->removal) {
+        std::shared_ptr<TableWork> work = first;
         table.waiting.pop_front();
-        return finish_remove(segment, *work, 0);
+        return finish_remove(segment, *work);
     }
-    if (auto items = check_items(table, work->batch); !items) {
-        table.waiting.pop_front();
-        return refuse(*work, items.error());
-    }
+    std::vector<std::shared_ptr<TableWork>> works;
     std::vector<std::string_view> keys;
-    for (std::size_t i = 0; i < work->batch.updates.size(); ++i) {
-        if (work->batch.updates[i].expected_version == kAnyVersion) continue;
-        work->conditions.push_back(i);
-        keys.emplace_back(work->batch.updates[i].key);
-    }
-    if (keys.empty()) {
-        table.waiting.pop_front();
-        return finish_update(segment, *work, {});
+    std::vector<std::int64_t*> places;
+    for (const auto& work : table.waiting) {
+        if (work->removal || works.size() == kWorksAtOnce) break;
+        if (!std::exchange(work->checked, true)) {
+            if (auto items = check_items(table, work->batch); !items) {
+                if (!works.empty()) {  // it is refused when it is its turn
+                    work->checked = false;
+                    break;
+                }
+                std::shared_ptr<TableWork> refused = work;
+                table.waiting.pop_front();
+                return refuse(*refused, items.error());
+            }
+        }
+        works.push_back(work);
+        work->versions.assign(work->batch.updates.size(), kNotExists);
+        for (std::size_t i = 0; i < work->batch.updates.size(); ++i) {
+            const std::string& key = work->batch.updates[i].key;
+            if (table.pending.contains(key)) continue;  // it stays there until the store has answered
+            keys.emplace_back(key);
+            places.push_back(&work->versions[i]);
+        }
     }
     table.busy = true;
-    auto known = [this](Segment& of, TableWork& update, const std::vector<std::int64_t>& versions) {
-        finish_update(of, update, versions);
+    auto known = [this, id = segment.id, works = std::move(works),
+                  places = std::move(places)](Result<std::vector<std::int64_t>> versions) {
+        for (std::size_t i = 0; versions && i < places.size(); ++i) *places[i] = (*versions)[i];
+        take_known(id, works, versions ? nullptr : &versions.error());
     };
-    store_->versions(segment.id, std::move(keys),
-                     when_known<std::vector<std::int64_t>>(segment.id, work, std::move(known)));
+    if (keys.empty()) return known(std::vector<std::int64_t>());
+    store_.versions(segment.id, keys, std::move(known));
 }
 
-// The front goes on when the store has answered, unless it was refused meanwhile.
-template <typename T, typename Finish>
-TableStore::Done<T> TableSegments::when_known(SegmentId id, std::shared_ptr<TableWork> work, Finish finish) {
-    return [this, id, work = std::move(work), finish = std::move(finish)](Result<T> known) {
-        auto found = container_.segments_.find(id);
-        if (found == container_.segments_.end()) return;  // gone() has refused it
-        Segment& segment = *found->second;
-        TableState& table = *segment.table;
-        table.busy = false;
-        if (container_.stopping_ && !table.running) {
-            // The container's last frame may be on its way.
-            fail_waiting(segment, {Errc::kClosed, "the container stops"});
-        } else if (!table.waiting.empty() && table.waiting.front() == work) {
-            table.waiting.pop_front();
-            if (known)
-                finish(segment, *work, *known);
-            else
-                refuse(*work, known.error());
-        }
-        for (const std::string& key : std::exchange(table.settled, {})) {
-            auto pending = table.pending.find(key);
-            if (pending != table.pending.end() && pending->second.in_flight == 0) table.pending.erase(pending);
-        }
-        run(segment);
-    };
+// The works go on when the store has answered, unless they were refused meanwhile.
+void TableSegments::take_known(SegmentId id, const std::vector<std::shared_ptr<TableWork>>& works, const Error* error) {
+    auto found = container_.segments_.find(id);
+    if (found == container_.segments_.end()) return;  // gone() has refused them
+    Segment& segment = *found->second;
+    TableState& table = *segment.table;
+    table.busy = false;
+    bool was_running = std::exchange(table.running, true);
+    if (container_.stopping_ && !was_running) {
+        // The container's last frame may be on its way.
+        fail_waiting(segment, {Errc::kClosed, "the container stops"});
+    }
+    for (const auto& work : works) {
+        if (table.waiting.empty() || table.waiting.front() != work) break;
+        table.waiting.pop_front();
+        if (error == nullptr)
+            finish_update(segment, *work);
+        else
+            refuse(*work, *error);
+    }
+    for (const std::string& key : std::exchange(table.settled, {})) {
+        auto pending = table.pending.find(key);
+        if (pending != table.pending.end() && pending->second.in_flight == 0) table.pending.erase(pending);
+    }
+    table.running = was_running;
+    run(segment);
 }
 
-void TableSegments::finish_update(Segment& segment, TableWork& work, const std::vector<std::int64_t>& versions) {
+void TableSegments::finish_update(Segment& segment, TableWork& work) {
     const TableState& table = *segment.table;
     if (segment.pending.gone) return refuse(work, container_.missing(segment.name));
     if (segment.pending.sealed) return refuse(work, {Errc::kSealed, segment.name});
-    if (auto conditions = check_versions(table, work, versions); !conditions) return refuse(work, conditions.error());
+    if (auto conditions = check_versions(table, work); !conditions) return refuse(work, conditions.error());
     auto length = static_cast<std::int64_t>(segment.pending.length);
     if (work.batch.expected_length != kAnyTableLength && work.batch.expected_length != length) {
         return refuse(work, {Errc::kBadOffset, length});
@@ -288,14 +298,14 @@ void TableSegments::finish_update(Segment& segment, TableWork& work, const std::
     put(segment, work);
 }
 
-void TableSegments::finish_remove(Segment& segment, TableWork& work, std::uint64_t entries) {
+void TableSegments::finish_remove(Segment& segment, TableWork& work) {
     if (segment.pending.gone) return refuse(work, container_.missing(segment.name));
     if (work.must_be_empty && segment.table->fixed()) {
         return refuse(work,
                       {Errc::kUnsupported, "deletion of a table with keys of a fixed length only if it is empty"});
     }
-    if (work.must_be_empty && entries > 0) {
-        return refuse(work, {Errc::kConflict, fmt::format("the table has {} entries", entries)});
+    if (work.must_be_empty && segment.table->entries > 0) {
+        return refuse(work, {Errc::kConflict, fmt::format("the table has {} entries", segment.table->entries)});
     }
     container_.start_remove(segment, std::move(work.removed));
 }
@@ -308,16 +318,18 @@ void TableSegments::put(Segment& segment, TableWork& work) {
     record->free_removals = table.fixed();
     record->entries.reserve(work.batch.updates.size());
     for (TableUpdate& update : work.batch.updates) {
-        record->entries.push_back({std::move(update.key), std::move(update.value), 0});
+        record->entries.push_back({std::move(update.key), std::move(update.value), 0, kNotExists});
     }
     std::uint64_t length = record->number();
     std::vector<std::int64_t> versions;
     versions.reserve(record->entries.size());
-    for (const TableChange& entry : record->entries) {
+    for (std::size_t i = 0; i < record->entries.size(); ++i) {
+        TableChange& entry = record->entries[i];
         versions.push_back(entry.version);
-        TableState::Pending& pending = table.pending[entry.key];
+        auto [at, made] = table.pending.try_emplace(entry.key);
+        TableState::Pending& pending = at->second;
+        entry.before = made ? work.versions[i] : pending.version;
         pending.version = entry.value ? entry.version : kNotExists;
-        pending.value = entry.value ? &*entry.value : nullptr;
         ++pending.in_flight;
     }
     if (!record->entries.empty()) {
@@ -340,7 +352,6 @@ void TableSegments::publish(Segment& segment, TableUpdateRecord& record, std::ui
     for (const TableChange& entry : record.entries) {
         auto pending = table.pending.find(entry.key);
         if (--pending->second.in_flight > 0) continue;
-        pending->second.value = nullptr;
         // What the store was asked for before this moment may be answered without it.
         if (table.busy)
             table.settled.push_back(entry.key);
@@ -351,7 +362,9 @@ void TableSegments::publish(Segment& segment, TableUpdateRecord& record, std::ui
     items_ += record.entries.size();
     segment.durable.length = length;
     segment.last_modified_ms = container_.executor.clock().wall_millis();
-    store_->apply(segment.id, std::move(record.entries));
+    container_.mark(segment);
+    count(table, record);
+    store_.apply(segment.id, std::move(record.entries));
     container_.serve_waiting(segment);
     run(segment);
 }
@@ -364,8 +377,9 @@ void TableSegments::refuse(TableWork& work, Error error) {
 }
 
 void TableSegments::gone(Segment& segment) {
-    if (!is_table(segment)) return;
-    store_->drop(segment.id);
+    if (segment.table == nullptr) return;
+    entries_ -= segment.table->entries;
+    store_.drop(segment.id, segment.table->entries);
     fail_waiting(segment, {Errc::kNotFound, segment.name});
 }
 
@@ -374,70 +388,68 @@ void TableSegments::fail_waiting(Segment& segment, const Error& error) {
     for (const auto& work : std::exchange(segment.table->waiting, {})) work->fail_with(error);
 }
 
+void TableSegments::count(TableState& table, const TableUpdateRecord& record) {
+    for (const TableChange& entry : record.entries) {
+        bool was = entry.before != kNotExists;
+        if (entry.value && !was) ++table.entries, ++entries_;
+        if (!entry.value && was) --table.entries, --entries_;
+    }
+}
+
 void TableSegments::count(ContainerStats& stats) const {
-    TableSize total = store_->total();
-    stats.table_entries = total.entries;
-    stats.table_bytes = total.bytes;
+    stats.table_entries = entries_;
+    stats.table_bytes = store_.memory_bytes();
     stats.table_updates = updates_;
     stats.table_items = items_;
 }
 
 // ---- reads ----
 
-// Durable state; null with the reason when there is no such table.
-const Segment* TableSegments::find(std::string_view name, Error* error) const {
-    if (container_.failed_ || container_.stopping_) {
-        *error = Error(Errc::kClosed);
-        return nullptr;
-    }
-    const Segment* segment = container_.find_durable(name);
-    if (segment == nullptr) {
-        *error = container_.missing(name);
-        return nullptr;
-    }
-    if (segment->table != nullptr) return segment;
-    *error = Error(Errc::kInvalidArgument, std::string(name) + " is no table");
-    return nullptr;
+// Calls use(table, done) with durable state, or `done` with the reason why there is no such table.
+template <typename T, typename Use>
+void TableSegments::with_table(std::string_view name, Done<T> done, Use use) {
+    container_.with_durable(name, [name = std::string(name), done = std::move(done), use = std::move(use)](
+                                      const Segment* segment, Error& error) mutable {
+        if (segment == nullptr) return done(fail(std::move(error)));
+        if (segment->table == nullptr) return done(fail(Errc::kInvalidArgument, name + " is no table"));
+        use(*segment, std::move(done));
+    });
 }
 
 void TableSegments::info(std::string_view name, Done<TableSegmentInfo> done) {
-    Error error(Errc::kNotFound);
-    const Segment* segment = find(name, &error);
-    if (segment == nullptr) return done(fail(std::move(error)));
-    TableSegmentInfo info{static_cast<std::int64_t>(segment->durable.start),
-                          static_cast<std::int64_t>(segment->durable.length), 0, segment->table->key_length};
-    store_->size(segment->id, [info, done = std::move(done)](Result<TableSize> size) mutable {
-        if (!size) return done(fail(std::move(size.error())));
-        info.entries = static_cast<std::int64_t>(size->entries);
-        done(info);
+    with_table(name, std::move(done), [](const Segment& segment, Done<TableSegmentInfo> give) {
+        give(TableSegmentInfo{static_cast<std::int64_t>(segment.durable.start),
+                              static_cast<std::int64_t>(segment.durable.length),
+                              static_cast<std::int64_t>(segment.table->entries), segment.table->key_length});
     });
 }
 
 void TableSegments::get(std::string_view name, std::vector<std::string> keys, Done<std::vector<TableEntry>> done) {
-    Error error(Errc::kNotFound);
-    const Segment* segment = find(name, &error);
-    if (segment == nullptr) return done(fail(std::move(error)));
-    for (const std::string& key : keys) {
-        if (auto good = check_key(*segment->table, key); !good) return done(fail(std::move(good.error())));
-    }
-    std::size_t overhead = std::min(keys.size() * kScanOverhead, kTableReadBytes);
-    store_->get(segment->id, std::move(keys), kTableReadBytes - overhead, std::move(done));
+    auto read = [this, keys = std::move(keys)](const Segment& segment, Done<std::vector<TableEntry>> give) mutable {
+        for (const std::string& key : keys) {
+            if (auto good = check_key(*segment.table, key); !good) return give(fail(std::move(good.error())));
+        }
+        std::size_t overhead = std::min(keys.size() * kScanOverhead, kTableReadBytes);
+        store_.get(segment.id, std::move(keys), kTableReadBytes - overhead, std::move(give));
+    };
+    with_table(name, std::move(done), std::move(read));
 }
 
 void TableSegments::iterate(std::string_view name, TableIteration iteration, Done<TablePage> done) {
-    Error error(Errc::kNotFound);
-    const Segment* segment = find(name, &error);
-    if (segment == nullptr) return done(fail(std::move(error)));
-    auto range = range_of(*segment->table, iteration);
-    if (!range) return done(fail(std::move(range.error())));
-    if (iteration.count <= 0) return done(TablePage{});
-    ScanLimit limit{static_cast<std::size_t>(iteration.count), kTablePageBytes, iteration.values};
-    store_->scan_keys(segment->id, std::move(*range), limit, [done = std::move(done)](Result<TableScan> scan) mutable {
-        if (!scan) return done(fail(std::move(scan.error())));
-        TablePage page{std::move(scan->entries), ""};
-        if (!page.entries.empty()) page.token = make_token(page.entries.back().key);
-        done(std::move(page));
-    });
+    auto read = [this, iteration = std::move(iteration)](const Segment& segment, Done<TablePage> give) mutable {
+        auto range = range_of(*segment.table, iteration);
+        if (!range) return give(fail(std::move(range.error())));
+        if (iteration.count <= 0) return give(TablePage{});
+        ScanLimit limit{static_cast<std::size_t>(iteration.count), kTablePageBytes, iteration.values};
+        auto page = [give = std::move(give)](Result<TableScan> scan) mutable {
+            if (!scan) return give(fail(std::move(scan.error())));
+            TablePage made{std::move(scan->entries), ""};
+            if (!made.entries.empty()) made.token = make_token(made.entries.back().key);
+            give(std::move(made));
+        };
+        store_.scan_keys(segment.id, std::move(*range), limit, std::move(page));
+    };
+    with_table(name, std::move(done), std::move(read));
 }
 
 namespace {
@@ -449,31 +461,32 @@ std::int64_t end_of(const TableEntry& entry) {
 }  // namespace
 
 void TableSegments::delta(std::string_view name, std::int64_t position, std::int32_t count, Done<TableDelta> done) {
-    Error error(Errc::kNotFound);
-    const Segment* segment = find(name, &error);
-    if (segment == nullptr) return done(fail(std::move(error)));
-    if (segment->table->fixed()) return done(fail(Errc::kUnsupported, "deltas of a table with keys of a fixed length"));
-    auto end = static_cast<std::int64_t>(segment->durable.length);
-    if (position < 0 || position > end) {
-        return done(fail(Errc::kLimit, fmt::format("position {} in a table of {} bytes", position, end)));
-    }
-    TableDelta delta;
-    delta.reached_end = position == end;
-    if (delta.reached_end) return done(std::move(delta));
-    delta.must_forget = position < static_cast<std::int64_t>(segment->durable.start);
-    if (count <= 0) {
-        delta.next_position = position;
-        return done(std::move(delta));
-    }
-    ScanLimit limit{static_cast<std::size_t>(count), kTablePageBytes, true};
-    store_->scan_versions(segment->id, {position, false, end}, limit,
-                          [delta, end, done = std::move(done)](Result<TableScan> scan) mutable {
-                              if (!scan) return done(fail(std::move(scan.error())));
-                              delta.reached_end = scan->complete;
-                              delta.next_position = scan->complete ? end : end_of(scan->entries.back());
-                              delta.entries = std::move(scan->entries);
-                              done(std::move(delta));
-                          });
+    auto read = [this, position, count](const Segment& segment, Done<TableDelta> give) {
+        if (segment.table->fixed())
+            return give(fail(Errc::kUnsupported, "deltas of a table with keys of a fixed length"));
+        auto end = static_cast<std::int64_t>(segment.durable.length);
+        if (position < 0 || position > end) {
+            return give(fail(Errc::kLimit, fmt::format("position {} in a table of {} bytes", position, end)));
+        }
+        TableDelta delta;
+        delta.reached_end = position == end;
+        if (delta.reached_end) return give(std::move(delta));
+        delta.must_forget = position < static_cast<std::int64_t>(segment.durable.start);
+        if (count <= 0) {
+            delta.next_position = position;
+            return give(std::move(delta));
+        }
+        ScanLimit limit{static_cast<std::size_t>(count), kTablePageBytes, true};
+        auto page = [delta, end, give = std::move(give)](Result<TableScan> scan) mutable {
+            if (!scan) return give(fail(std::move(scan.error())));
+            delta.reached_end = scan->complete;
+            delta.next_position = scan->complete ? end : end_of(scan->entries.back());
+            delta.entries = std::move(scan->entries);
+            give(std::move(delta));
+        };
+        store_.scan_versions(segment.id, {position, false, end}, limit, std::move(page));
+    };
+    with_table(name, std::move(done), std::move(read));
 }
 
 // The segment as bytes: the items as release 0.13 lays them out. Those that were replaced or removed are not kept: a
@@ -510,70 +523,38 @@ void TableSegments::read(const Segment& segment, std::uint64_t offset, std::size
         result.end_of_segment = !waited && at_end && sealed;
         done(std::move(result));
     };
-    store_->scan_versions(segment.id, {from, true, end}, limit, std::move(reply));
+    store_.scan_versions(segment.id, {from, true, end}, limit, std::move(reply));
 }
 
 // ---- recovery ----
 
-void TableSegments::replay(Segment& segment, TableUpdateRecord&& record) {
+Result<> TableSegments::replay(Segment& segment, TableUpdateRecord&& record) {
     segment.durable.length = record.number();
-    store_->apply(segment.id, std::move(record.entries));
-}
-
-void TableSegments::replay(CheckpointTableRecord&& record) {
-    std::vector<TableChange> entries;
-    entries.reserve(record.entries.size());
-    for (CheckpointTableRecord::Entry& entry : record.entries) {
-        entries.push_back({std::move(entry.key), std::move(entry.value), entry.version});
+    for (std::size_t i = 0; i < record.entries.size(); ++i) {
+        // One by one: a key may occur several times.
+        TableUpdateRecord one{segment.id, 0, false, {}};
+        one.entries.push_back(std::move(record.entries[i]));
+        auto before = store_.version_now(segment.id, one.entries.front().key);
+        if (!before) return fail(std::move(before.error()));
+        one.entries.front().before = *before;
+        count(*segment.table, one);
+        store_.apply(segment.id, std::move(one.entries));
     }
-    store_->apply(record.id, std::move(entries));
-}
-
-// Pending state: what is durable, but for what is under way.
-void TableSegments::checkpoint(const Segment& segment) {
-    CheckpointTableRecord record{segment.id, {}};
-    std::size_t size = 0;
-    auto flush = [&] {
-        if (record.entries.empty()) return;
-        container_.pipeline_.put(record);
-        record.entries.clear();
-        size = 0;
-    };
-    auto add = [&](const std::string& key, const std::string& value, std::int64_t version) {
-        record.entries.push_back({key, value, version});
-        size += key.size() + value.size() + sizeof(CheckpointTableRecord::Entry);
-        if (size >= kCheckpointRecord) flush();
-    };
-    const TableState& table = *segment.table;
-    store_->for_each(segment.id, [&](const TableEntry& entry) {
-        auto pending = table.pending.find(entry.key);
-        if (pending != table.pending.end() && pending->second.in_flight > 0) return;
-        add(entry.key, entry.value, entry.version);
-    });
-    for (const auto& [key, pending] : table.pending) {
-        if (pending.value != nullptr) add(key, *pending.value, pending.version);
-    }
-    flush();
+    return {};
 }
 
 Result<> SegmentContainer::Impl::on(TableUpdateRecord&& record) {
-    Segment& segment = replayed(record.id);
-    if (!complete_) {  // the checkpoint to come has the entries
-        segment.durable.length = std::max(segment.durable.length, record.number());
-        return {};
-    }
+    auto found = replayed(record.id);
+    if (!found) return fail(std::move(found.error()));
+    Segment& segment = **found;
+    if (segment.table == nullptr) return fail(Errc::kCorrupt, "a table update of a segment that is no table");
     if (record.offset != segment.durable.length) {
         return fail(Errc::kCorrupt,
                     fmt::format("table update at {} of a segment of {} bytes", record.offset, segment.durable.length));
     }
     segment.last_modified_ms = replay_wall_ms_;
-    table_segments_.replay(segment, std::move(record));
-    return {};
-}
-
-Result<> SegmentContainer::Impl::on(CheckpointTableRecord&& record) {
-    if (in_checkpoint_) table_segments_.replay(std::move(record));
-    return {};
+    mark(segment);
+    return table_segments_.replay(segment, std::move(record));
 }
 
 }  // namespace millrace::container

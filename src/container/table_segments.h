@@ -22,7 +22,6 @@
 
 namespace millrace::container {
 
-inline constexpr std::int32_t kFixedKeyLengthMax = 256;
 inline constexpr std::size_t kTablePageBytes = 2 << 20;                  // of one page of an iteration or of a delta
 inline constexpr std::size_t kTableReadBytes = (16 << 20) - (32 << 10);  // of one multi-get, kScanOverhead an entry
 inline constexpr std::uint64_t kTableBatchBytes = 32 << 20;  // of one update, as it counts for the segment's length
@@ -61,6 +60,7 @@ struct TableDelta {
     bool must_forget = false;  // the position lies below the segment's start
 };
 
+struct TableState;
 struct TableWork;
 
 class TableSegments {
@@ -68,7 +68,7 @@ class TableSegments {
     template <typename T = void>
     using Done = SegmentContainer::Done<T>;
 
-    TableSegments(SegmentContainer::Impl& container, std::unique_ptr<TableStore> store);
+    TableSegments(SegmentContainer::Impl& container, StateKeeper& keeper);
     ~TableSegments();
 
     // ---- operations (creation is the container's create) ----
@@ -93,27 +93,29 @@ class TableSegments {
     void read(const Segment& segment, std::uint64_t offset, std::size_t max_bytes, bool waited, ReadCallback done);
     void gone(Segment& segment);  // its deletion is durable
     void fail_waiting(Segment& segment, const Error& error);
-    void replay(Segment& segment, TableUpdateRecord&& record);
-    void replay(CheckpointTableRecord&& record);
-    void forget_all() { store_->clear(); }  // a checkpoint begins that says what there is
-    void checkpoint(const Segment& segment);
+    Result<> replay(Segment& segment, TableUpdateRecord&& record);
+    void load_entries(std::uint64_t entries) { entries_ = entries; }
+    std::uint64_t entries() const { return entries_; }  // of all tables
+    TableStore& store() { return store_; }
     void count(ContainerStats& stats) const;
 
   private:
-    const Segment* find(std::string_view name, Error* error) const;
+    template <typename T, typename Use>
+    void with_table(std::string_view name, Done<T> done, Use use);
     void enqueue(const std::string& name, std::shared_ptr<TableWork> work, bool frees_space);
     void run(Segment& segment);
     void start(Segment& segment, const std::shared_ptr<TableWork>& work);
-    template <typename T, typename Finish>
-    TableStore::Done<T> when_known(SegmentId id, std::shared_ptr<TableWork> work, Finish finish);
-    void finish_update(Segment& segment, TableWork& work, const std::vector<std::int64_t>& versions);
-    void finish_remove(Segment& segment, TableWork& work, std::uint64_t entries);
+    void take_known(SegmentId id, const std::vector<std::shared_ptr<TableWork>>& works, const Error* error);
+    void finish_update(Segment& segment, TableWork& work);
+    void finish_remove(Segment& segment, TableWork& work);
+    void count(TableState& table, const TableUpdateRecord& record);
     void put(Segment& segment, TableWork& work);
     void publish(Segment& segment, TableUpdateRecord& record, std::uint64_t length);
     void refuse(TableWork& work, Error error);
 
     SegmentContainer::Impl& container_;
-    std::unique_ptr<TableStore> store_;
+    TableStore store_;
+    std::uint64_t entries_ = 0;
     std::uint64_t updates_ = 0;
     std::uint64_t items_ = 0;
 };

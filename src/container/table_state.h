@@ -16,12 +16,12 @@ struct TableWork;
 struct TableState {
     // A key with an update in the pipeline, or with one that became durable while versions are being fetched.
     struct Pending {
-        std::int64_t version = 0;            // kNotExists: removed
-        const std::string* value = nullptr;  // in the newest record under way; null: removed, or nothing is under way
+        std::int64_t version = 0;  // kNotExists: removed
         std::uint32_t in_flight = 0;
     };
 
     std::int32_t key_length = 0;  // 0: hash table
+    std::uint64_t entries = 0;    // durable
     absl::flat_hash_map<std::string, Pending> pending;
     std::deque<std::shared_ptr<TableWork>> waiting;  // the front is being worked on
     bool busy = false;                               // the front waits for the store

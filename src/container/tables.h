@@ -28,13 +28,8 @@ class Tables {
     std::vector<TableEntry> scan(std::string_view table, std::string_view prefix, std::string_view after,
                                  std::size_t limit) const;
 
-    // The whole pending state, in records of about `record_bytes`, for a checkpoint.
-    template <typename Emit>
-    void checkpoint(std::size_t record_bytes, Emit emit) const;
-
     std::int64_t next_version() const { return next_version_; }
     void set_next_version(std::int64_t version) { next_version_ = std::max(next_version_, version); }
-    void clear() { tables_.clear(); }
 
   private:
     struct Cell {
@@ -56,31 +51,5 @@ class Tables {
     std::map<std::string, Table, std::less<>> tables_;
     std::int64_t next_version_ = 1;
 };
-
-template <typename Emit>
-void Tables::checkpoint(std::size_t record_bytes, Emit emit) const {
-    for (const auto& [name, table] : tables_) {
-        TableRecord record;
-        record.table = name;
-        std::size_t size = 0;
-        auto add = [&](const std::string& key, const std::string& value, std::int64_t version) {
-            record.entries.push_back({key, value, version});
-            size += key.size() + value.size() + 32;
-            if (size >= record_bytes) {
-                emit(record);
-                record.entries.clear();
-                size = 0;
-            }
-        };
-        for (const auto& [key, cell] : table.durable) {
-            auto changed = table.pending.find(key);
-            if (changed == table.pending.end()) add(key, cell.value, cell.version);
-        }
-        for (const auto& [key, cell] : table.pending) {
-            if (cell.value) add(key, *cell.value, cell.version);
-        }
-        if (!record.entries.empty()) emit(record);
-    }
-}
 
 }  // namespace millrace::container

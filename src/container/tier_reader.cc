@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "base/log.h"
 #include "container/object_format.h"
 
 namespace millrace::container {
@@ -12,7 +13,7 @@ namespace {
 // Tables of checksums that are kept: 64 bytes for each MiB of object.
 constexpr std::size_t kMaxObjects = 4096;
 
-std::uint64_t bytes_of_block(const CheckpointObjectRecord& object, std::uint64_t block, std::uint64_t block_bytes) {
+std::uint64_t bytes_of_block(const TieredObject& object, std::uint64_t block, std::uint64_t block_bytes) {
     return std::min(block_bytes, object.data_bytes - block * block_bytes);
 }
 
@@ -24,7 +25,7 @@ TierReader::~TierReader() {
     for (auto& [id, object] : objects_) object->waiting.clear();
 }
 
-void TierReader::read(const CheckpointObjectRecord& object, std::uint64_t offset, std::size_t max_bytes, bool passing,
+void TierReader::read(const TieredObject& object, std::uint64_t offset, std::size_t max_bytes, bool passing,
                       Done done) {
     bytes::Chain result;
     std::uint64_t end = std::min(object.data_bytes, offset + max_bytes);
@@ -55,7 +56,7 @@ void TierReader::read(const CheckpointObjectRecord& object, std::uint64_t offset
     blocks_.find(BlockKey(object.id, first))->second.waiting.emplace_back(std::move(again));
 }
 
-std::uint64_t TierReader::will_need(const CheckpointObjectRecord& object, std::uint64_t offset, std::uint64_t size) {
+std::uint64_t TierReader::will_need(const TieredObject& object, std::uint64_t offset, std::uint64_t size) {
     std::uint64_t end = std::min(object.data_bytes, offset + size);
     std::uint64_t at = offset;
     ObjectRef known;
@@ -90,7 +91,7 @@ void TierReader::forget(ObjectId object) {
     }
 }
 
-TierReader::ObjectRef TierReader::find(const CheckpointObjectRecord& object) {
+TierReader::ObjectRef TierReader::find(const TieredObject& object) {
     auto [found, is_new] = objects_.try_emplace(object.id);
     if (is_new) {
         found->second = std::make_shared<Object>();
@@ -108,7 +109,7 @@ void TierReader::with_table(const ObjectRef& object, runtime::Callback<Result<>>
     if (!object->table.empty()) return then({});
     object->waiting.push_back(std::move(then));
     if (std::exchange(object->loading, true)) return;
-    const CheckpointObjectRecord& record = object->record;
+    const TieredObject& record = object->record;
     store_.read(record.key, record.data_bytes, object_footer_bytes(record.data_bytes),
                 [this, alive = alive_, object](Result<bytes::Slice> footer) {
                     if (*alive) table_read(object, std::move(footer));
@@ -190,6 +191,10 @@ void TierReader::loaded(const ObjectRef& object, std::uint64_t first, std::uint6
 }
 
 void TierReader::failed(const ObjectRef& object, std::uint64_t first, std::uint64_t count, const Error& error) {
+    // Once, not with each read: who reads there is told every time. An object that is no longer known was removed.
+    auto known = objects_.find(object->record.id);
+    bool counts = error == Errc::kCorrupt && known != objects_.end() && known->second == object;
+    if (counts && !std::exchange(object->told, true)) log::error("{}", error.message());
     std::vector<runtime::Callback<Result<>>> waiting;
     for (std::uint64_t i = 0; i < count; ++i) {
         auto found = blocks_.find(BlockKey(object->record.id, first + i));

@@ -32,11 +32,10 @@ class TierReader {
 
     // At least one byte from `offset`, at most `max_bytes`; the range lies within the object's data. `passing`: a scan
     // that will not come back.
-    void read(const CheckpointObjectRecord& object, std::uint64_t offset, std::size_t max_bytes, bool passing,
-              Done done);
+    void read(const TieredObject& object, std::uint64_t offset, std::size_t max_bytes, bool passing, Done done);
 
     // These bytes are probably read next. Best effort; the result is how many of them are in memory or on the way.
-    std::uint64_t will_need(const CheckpointObjectRecord& object, std::uint64_t offset, std::uint64_t size);
+    std::uint64_t will_need(const TieredObject& object, std::uint64_t offset, std::uint64_t size);
 
     void forget(ObjectId object);  // it was removed
     TierReaderStats stats() const { return stats_; }
@@ -49,14 +48,15 @@ class TierReader {
         std::list<BlockKey>::iterator place;
     };
     struct Object {
-        CheckpointObjectRecord record;
+        TieredObject record;
         std::vector<std::uint32_t> table;  // empty: not read yet
         bool loading = false;
+        bool told = false;  // in the log, that it is damaged
         std::vector<runtime::Callback<Result<>>> waiting;
     };
     using ObjectRef = std::shared_ptr<Object>;
 
-    ObjectRef find(const CheckpointObjectRecord& object);
+    ObjectRef find(const TieredObject& object);
     void with_table(const ObjectRef& object, runtime::Callback<Result<>> then);
     void table_read(const ObjectRef& object, Result<bytes::Slice> footer);
     void load(const ObjectRef& object, std::uint64_t first, std::uint64_t count);

@@ -7,6 +7,8 @@
 
 #include "base/log.h"
 #include "base/units.h"
+#include "container/state/manifest_record.h"
+#include "container/state/object_record.h"
 
 namespace millrace::container {
 namespace {
@@ -21,8 +23,21 @@ constexpr std::size_t kPackPartsMax = 16'384;
 // An object whose record a crash prevented is hardly younger than the log; those of another copy's life soon are.
 constexpr std::chrono::milliseconds kForeignAge{10 * 60'000};
 constexpr std::chrono::seconds kPatience{60};  // without any answer from the store
+// Ownership that was looked up is believed for so long: by who writes, under keys of its own, and by who removes.
+constexpr std::chrono::milliseconds kConfirmedToWrite{5'000};
+constexpr std::chrono::milliseconds kConfirmedToRemove{500};
+constexpr std::chrono::seconds kSweepAgain{60};
 
 int magnitude(std::uint64_t bytes) { return std::bit_width(bytes) / 3; }
+
+state::ManifestRecord stored(SegmentId segment, const ManifestEntry& entry, ObjectKind kind) {
+    return {segment,
+            entry.offset,
+            entry.size,
+            state::ObjectId(entry.object.value()),
+            entry.object_offset,
+            static_cast<state::ObjectKind>(kind)};
+}
 
 }  // namespace
 
@@ -37,24 +52,20 @@ bool Tiering::apply(const ObjectWrittenRecord& record) {
     auto [made, is_new] = objects_.try_emplace(record.object.id, Object{record.object, 0});
     if (!is_new) return true;  // replayed twice
     next_object_ = std::max(next_object_, record.object.id.value() + 1);
+    changed_.insert(record.object.id);
     ++made->second.living_bytes;  // stays while its parts are put, whatever they take the place of
     bool fits = true;
     for (const ObjectPart& part : record.parts) {
         Segment* segment = host_.find_segment(part.segment);
         if (segment == nullptr || part.end() <= segment->durable.start) continue;
-        fits = restore(*segment, {part.offset, part.size, record.object.id, part.object_offset}) && fits;
+        fits = put(*segment, {part.offset, part.size, record.object.id, part.object_offset}) && fits;
         if (part.size < options_.chunk_bytes_min) became_scattered(*segment);
     }
     release({0, 1, record.object.id, 0});
     return fits;
 }
 
-void Tiering::restore(const CheckpointObjectRecord& object) {
-    objects_.try_emplace(object.id, Object{object, 0});
-    next_object_ = std::max(next_object_, object.id.value() + 1);
-}
-
-bool Tiering::restore(Segment& segment, const ManifestEntry& entry) {
+bool Tiering::put(Segment& segment, const ManifestEntry& entry) {
     auto object = objects_.find(entry.object);
     if (object == objects_.end()) return false;
     std::uint64_t data_bytes = object->second.record.data_bytes;
@@ -62,15 +73,59 @@ bool Tiering::restore(Segment& segment, const ManifestEntry& entry) {
     std::vector<ManifestEntry> replaced;
     if (!segment.manifest.put(entry, [&](const ManifestEntry& old) { replaced.push_back(old); })) return false;
     object->second.living_bytes += entry.size;
-    for (const ManifestEntry& old : replaced) release(old);
+    changed_.insert(entry.object);
+    for (const ManifestEntry& old : replaced) remove(segment, old);
+    host_.state_changes(segment).put(stored(segment.id, entry, object->second.record.kind));
     return true;
 }
 
-void Tiering::forget_all() {
-    objects_.clear();
-    dirty_.clear();
-    dirty_since_.clear();
-    scattered_.clear();
+void Tiering::remove(Segment& segment, const ManifestEntry& entry) {
+    host_.state_changes(segment).remove(state::ManifestRecord::key(segment.id, entry.offset));
+    release(entry);
+}
+
+void Tiering::splice(Segment& target, Segment& source, std::uint64_t base) {
+    state::StateBatch& changes = host_.state_changes(target);
+    for (ManifestEntry entry : source.manifest.entries()) {
+        changes.remove(state::ManifestRecord::key(source.id, entry.offset));
+        auto object = objects_.find(entry.object);
+        if (object == objects_.end()) continue;
+        entry.offset += base;
+        changes.put(stored(target.id, entry, object->second.record.kind));
+    }
+    target.manifest.splice(source.manifest, base);
+}
+
+// ---- the state ----
+
+void Tiering::load(const TieredObject& object, std::uint64_t living_bytes) {
+    objects_.try_emplace(object.id, Object{object, living_bytes});
+    next_object_ = std::max(next_object_, object.id.value() + 1);
+}
+
+bool Tiering::load(Segment& segment, const ManifestEntry& entry) {
+    auto object = objects_.find(entry.object);
+    if (object == objects_.end()) return false;
+    std::uint64_t data_bytes = object->second.record.data_bytes;
+    if (entry.object_offset > data_bytes || entry.size > data_bytes - entry.object_offset) return false;
+    bool fits = true;
+    return segment.manifest.put(entry, [&](const ManifestEntry&) { fits = false; }) && fits;
+}
+
+void Tiering::encode_changed(state::StateBatch& out) {
+    for (ObjectId id : changed_) {
+        state::ObjectId stored_id(id.value());
+        auto found = objects_.find(id);
+        if (found == objects_.end()) {
+            out.remove(state::ObjectRecord::key(stored_id));
+            continue;
+        }
+        const TieredObject& object = found->second.record;
+        auto kind = static_cast<state::ObjectKind>(object.kind);
+        out.put(state::ObjectRecord{stored_id, kind, state::ObjectState::kLive, object.data_bytes,
+                                    found->second.living_bytes, object.key});
+    }
+    changed_.clear();
 }
 
 void Tiering::became_dirty(Segment& segment) {
@@ -93,19 +148,13 @@ void Tiering::release(const ManifestEntry& entry) {
     if (found == objects_.end()) return;
     std::uint64_t& living = found->second.living_bytes;
     living -= std::min(living, entry.size);
+    changed_.insert(entry.object);
     if (living > 0) return;
     garbage_.push_back(found->second.record.key);
     if (reader_) reader_->forget(entry.object);
     objects_.erase(found);
     publish_gauges();
     remove_garbage();
-}
-
-std::vector<CheckpointObjectRecord> Tiering::living_objects() const {
-    std::vector<CheckpointObjectRecord> all;
-    all.reserve(objects_.size());
-    for (const auto& [id, object] : objects_) all.push_back(object.record);
-    return all;
 }
 
 // ---- life cycle ----
@@ -121,7 +170,7 @@ void Tiering::start(std::unique_ptr<lts::ChunkStore> store, std::string prefix, 
         writers_.push_back(std::make_unique<ObjectWriter>(*store_, host_));
     }
     garbage_.clear();  // the sweep finds it
-    sweep_orphans("");
+    confirm();
     arm_timer(kTick);
 }
 
@@ -144,7 +193,7 @@ void Tiering::arm_timer(std::chrono::milliseconds delay) {
 void Tiering::poke() {
     if (!active() || poked_) return;
     poked_ = true;
-    if (!in_round_ && !trouble_) arm_timer(std::chrono::milliseconds(0));
+    if (!in_round_ && !trouble_ && !confirming_) arm_timer(std::chrono::milliseconds(0));
 }
 
 bool Tiering::is_due() const {
@@ -158,11 +207,15 @@ void Tiering::publish_gauges() {
     gauges_.log_only_bytes.store(log_only_bytes_, std::memory_order_relaxed);
     gauges_.objects.store(objects_.size(), std::memory_order_relaxed);
     gauges_.in_trouble.store(trouble_ ? 1 : 0, std::memory_order_relaxed);
+    gauges_.fenced.store(fenced_ ? 1 : 0, std::memory_order_relaxed);
 }
 
 void Tiering::look() {
     publish_gauges();
-    if (!active() || in_round_) return;
+    if (!active() || in_round_ || confirming_ || fenced_) return;
+    bool removes = !garbage_.empty() && !removing_;
+    if (!ours_ || (is_due() && !owned_within(kConfirmedToWrite)) || (removes && !owned_within(kConfirmedToRemove)))
+        return confirm();
     remove_garbage();
     if (is_due()) {
         plan_round();
@@ -179,7 +232,7 @@ void Tiering::look() {
 void Tiering::watch() {
     executor_.cancel(watch_);
     watch_ = executor_.call_after(kPatience, [this, alive = alive_, before = answers_] {
-        if (!*alive || stopped_ || !in_round_) return;
+        if (!*alive || stopped_ || !(in_round_ || confirming_)) return;
         if (answers_ == before && !trouble_) {
             log::warn("container {}: long-term storage has not answered for {} s", container_.value(),
                       kPatience.count());
@@ -189,6 +242,73 @@ void Tiering::watch() {
         }
         watch();
     });
+}
+
+// ---- ownership ----
+
+bool Tiering::owned_within(std::chrono::milliseconds age) const {
+    return ours_ && !fenced_ && executor_.clock().now() - confirmed_at_ < age;
+}
+
+void Tiering::confirm() {
+    if (std::exchange(confirming_, true)) return;
+    watch();
+    store_->read_register(prefix_ + "/owner", [this, alive = alive_](Result<lts::Register> found) {
+        if (*alive && !stopped_) register_read(std::move(found));
+    });
+}
+
+void Tiering::register_read(Result<lts::Register> found) {
+    ++answers_;
+    if (!found) return not_confirmed(found.error());
+    auto owner = bytes::as_text(found->value);
+    if (owner == life_) return owner_is(std::move(found->tag));  // also when the reply to our claim was lost
+    if (!ours_) return claim(found->tag);
+    fenced(owner);
+}
+
+void Tiering::claim(const lts::RegisterTag& seen) {
+    auto life = bytes::as_bytes(life_);
+    store_->write_register(prefix_ + "/owner", {life.begin(), life.end()}, seen,
+                           [this, alive = alive_](Result<lts::RegisterTag> written) {
+                               if (!*alive || stopped_) return;
+                               ++answers_;
+                               // Whoever starts at the same moment: one of us is the last.
+                               if (!written) return not_confirmed(written.error());
+                               owner_is(std::move(*written));
+                           });
+}
+
+void Tiering::owner_is(lts::RegisterTag tag) {
+    confirming_ = false;
+    confirmed_at_ = executor_.clock().now();
+    bool is_new = !std::exchange(ours_, std::move(tag)).has_value();
+    if (!in_round_) executor_.cancel(watch_);
+    if (is_new) sweep_orphans("");
+    look();
+    if (timer_.value() == 0 && !in_round_ && !confirming_) arm_timer(kTick);
+}
+
+void Tiering::fenced(std::string_view owner) {
+    confirming_ = false;
+    fenced_ = true;
+    executor_.cancel(watch_);
+    executor_.cancel(timer_);
+    plans_.clear();
+    trouble_ = fmt::format(
+        "another server, started later on a copy of this data directory, has taken over {} (life {})", prefix_, owner);
+    log::error("container {}: {}. Nothing is moved or removed there by this one any more; end one of the two",
+               container_.value(), *trouble_);
+    publish_gauges();
+    host_.storage_failed();
+}
+
+void Tiering::not_confirmed(const Error& error) {
+    confirming_ = false;
+    if (error != Errc::kBadVersion) failed(error);
+    if (!in_round_) executor_.cancel(watch_);
+    publish_gauges();
+    arm_timer(std::max(pause_, kTick));
 }
 
 // ---- planning ----
@@ -201,6 +321,9 @@ void Tiering::plan_round() {
     auto dirty = std::exchange(dirty_, {});
     dirty_since_.clear();
     auto scattered = std::exchange(scattered_, {});
+    // Neighbours in one pack are neighbours in the next; and a simulated run is always the same.
+    std::ranges::sort(dirty);
+    std::ranges::sort(scattered);
     for (SegmentId id : dirty) {
         Segment* segment = host_.find_segment(id);
         if (segment == nullptr) continue;
@@ -209,7 +332,7 @@ void Tiering::plan_round() {
         // Until its bytes have moved it stays in the list, for the next round.
         if (segment->log_only_bytes > 0) became_dirty(*segment);
     }
-    close_pack();  // what is joined may be unreadable, and must not hold up what is new
+    // What is joined shares the pack with what is new; a part that cannot be read is left out.
     for (SegmentId id : scattered) {
         Segment* segment = host_.find_segment(id);
         if (segment == nullptr) continue;
@@ -228,11 +351,11 @@ void Tiering::plan_log_runs(Segment& segment) {
             end = extent.end();
             continue;
         }
-        add_run(segment.id, begin, end);
+        add_run(segment, begin, end);
         begin = extent.offset;
         end = extent.end();
     }
-    add_run(segment.id, begin, end);
+    add_run(segment, begin, end);
 }
 
 // Runs of small neighbours in storage that are worth one piece.
@@ -252,7 +375,7 @@ void Tiering::plan_small_pieces(Segment& segment) {
         }
         std::size_t count = last - first;
         if (count >= options_.pieces_max || (count > 1 && bytes >= options_.chunk_bytes_min))
-            add_run(segment.id, entries[first].offset, entries[last - 1].end());
+            add_run(segment, entries[first].offset, entries[last - 1].end());
         else
             left_over = left_over || count > 0;
         first = std::max(last, first + 1);
@@ -260,9 +383,11 @@ void Tiering::plan_small_pieces(Segment& segment) {
     if (left_over) became_scattered(segment);
 }
 
-void Tiering::add_run(SegmentId segment, std::uint64_t begin, std::uint64_t end) {
+void Tiering::add_run(Segment& segment, std::uint64_t begin, std::uint64_t end) {
     if (begin == end) return;
-    ObjectPart part{segment, begin, end - begin, 0};
+    ++segment.planned;
+    planned_.push_back(segment.id);
+    ObjectPart part{segment.id, begin, end - begin, 0};
     if (part.size >= options_.chunk_bytes_min) {
         ObjectPlan chunk;
         chunk.object.kind = ObjectKind::kChunk;
@@ -318,7 +443,7 @@ void Tiering::written(std::string key, Result<ObjectWrittenRecord> record) {
     }
     ++counters_.written_objects;
     counters_.written_bytes += record->object.data_bytes;
-    if (std::exchange(trouble_, std::nullopt)) {
+    if (!fenced_ && std::exchange(trouble_, std::nullopt)) {
         log::info("container {}: long-term storage takes objects again", container_.value());
     }
     pause_ = {};
@@ -337,7 +462,8 @@ void Tiering::recorded(Result<> result) {
 }
 
 void Tiering::failed(const Error& error) {
-    if (stopped_) return;
+    if (stopped_ || fenced_) return;
+    ++counters_.failures;
     plans_.clear();  // what they were to move is dirty still
     if (!trouble_) {
         log::warn("container {}: long-term storage does not take objects, their bytes stay in the log: {}",
@@ -352,7 +478,10 @@ void Tiering::failed(const Error& error) {
 void Tiering::round_ended() {
     publish_gauges();
     executor_.cancel(watch_);
-    if (!std::exchange(in_round_, false) || !active()) return;
+    for (SegmentId id : std::exchange(planned_, {})) {
+        if (Segment* segment = host_.find_segment(id)) --segment->planned;
+    }
+    if (!std::exchange(in_round_, false) || !active() || fenced_) return;
     if (trouble_) {
         auto spread =
             static_cast<std::int64_t>(executor_.random().below(static_cast<std::uint64_t>(pause_.count()) / 2 + 1));
@@ -365,7 +494,11 @@ void Tiering::round_ended() {
 // ---- garbage ----
 
 void Tiering::remove_garbage() {
-    if (!active() || removing_ || garbage_.empty()) return;
+    if (!active() || removing_ || garbage_.empty() || fenced_) return;
+    if (!owned_within(kConfirmedToRemove)) {  // with the next look
+        if (timer_.value() == 0 && !in_round_ && !confirming_) arm_timer(kTick);
+        return;
+    }
     removing_ = true;
     store_->remove(garbage_.front(), [this, alive = alive_](Result<> removed) {
         if (!*alive) return;
@@ -381,12 +514,15 @@ void Tiering::remove_garbage() {
 }
 
 // Once, at the start: what a crash left behind. Keys of this life are not looked at.
-void Tiering::sweep_orphans(std::string after) {
-    store_->list(prefix_ + "/", std::move(after), lts::kListMax, [this, alive = alive_](Result<lts::ListPage> page) {
+void Tiering::sweep_orphans(const std::string& after) {
+    store_->list(prefix_ + "/", after, lts::kListMax, [this, alive = alive_, after](Result<lts::ListPage> page) {
         if (!*alive || stopped_) return;
         if (!page) {
-            log::warn("container {}: objects that a crash may have left are not looked for: {}", container_.value(),
+            log::warn("container {}: objects that a crash may have left are looked for later: {}", container_.value(),
                       page.error().to_string());
+            executor_.call_after(kSweepAgain, [this, alive, after] {
+                if (*alive && !stopped_ && !fenced_) sweep_orphans(after);
+            });
             return;
         }
         const std::string ours = fmt::format("{}/{}-", prefix_, life_);
@@ -493,6 +629,14 @@ TieringStats Tiering::stats() const {
     stats.objects = objects_.size();
     for (const auto& [id, object] : objects_) stats.object_bytes += object.record.data_bytes;
     stats.trouble = trouble_;
+    stats.objects_in_flight = under_way_;
+    stats.garbage_objects = garbage_.size();
+    if (store_) {
+        lts::StoreStats store = store_->stats();
+        stats.store_requests = store.requests;
+        stats.store_retries = store.retries;
+        stats.store_throttled = store.throttled;
+    }
     if (reader_) stats.reader = reader_->stats();
     return stats;
 }

@@ -7,8 +7,11 @@
 //
 // Safety. An object counts from the moment its record is durable in the log; before that it is garbage, and so is one
 // that no manifest refers to any more. Garbage is removed; what a crash left is found by listing at the next start.
-// Until the record is published the bytes stay in the log. A failing store delays all this, with longer and longer
-// pauses, and nothing else.
+// Of several servers on copies of one data directory the one that started last is the owner: it writes its life into
+// the container's register, and looks again before it moves or removes anything. One that finds another life there
+// moves and removes nothing any more; what was under way at that moment is the only thing that both may do. Until the
+// record is published the bytes stay in the log. A failing store delays all this, with longer and longer pauses, and
+// nothing else.
 //
 // Thread rule: on the container's executor.
 #pragma once
@@ -20,9 +23,11 @@
 #include <vector>
 
 #include <absl/container/flat_hash_map.h>
+#include <absl/container/flat_hash_set.h>
 
 #include "container/object_writer.h"
 #include "container/segment.h"
+#include "container/state/state_batch.h"
 #include "container/tier_reader.h"
 #include "container/tiering_options.h"
 
@@ -31,9 +36,10 @@ namespace millrace::container {
 // What the storage writer needs of its container.
 class TieringHost : public SegmentSource {
   public:
-    virtual Segment* find_segment(SegmentId segment) = 0;  // durable; null when it has gone
-    virtual bool wants_space() const = 0;                  // the log is full, or asked for its oldest files
-    virtual void storage_failed() = 0;                     // objects are no longer taken, for a while
+    virtual Segment* find_segment(SegmentId segment) = 0;            // durable; null when it has gone
+    virtual bool wants_space() const = 0;                            // the log is full, or asked for its oldest files
+    virtual state::StateBatch& state_changes(Segment& segment) = 0;  // of what is being published
+    virtual void storage_failed() = 0;                               // objects are no longer taken, for a while
     // Logs that an object was written, and calls `done` when Tiering::apply() has been called for it.
     virtual void log_object(ObjectWrittenRecord record, runtime::Callback<Result<>> done) = 0;
 };
@@ -48,13 +54,16 @@ class Tiering {
     // ---- the state that follows from the log: in replay, before start(), as well ----
     // False: a manifest entry overlaps another one partly, or names no known object.
     bool apply(const ObjectWrittenRecord& record);
-    void restore(const CheckpointObjectRecord& object);
-    bool restore(Segment& segment, const ManifestEntry& entry);
-    void forget_all();
-    void became_dirty(Segment& segment);      // it has bytes only in the log
-    void became_scattered(Segment& segment);  // it has small pieces, perhaps
-    void release(const ManifestEntry& entry);
-    std::vector<CheckpointObjectRecord> living_objects() const;
+    // What the state has. False: it cannot be.
+    void load(const TieredObject& object, std::uint64_t living_bytes);
+    bool load(Segment& segment, const ManifestEntry& entry);
+    void load_next_object(std::uint64_t id) { next_object_ = std::max(next_object_, id); }
+    void encode_changed(state::StateBatch& out);  // objects
+    std::uint64_t next_object() const { return next_object_; }
+    void splice(Segment& target, Segment& source, std::uint64_t base);  // manifests, in a merge
+    void became_dirty(Segment& segment);                                // it has bytes only in the log
+    void became_scattered(Segment& segment);                            // it has small pieces, perhaps
+    void remove(Segment& segment, const ManifestEntry& entry);          // it was taken out of the manifest
 
     // ---- serving ----
     // `store` may be null: then nothing is moved. `prefix` of all keys, without a slash at its end.
@@ -75,7 +84,7 @@ class Tiering {
 
   private:
     struct Object {
-        CheckpointObjectRecord record;
+        TieredObject record;
         std::uint64_t living_bytes = 0;
     };
     // Who reads a segment one piece after the other, and how far ahead is loaded.
@@ -85,15 +94,24 @@ class Tiering {
         std::uint64_t ahead = 0;  // offset up to which bytes were asked for
     };
 
+    bool put(Segment& segment, const ManifestEntry& entry);
+    void release(const ManifestEntry& entry);
     void arm_timer(std::chrono::milliseconds delay);
     void look();
+    bool owned_within(std::chrono::milliseconds age) const;  // looked up so long ago at most
+    void confirm();                                          // looks it up, and goes on with look()
+    void register_read(Result<lts::Register> found);
+    void claim(const lts::RegisterTag& seen);
+    void owner_is(lts::RegisterTag tag);
+    void fenced(std::string_view owner);
+    void not_confirmed(const Error& error);
     void publish_gauges();
     void watch();
     bool is_due() const;
     void plan_round();
     void plan_log_runs(Segment& segment);
     void plan_small_pieces(Segment& segment);
-    void add_run(SegmentId segment, std::uint64_t begin, std::uint64_t end);
+    void add_run(Segment& segment, std::uint64_t begin, std::uint64_t end);
     void close_pack();
     void give_work();
     void written(std::string key, Result<ObjectWrittenRecord> record);
@@ -101,7 +119,7 @@ class Tiering {
     void failed(const Error& error);
     void round_ended();
     void remove_garbage();
-    void sweep_orphans(std::string after);
+    void sweep_orphans(const std::string& after);
     std::string next_key(ObjectId id);
     Scan& scan_of(SegmentId segment, std::uint64_t offset);
     void read_ahead(Segment& segment, Scan& scan);
@@ -114,6 +132,7 @@ class Tiering {
     const TieringOptions options_;
 
     absl::flat_hash_map<ObjectId, Object> objects_;
+    absl::flat_hash_set<ObjectId> changed_;  // the state has other ones
     std::uint64_t next_object_ = 1;
     std::uint64_t log_only_bytes_ = 0;
     std::deque<SegmentId> dirty_;  // in the order in which they became so
@@ -128,6 +147,11 @@ class Tiering {
     bool stopped_ = false;
     runtime::TimerId timer_;
 
+    std::optional<lts::RegisterTag> ours_;  // of our life in the register; none: not there yet
+    std::chrono::steady_clock::time_point confirmed_at_;
+    bool confirming_ = false;
+    bool fenced_ = false;  // for good
+
     // The round under way.
     bool in_round_ = false;
     bool poked_ = false;
@@ -135,6 +159,7 @@ class Tiering {
     ObjectPlan pack_;
     std::uint64_t pack_bytes_ = 0;
     std::uint32_t under_way_ = 0;       // objects being written or recorded
+    std::vector<SegmentId> planned_;    // segments that the round's objects have parts of: they stay in memory
     std::vector<SegmentId> scattered_;  // segments that got small pieces
     std::uint64_t answers_ = 0;         // of the store, since the start
     runtime::TimerId watch_;

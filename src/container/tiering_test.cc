@@ -40,7 +40,7 @@ class Tier : public testing::Test {
     }
     void expect_all(Harness& h) {
         for (const auto& [name, text] : model) {
-            auto start = static_cast<std::size_t>(h.container->info(name)->start_offset);
+            auto start = static_cast<std::size_t>(h.info(name)->start_offset);
             std::string now = h.text(name, static_cast<std::int64_t>(start));
             std::string expected = text.substr(start);
             if (now == expected) continue;
@@ -108,6 +108,37 @@ TEST_F(Tier, SmallPiecesAreJoined) {
     expect_all(h);
     h.crash();
     settle(h);
+    expect_all(h);
+}
+
+// The cost of moving follows the bytes and the flushes, not the number of segments.
+TEST_F(Tier, ThousandsOfTricklingSegmentsCostAnObjectAFlush) {
+    constexpr int kSegments = 5000;
+    constexpr int kRounds = 40;
+    ContainerOptions options;
+    options.tiering.flush_after = milliseconds(10'000);
+    Harness h(options, objects);
+    std::vector<AppendSession*> sessions;
+    for (int i = 0; i < kSegments; ++i) {
+        std::string name = "s" + std::to_string(i);
+        ASSERT_TRUE(h.create(name));
+        sessions.push_back(&h.session(name, static_cast<std::uint64_t>(i) + 1));
+        ASSERT_TRUE(h.setup(*sessions.back()));
+    }
+    for (int round = 1; round <= kRounds; ++round) {
+        for (int i = 0; i < kSegments; ++i) {
+            std::string data = std::to_string(i) + "," + std::to_string(round) + ";";
+            model["s" + std::to_string(i)] += data;
+            h.append(*sessions[static_cast<std::size_t>(i)], round, data);
+        }
+        h.executor.run_until_idle();
+        for (int i = 0; i < 12; ++i) h.executor.advance(milliseconds(1000));
+    }
+    settle(h);
+    TieringStats stats = h.container->stats().tiering;
+    EXPECT_EQ(stats.log_only_bytes, 0u);
+    EXPECT_LE(stats.written_objects, static_cast<std::uint64_t>(kRounds)) << "small pieces are joined on the way";
+    EXPECT_LE(stats.objects, 20u) << "small pieces are joined";
     expect_all(h);
 }
 
@@ -350,7 +381,7 @@ TEST_F(Tier, AFullIndexOfMovedBytesTakesAppendsAgain) {
     ASSERT_TRUE(h.create("a"));
     write(h, "a", 40, 200);
     settle(h);
-    EXPECT_EQ(h.container->info("a")->length, 8000);
+    EXPECT_EQ(h.info("a")->length, 8000);
     expect_all(h);
 }
 
@@ -418,6 +449,46 @@ TEST_F(Tier, ACrashLeavesOrphansThatTheNextStartRemoves) {
     expect_all(h);
 }
 
+// Two servers on copies of one data directory: who started last is the owner.
+TEST_F(Tier, WhoStartedFirstOnACopyMovesAndRemovesNothingAnyMore) {
+    Harness first(small_tier(), objects);
+    ASSERT_TRUE(first.create("a"));
+    write(first, "a", 20, 500);
+    settle(first);
+    first.crash();  // lives are drawn at random, and two harnesses draw the same
+    settle(first);
+    ASSERT_FALSE(first.container->stats().tiering.trouble);
+
+    auto before = objects->objects;
+    ASSERT_GE(before.size(), 2u);
+    Harness second(small_tier(), objects, std::make_shared<MemoryLogDisk>(*first.disk));
+    settle(second);
+    expect_all(second);
+    // Soon after, and long after.
+    for (int i = 0; i < 2; ++i) {
+        ASSERT_TRUE(first.truncate("a", 8000 + i));
+        settle(first);
+        write(first, "a", 20, 500);
+        model["a"].resize(10'000);
+        settle(first);
+        EXPECT_EQ(objects->objects, before) << "nothing is written or removed by the first";
+    }
+    TieringStats stats = first.container->stats().tiering;
+    ASSERT_TRUE(stats.trouble);
+    EXPECT_NE(stats.trouble->find("another server"), std::string::npos) << *stats.trouble;
+    EXPECT_EQ(first.container->tiering_gauges().fenced, 1u);
+    EXPECT_GT(stats.log_only_bytes, 0u);
+    write(second, "a", 20, 500);
+    settle(second);
+    expect_all(second);
+    EXPECT_FALSE(second.container->stats().tiering.trouble);
+    EXPECT_GT(objects->objects.size(), before.size());
+    // The first one again: now it is the last.
+    first.crash();
+    settle(first);
+    EXPECT_FALSE(first.container->stats().tiering.trouble);
+}
+
 TEST_F(Tier, DamageIsToldWithItsPlaceAndNeverServed) {
     ContainerOptions options = small_tier();
     options.cache_bytes = 4 << 10;
@@ -445,7 +516,7 @@ TEST_F(Tier, DamageIsToldWithItsPlaceAndNeverServed) {
     objects->objects.clear();
     h.crash();
     EXPECT_EQ(h.read("b", 0)->error(), Errc::kCorrupt);
-    EXPECT_EQ(h.container->info("b")->length, 15'000) << "only the bytes are gone";
+    EXPECT_EQ(h.info("b")->length, 15'000) << "only the bytes are gone";
 }
 
 TEST_F(Tier, RandomRunsSurviveCrashes) {
@@ -473,14 +544,14 @@ TEST_F(Tier, RandomRunsSurviveCrashes) {
                     break;
                 case 1: {
                     std::string other = names[random.below(names.size())];
-                    if (other == name || !model.contains(other) || h.container->info(other)->start_offset > 0) break;
+                    if (other == name || !model.contains(other) || h.info(other)->start_offset > 0) break;
                     ASSERT_TRUE(h.merge(name, other)) << "seed " << seed;
                     model[name] += model[other];
                     model.erase(other);
                     break;
                 }
                 case 2: {
-                    auto info = h.container->info(name);
+                    auto info = h.info(name);
                     auto size = static_cast<std::uint64_t>(info->length - info->start_offset);
                     ASSERT_TRUE(
                         h.truncate(name, info->start_offset + static_cast<std::int64_t>(random.below(size + 1))));

@@ -54,6 +54,7 @@ Result<> settle(NodeOptions& options) {
     }
     options.data_directory = path.string();
     options.journal.directory = options.data_directory + "/journal";
+    options.state.directory = options.data_directory + "/state";
     if (options.storage.directory.empty()) options.storage.directory = options.data_directory + "/storage";
     if (options.storage.kind == StorageKind::kS3 && options.storage.s3.bucket.empty()) {
         return fail(Errc::kInvalidArgument, "storage = s3 needs s3-bucket, the name of a bucket that exists");

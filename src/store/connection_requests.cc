@@ -47,7 +47,7 @@ void StoreConnection::handle(wire::GetStreamSegmentInfo& request) {
     std::int64_t id = request.request_id;
     serve<container::SegmentInfo>(
         CommandType::kGetStreamSegmentInfo, id, request.segment, -1,
-        [segment = request.segment](SegmentContainer& c, auto done) { done(c.info(segment)); },
+        [segment = request.segment](SegmentContainer& c, auto done) { c.info(segment, std::move(done)); },
         [this, id](std::string segment, const container::SegmentInfo& info) {
             reply(wire::StreamSegmentInfo{id, std::move(segment), true, info.sealed, false, info.last_modified_ms,
                                           info.length, info.start_offset});
@@ -161,7 +161,7 @@ void StoreConnection::handle(wire::GetSegmentAttribute& request) {
     serve<std::int64_t>(
         CommandType::kGetSegmentAttribute, id, request.segment, -1,
         [segment = request.segment, attribute = request.attribute_id](SegmentContainer& c, auto done) {
-            done(c.attribute(segment, attribute));
+            c.attribute(segment, attribute, std::move(done));
         },
         [this, id](const std::string&, std::int64_t value) { reply(wire::SegmentAttribute{id, value}); });
 }

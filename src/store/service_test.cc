@@ -76,8 +76,10 @@ struct ServiceTest : testing::Test {
         std::vector<ContainerHandle> handles;
         for (std::uint32_t i = 0; i < 4; ++i) {
             runtime::CoreLoop& home = i % 2 == 0 ? first : second;
-            containers.push_back(
-                std::make_unique<container::SegmentContainer>(ContainerId(i), home, container::ContainerOptions{}));
+            auto state = std::make_unique<container::state::MemoryStateStore>(
+                std::make_shared<container::state::MemoryStateDisk>(), home);
+            containers.push_back(std::make_unique<container::SegmentContainer>(
+                ContainerId(i), home, container::ContainerOptions{}, std::move(state)));
             EXPECT_TRUE(containers.back()->finish_recovery());
             containers.back()->start(
                 std::make_unique<container::MemoryLog>(std::make_shared<container::MemoryLogDisk>(), home),

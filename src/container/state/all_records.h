@@ -3,7 +3,7 @@
 
 #include "container/state/attribute_record.h"
 #include "container/state/counters_record.h"
-#include "container/state/extent_record.h"
+#include "container/state/doomed_record.h"
 #include "container/state/internal_entry_record.h"
 #include "container/state/manifest_record.h"
 #include "container/state/merged_name_record.h"
@@ -13,6 +13,7 @@
 #include "container/state/store_records.h"
 #include "container/state/table_entry_record.h"
 #include "container/state/table_version_record.h"
+#include "container/state/transient_record.h"
 
 namespace millrace::container::state {
 
@@ -23,6 +24,7 @@ void for_each_record_type(F f) {
     f.template operator()<AppliedRecord>();
     f.template operator()<AttributeRecord>();
     f.template operator()<CountersRecord>();
+    f.template operator()<DoomedRecord>();
     f.template operator()<MergedNameRecord>();
     f.template operator()<InternalEntryRecord>();
     f.template operator()<ManifestRecord>();
@@ -31,7 +33,7 @@ void for_each_record_type(F f) {
     f.template operator()<SegmentRecord>();
     f.template operator()<TableEntryRecord>();
     f.template operator()<TableVersionRecord>();
-    f.template operator()<ExtentRecord>();
+    f.template operator()<TransientRecord>();
 }
 
 }  // namespace millrace::container::state

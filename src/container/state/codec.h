@@ -28,6 +28,8 @@ enum class Kind : std::uint8_t {
     kApplied = 0x02,   // the store's own
     kAttribute = 'A',
     kCounters = 'C',
+    kDoomed = 'D',
+    kTransient = 'E',
     kMergedName = 'G',
     kInternalEntry = 'I',
     kManifest = 'M',
@@ -36,11 +38,10 @@ enum class Kind : std::uint8_t {
     kSegment = 'S',
     kTableEntry = 'T',
     kTableVersion = 'V',
-    kExtent = 'X',
 };
 
 inline constexpr std::uint8_t kValueVersion = 1;
-inline constexpr std::size_t kNameLimit = 4096;
+inline constexpr std::size_t kNameLimit = 65'535;
 inline constexpr std::size_t kTableKeyLimit = 8192;
 inline constexpr std::size_t kTableEntryLimit = std::size_t{1} << 20;  // key and value together
 inline constexpr std::size_t kInternalStringLimit = std::size_t{1} << 20;

@@ -12,6 +12,8 @@ void CountersRecord::encode_value(bytes::Writer& out) const {
     out.le64(next_segment);
     out.le64(static_cast<std::uint64_t>(next_table_version));
     out.le64(next_object);
+    out.le64(segments);
+    out.le64(table_entries);
 }
 
 Result<CountersRecord> CountersRecord::decode(std::string_view key, std::string_view value) {
@@ -20,6 +22,8 @@ Result<CountersRecord> CountersRecord::decode(std::string_view key, std::string_
     record.next_segment = in.at_least_one(in.value.le64());
     record.next_table_version = in.version(in.value.le64(), 1);
     record.next_object = in.at_least_one(in.value.le64());
+    record.segments = in.value.le64();
+    record.table_entries = in.value.le64();
     return in.finish(record, "counters");
 }
 

@@ -9,6 +9,8 @@ struct CountersRecord {
     std::uint64_t next_segment = 1;
     std::int64_t next_table_version = 1;
     std::uint64_t next_object = 1;
+    std::uint64_t segments = 0;       // that there are
+    std::uint64_t table_entries = 0;  // in all of them
     bool operator==(const CountersRecord&) const = default;
 
     static constexpr Kind kKind = Kind::kCounters;

@@ -78,7 +78,7 @@ void MemoryStateStore::flush(Done<LogSequence> done) {
         if (closed_) return done(fail(Errc::kClosed));
         if (!failed_ && flush_error_) failed_ = flush_error_;
         if (failed_) return done(fail(*failed_));
-        write_out(through);
+        if (!forgets_flushes_) write_out(through);
         ++flushes_;
         done(through);
     });
@@ -91,6 +91,10 @@ void MemoryStateStore::write_out(LogSequence through) {
     }
     disk_->applied = std::max(disk_->applied, through);
     flushed_ = disk_->applied;
+}
+
+void MemoryStateStore::write_out_early(std::size_t batches) {
+    if (batches > 0 && !unflushed_.empty()) write_out(unflushed_[std::min(batches, unflushed_.size()) - 1].through);
 }
 
 void MemoryStateStore::get(std::string key, Done<StateValue> done) {

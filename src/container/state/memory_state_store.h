@@ -32,6 +32,11 @@ class MemoryStateStore final : public StateStore {
 
     // ---- the test's side ----
     void crash();  // callbacks that have not run never do
+    // So many of the batches that no flush has acknowledged are on the disk nevertheless, as buffers that were full
+    // are.
+    void write_out_early(std::size_t batches);
+    std::size_t unflushed_batches() const { return unflushed_.size(); }
+    void forget_flushes() { forgets_flushes_ = true; }  // they are acknowledged and not done
     void fail_flushes(std::optional<Error> with) { flush_error_ = std::move(with); }  // until called with nothing
     void fail_next_apply(Error with) { apply_error_ = std::move(with); }
 
@@ -57,6 +62,7 @@ class MemoryStateStore final : public StateStore {
     std::optional<Error> apply_error_;
     std::optional<Error> failed_;
     bool closed_ = false;
+    bool forgets_flushes_ = false;
     std::shared_ptr<int> life_ = std::make_shared<int>(0);
 };
 

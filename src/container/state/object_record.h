@@ -5,7 +5,7 @@
 
 namespace millrace::container::state {
 
-using ObjectId = NamedInt<struct ObjectIdTag, std::uint64_t>;  // unique for ever within the container, from 1
+using ObjectId = NamedInt<struct StoredObjectIdTag, std::uint64_t>;  // unique for ever within the container, from 1
 
 enum class ObjectKind : std::uint8_t { kChunk = 1, kPack = 2 };
 enum class ObjectState : std::uint8_t { kWriting = 1, kLive = 2, kDoomed = 3 };

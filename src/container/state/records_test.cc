@@ -169,13 +169,7 @@ TEST(StateRecords, Attribute) {
     EXPECT_EQ(AttributeRecord::decode(AttributeRecord::key(SegmentId(0), {1, 1}), value).error(), Errc::kCorrupt);
 }
 
-TEST(StateRecords, Extent) {
-    check(ExtentRecord{SegmentId(2), 0x100, 77, LogSequence(6), {3, 0x1000}}, "5800000000000000020000000000000100",
-          "014d000000"
-          "0600000000000000"
-          "0300000000000000"
-          "0010000000000000");
-}
+TEST(StateRecords, Doomed) { check(DoomedRecord{SegmentId(2)}, "440000000000000002", "01"); }
 
 TEST(StateRecords, Manifest) {
     check(ManifestRecord{SegmentId(2), 0x100, 0x200, ObjectId(7), 0x40, ObjectKind::kPack},
@@ -240,10 +234,10 @@ TEST(StateRecords, KindsAreDistinct) {
 
 TEST(StateRecords, OrderOfKeysIsOrderOfFields) {
     std::vector<std::string> keys = {
-        ExtentRecord::key(SegmentId(1), 0),          ExtentRecord::key(SegmentId(1), 255),
-        ExtentRecord::key(SegmentId(1), 256),        ExtentRecord::key(SegmentId(1), kOffsetLimit - 1),
-        ExtentRecord::key(SegmentId(2), 0),          ExtentRecord::key(SegmentId(256), 0),
-        ExtentRecord::key(SegmentId(1ULL << 40), 7),
+        ManifestRecord::key(SegmentId(1), 0),          ManifestRecord::key(SegmentId(1), 255),
+        ManifestRecord::key(SegmentId(1), 256),        ManifestRecord::key(SegmentId(1), kOffsetLimit - 1),
+        ManifestRecord::key(SegmentId(2), 0),          ManifestRecord::key(SegmentId(256), 0),
+        ManifestRecord::key(SegmentId(1ULL << 40), 7),
     };
     EXPECT_TRUE(std::is_sorted(keys.begin(), keys.end()));
     EXPECT_LT(TableVersionRecord::key(SegmentId(1), 255), TableVersionRecord::key(SegmentId(1), 256));
