@@ -69,6 +69,7 @@ struct NodeOptions {
     store::StoreOptions store;
     rest::HttpOptions http;
     controller::TransactionOptions transactions;
+    controller::ScalingProfile scaling = controller::ScalingProfile::kFast;
 };
 
 // Cores -> shards, where the options name none.
