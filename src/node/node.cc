@@ -283,7 +283,9 @@ Result<> Node::Impl::start_controller() {
     options.transactions = options_.transactions;
     options.retention_period = options_.retention_period;
     options.watermark_period = options_.watermark_period;
-    controller_ = std::make_unique<controller::Controller>(control_, store_->api(), std::move(options));
+    options.scaling = options_.scaling;
+    controller_ =
+        std::make_unique<controller::Controller>(control_, store_->api(), std::move(options), &store_->traffic_api());
     auto started = Countdown::of(1);
     controller_->start([started](Result<> result) { started->arrive(std::move(result)); });
     if (auto done = started->wait(); !done) return done;
@@ -404,7 +406,12 @@ Health Node::Impl::health() const {
                     {"longestStallMs", fmt::to_string(stalls_.longest_stall().count())}};
     if (space.full)
         root.details.emplace_back("warning", "log full: appends wait until streams are truncated or deleted");
-    root.children.push_back(Health{"controller", status, {}, {}});
+    controller::AutoScalingStats scaling = controller_->auto_scaling();  // on the control loop, as REST is
+    Health controller{"controller", status, {}, {}};
+    controller.details = {{"splitsByLoad", fmt::to_string(scaling.splits)},
+                          {"mergesByLoad", fmt::to_string(scaling.merges)},
+                          {"lastScaling", scaling.last.empty() ? "none" : scaling.last}};
+    root.children.push_back(std::move(controller));
     root.children.push_back(std::move(store));
     root.children.push_back(storage_health());
     root.children.push_back(journal_health(status, files_->description(), space, recovered_.torn_tails));
