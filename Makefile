@@ -7,7 +7,7 @@ SHELL := /bin/bash
 
 # Rooms whose unit tests also run under the thread sanitizer: gRPC's packaged libraries are not instrumented for it.
 SANITIZED ?= base bytes runtime io net wire wal lts container store controller api_rest
-FUZZED ?= bytes wire wal lts container store controller
+FUZZED ?= bytes wire wal lts container store controller api_grpc
 
 .PHONY: help
 help: ## this list
@@ -40,6 +40,11 @@ test-e2e: build ## end-to-end tests only (some: make test-e2e ONLY="lifecycle ba
 	@scripts/install-deps --java --python
 	tests/e2e/run-all $(or $(ONLY),e2e)
 
+.PHONY: test-slow
+test-slow: build ## conformance tests that take minutes each: scaling by load, retention, watermarks, load
+	@scripts/install-deps --java --python
+	tests/e2e/conformance.sh slow
+
 .PHONY: test-sanitizers
 test-sanitizers: test-asan test-tsan ## both of these two
 
@@ -68,6 +73,16 @@ bench: build ## against the null sink and Pravega, and the main job (ROUNDS=5 QU
 	@scripts/install-deps --java --python
 	bench/run $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(QUICK),--quick) $(PARTS)
 	[[ -n "$(PARTS)" ]] || scripts/bench
+
+.PHONY: flink
+flink: ## connector for Apache Flink: build/flink/LINE/*.jar for 2.3 and 1.20 (one: LINES=2.3)
+	@scripts/install-deps --java
+	flink/build $(LINES)
+
+.PHONY: test-flink
+test-flink: build ## its tests against build/millrace, then faults on a cluster (LINES="2.3 1.20")
+	@scripts/install-deps --java --python
+	MILLRACE_FLINK_LINES="$(LINES)" tests/e2e/run-all flink
 
 .PHONY: check-lite
 check-lite: ## format, layering, reasons of the deviations

@@ -18,6 +18,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "event_bytes.h"
 #include "histogram.h"
 #include "peer_socket.h"
 #include "wire/codec.h"
@@ -41,24 +42,20 @@ struct Writer {
     std::size_t used = 0;
     std::vector<std::uint8_t> out;
     std::size_t out_sent = 0;
-    std::vector<Lane> lanes;
+    std::vector<Lane> lanes;  // of the segments from `first_segment` on
+    std::size_t first_segment = 0;
     std::int64_t under_way = 0;
-    std::vector<std::uint32_t> refill;  // lanes with room in their window, closed loop; no lane waits for another
-    std::size_t next_lane = 0;          // fixed rate
+    std::vector<std::uint32_t> refill;  // segments with room in their window, closed loop; no lane waits for another
+    std::size_t next_lane = 0;          // fixed rate: offset from first_segment
 };
 
 class Client {
   public:
     explicit Client(const AppendLoad& load)
         : load_(load),
+          event_(event_of(load.event_bytes)),
           acked_per_segment_(static_cast<std::size_t>(load.segments)),
-          segment_end_(acked_per_segment_.size()) {
-        event_.resize(static_cast<std::size_t>(load.event_bytes));
-        for (std::size_t i = 0; i < event_.size(); ++i) event_[i] = static_cast<std::uint8_t>(i * 2654435761U >> 13);
-        // The client's own framing: type 0 and length, inside the event's size.
-        bytes::store_be<std::int32_t>(event_.data(), 0);
-        bytes::store_be<std::int32_t>(event_.data() + 4, load.event_bytes - 8);
-    }
+          segment_end_(acked_per_segment_.size()) {}
 
     int run() {
         prctl(PR_SET_TIMERSLACK, 1000UL);  // ns; by default each sleep is 50 us too long
@@ -133,9 +130,13 @@ class Client {
         for (int w = 0; w < load_.writers; ++w) {
             auto writer = std::make_unique<Writer>();
             writer->fd = connect_to(load_.host, load_.port);
-            writer->lanes.resize(names_.size());
-            writer->next_lane = static_cast<std::size_t>(w) * names_.size() / static_cast<std::size_t>(load_.writers);
-            for (std::size_t s = 0; s < names_.size(); ++s) list(*writer, (writer->next_lane + s) % names_.size());
+            std::size_t share = names_.size();
+            if (load_.segments_per_writer > 0)
+                share = std::min(share, static_cast<std::size_t>(load_.segments_per_writer));
+            writer->lanes.resize(share);
+            writer->first_segment =
+                static_cast<std::size_t>(w) * names_.size() / static_cast<std::size_t>(load_.writers);
+            for (std::size_t s : segments_of(*writer)) list(*writer, s);
             ask(*writer, wire::Hello{});
             flush_blocking(*writer);
             if (w == 0 && create_segments) {
@@ -148,7 +149,7 @@ class Client {
                 flush_blocking(*writer);
                 expect(*writer, names_.size());
             }
-            for (std::size_t s = 0; s < names_.size(); ++s) {
+            for (std::size_t s : segments_of(*writer)) {
                 wire::SetupAppend setup;
                 setup.request_id = static_cast<std::int64_t>(s);
                 setup.writer_id = writer_id(static_cast<std::size_t>(w), s);
@@ -156,7 +157,7 @@ class Client {
                 ask(*writer, setup);
             }
             flush_blocking(*writer);
-            expect(*writer, names_.size());
+            expect(*writer, writer->lanes.size());
             set_nonblocking(writer->fd);
             epoll_event event{};
             event.events = EPOLLIN;
@@ -198,6 +199,14 @@ class Client {
         }
         flush_blocking(writer);
         expect(writer, names_.size());
+    }
+    Lane& lane_of(Writer& writer, std::size_t segment) const {
+        return writer.lanes[(segment + names_.size() - writer.first_segment) % names_.size()];
+    }
+    std::vector<std::size_t> segments_of(const Writer& writer) const {
+        std::vector<std::size_t> all;
+        for (std::size_t i = 0; i < writer.lanes.size(); ++i) all.push_back((writer.first_segment + i) % names_.size());
+        return all;
     }
     static Uuid writer_id(std::size_t writer, std::size_t segment) {
         return {0x62656e6368, static_cast<std::uint64_t>(writer) << 32 | segment};
@@ -242,17 +251,17 @@ class Client {
 
     // Closed loop: each lane has a window of its own and is filled again when a tenth of it is free, so that the
     // events per segment are the server's choice, not the client's.
-    static void list(Writer& writer, std::size_t s) {
-        if (std::exchange(writer.lanes[s].listed, true)) return;
+    void list(Writer& writer, std::size_t s) {
+        if (std::exchange(lane_of(writer, s).listed, true)) return;
         writer.refill.push_back(static_cast<std::uint32_t>(s));
     }
     void produce_window(std::size_t w, std::uint64_t now) {
         Writer& writer = *writers_[w];
-        std::int64_t window = std::max<std::int64_t>(1, load_.window / load_.segments);
+        std::int64_t window = std::max<std::int64_t>(1, load_.window / static_cast<std::int64_t>(writer.lanes.size()));
         std::size_t taken = 0;
         while (taken < writer.refill.size() && writer.out.size() - writer.out_sent <= (1 << 20)) {
             std::size_t s = writer.refill[taken++];
-            Lane& lane = writer.lanes[s];
+            Lane& lane = lane_of(writer, s);
             lane.listed = false;
             std::int64_t count = window - (lane.sent - lane.acked);
             if (count == 0 || count < window / 10) continue;
@@ -270,20 +279,22 @@ class Client {
         for (std::uint64_t due = due_time(scheduled_); due <= now; due = due_time(++scheduled_)) {
             std::size_t w = scheduled_ % writers_.size();
             Writer& writer = *writers_[w];
-            put(w, writer.next_lane, 1, [&](std::int64_t) { return due; });
-            writer.next_lane = (writer.next_lane + 1) % names_.size();
+            put(w, (writer.first_segment + writer.next_lane) % names_.size(), 1, [&](std::int64_t) { return due; });
+            writer.next_lane = (writer.next_lane + 1) % writer.lanes.size();
         }
     }
     template <typename Time>
     void put(std::size_t w, std::size_t s, std::int64_t count, Time time) {
         Writer& writer = *writers_[w];
-        Lane& lane = writer.lanes[s];
+        Lane& lane = lane_of(writer, s);
         auto per_append = std::max<std::int64_t>(1, static_cast<std::int64_t>(kMaxAppend / event_.size()));
         for (std::int64_t done = 0; done < count;) {
             std::int64_t n = std::min(count - done, per_append);
             scratch_.clear();
             for (std::int64_t i = 0; i < n; ++i) {
                 scratch_.insert(scratch_.end(), event_.begin(), event_.end());
+                std::uint8_t* event = scratch_.data() + scratch_.size() - event_.size();
+                if (event_.size() >= kStampedBytes) stamp(event, static_cast<std::uint32_t>(w), lane.sent + i + 1);
                 lane.due.push_back(time(done + i));
             }
             lane.sent += n;
@@ -344,7 +355,7 @@ class Client {
     }
     void acknowledge(Writer& writer, const wire::DataAppended& ack, std::uint64_t now) {
         auto segment = static_cast<std::size_t>(ack.writer_id.low & 0xffffffff);
-        Lane& lane = writer.lanes[segment];
+        Lane& lane = lane_of(writer, segment);
         segment_end_[segment] = std::max(segment_end_[segment], ack.current_segment_write_offset);
         bool counted = now >= measure_from_ && now < measure_to_;
         while (lane.acked < ack.event_number) {

@@ -13,6 +13,7 @@ struct AppendLoad {
     int port = 6000;
     int writers = 10;
     int segments = 1;
+    int segments_per_writer = 0;  // so many, neighbours, evenly spread over all; 0: each writer uses all segments
     int event_bytes = 1024;
     double seconds = 5;
     double warmup_seconds = 1;

@@ -67,8 +67,8 @@ class Usage:
 class Millrace:
     """A server on a directory of its own below `work`; gone with its data at the end of the `with` block."""
 
-    def __init__(self, work, name):
-        self.server = e2e.Server(os.path.join(work, name))
+    def __init__(self, work, name, options=()):
+        self.server = e2e.Server(os.path.join(work, name), options=options)
         self.ready = None
 
     def start(self, seconds=300):
@@ -151,6 +151,14 @@ def run_tool(command, patience=CLIENT_PATIENCE, **options):
     if done.returncode != 0:
         raise BenchError(f"{' '.join(arguments)}: exit status {done.returncode}: {(done.stderr + done.stdout).strip()}")
     return {key: number(value) for key, value in (word.split("=", 1) for word in done.stdout.split() if "=" in word)}
+
+
+def start_tool(command, **options):
+    """Starts millrace-bench, to run beside something; its output is not looked at."""
+    arguments = [tool(), command]
+    for name, value in options.items():
+        arguments += ["--" + name.replace("_", "-"), str(value)]
+    return subprocess.Popen(arguments, stdout=subprocess.DEVNULL)
 
 
 def append(target, seconds, warmup, **options):

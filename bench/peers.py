@@ -96,6 +96,25 @@ class Pravega:
         return found
 
 
+def java_transactions(controller, pids, committers, segments, events, seconds, warmup):
+    """Committers of the official Java client, one after the other transaction each; figures, and what the servers used."""
+    command = [os.path.join(ROOT, "conformance", "run"), "Transactions", controller] + [
+        str(number) for number in (committers, segments, events, seconds, warmup)]
+    # Each segment of each open transaction has a connection of its own in that client, with a megabyte of buffers.
+    environment = os.environ | {"JAVA_HEAP": "3g"}
+    before = Usage(pids)
+    patience = seconds + warmup + START_PATIENCE
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=patience, env=environment)
+    except subprocess.TimeoutExpired:
+        raise BenchError(f"Transactions: no end after {patience} s") from None
+    used = Usage(pids).since(before)
+    lines = [line for line in done.stdout.splitlines() if line.startswith("committers=")]
+    if done.returncode != 0 or not lines:
+        raise BenchError(f"Transactions: exit status {done.returncode}: {done.stderr.strip()[-800:]}")
+    return {name: float(value) for name, value in (pair.split("=") for pair in lines[-1].split())} | used
+
+
 def java_load(controller, pids, segments, seconds, warmup, writers=10, event_bytes=1024):
     """Unthrottled writers of the official Java client; the generator's figures, and what the servers used."""
     command = [kit("peer-bench.sh"), "--system", "pravega", "--endpoint", controller, "--partitions", str(segments),

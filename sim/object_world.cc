@@ -67,12 +67,26 @@ class SimChunkStore final : public lts::ChunkStore {
         };
         change(std::move(remove_it), std::move(done));
     }
-    void read_register(std::string, runtime::Callback<Result<lts::Register>> done) override {
-        ask<lts::Register>([]() -> Result<lts::Register> { return lts::Register{}; }, std::move(done));
+    void read_register(std::string key, runtime::Callback<Result<lts::Register>> done) override {
+        auto find = [&world = world_, key]() -> Result<lts::Register> { return world.registers[key]; };
+        ask<lts::Register>(std::move(find), std::move(done));
     }
-    void write_register(std::string, std::vector<std::uint8_t>, lts::RegisterTag,
+    // As with objects: it may take effect long after it was given up, unless somebody came before it.
+    void write_register(std::string key, std::vector<std::uint8_t> value, lts::RegisterTag expected,
                         runtime::Callback<Result<lts::RegisterTag>> done) override {
-        ask<lts::RegisterTag>([]() -> Result<lts::RegisterTag> { return fail(Errc::kUnsupported); }, std::move(done));
+        auto tag = std::make_shared<lts::RegisterTag>();
+        auto write = [&world = world_, key, value = std::move(value), expected, tag]() -> Result<> {
+            lts::Register& there = world.registers[key];
+            if (there.tag != expected) return fail(Errc::kBadVersion, key);
+            *tag = {std::to_string(++world.tags_)};
+            there = {*tag, value};
+            world.tell("register " + key);
+            return {};
+        };
+        change(std::move(write), [tag, done = std::move(done)](Result<> written) mutable {
+            if (!written) return done(fail(written.error()));
+            done(*tag);
+        });
     }
     lts::StoreStats stats() const override { return {}; }
     std::string description() const override { return "simulated"; }

@@ -34,6 +34,7 @@ class ObjectWorld {
     std::function<void(std::string)> on_change;               // told what happens to objects
 
     std::map<std::string, std::vector<std::uint8_t>> objects;
+    std::map<std::string, lts::Register> registers;
     ObjectFaults faults;
     bool sweep_too_early = false;  // planted: what has no record yet is taken for an orphan
 
@@ -47,6 +48,7 @@ class ObjectWorld {
 
     std::map<std::pair<Time, std::uint64_t>, runtime::Task> actions_;
     std::uint64_t last_ = 0;
+    std::uint64_t tags_ = 0;
     SeededRandom random_;
 };
 

@@ -7,12 +7,14 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include "base/metrics.h"
 #include "base/text.h"
 
 namespace millrace::log {
 namespace {
 
 std::atomic<bool> json_lines{false};
+std::array<SharedCounter, 6> written_lines;  // by level
 
 spdlog::logger& logger() {
     // Never destroyed: other threads may log until the very end of the process.
@@ -72,11 +74,14 @@ void set_json(bool json) {
 bool enabled(Level level) { return logger().should_log(convert(level)); }
 
 void write(Level level, std::string_view message) {
+    written_lines[static_cast<std::size_t>(level)].add();
     if (json_lines)
         logger().log(convert(level), json_escape(message));
     else
         logger().log(convert(level), message);
 }
+
+std::uint64_t written(Level level) { return written_lines[static_cast<std::size_t>(level)].get(); }
 
 void flush() { logger().flush(); }
 

@@ -2,6 +2,7 @@
 // stderr; the sink and the level are set once by node/.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -17,6 +18,9 @@ void set_json(bool json);
 bool enabled(Level level);
 void write(Level level, std::string_view message);
 void flush();
+
+// How many lines of that level were written since the start.
+std::uint64_t written(Level level);
 
 template <typename... Args>
 void debug(fmt::format_string<Args...> format, Args&&... args) {

@@ -7,7 +7,9 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "cli/flink/flink_scale_options.h"
 #include "cli/option_table.h"
+#include "cli/retention_command.h"
 #include "cli/settings.h"
 #include "cli/suggest.h"
 #include "cli/version.h"
@@ -42,6 +44,21 @@ crash or kill -9 the next start recovers all that was acknowledged.
 
 Exit status: 0 ended as asked; 1 could not start; 2 wrong options; 3 stopped itself after a failure, as of the disk.)";
 
+constexpr const char* kRetentionAbout =
+    "Says what a running server's retention would do with a stream now, and why. Nothing is changed.";
+constexpr const char* kFlinkScaleAbout =
+    "Lets the parallelism of a Flink job follow the stream that it reads, through Flink's adaptive scheduler.";
+
+constexpr const char* kFlinkScaleFooter = R"(
+Examples:
+  millrace flink-scale --flink http://flink:8081 --job orders --stream demo/orders --max 16
+      as many subtasks as the stream has segments
+  millrace flink-scale --job orders --stream demo/orders --by events --per-task 20000 --dry-run
+      says how many subtasks of 20,000 events per second each it would ask for
+
+Exit status: 0 ended by SIGTERM or SIGINT, or with the job; 1 --once could not do it; 2 wrong options. What it cannot reach
+it tries again, and changes nothing meanwhile.)";
+
 int refuse(std::string_view message) {
     fmt::print(stderr, "millrace: {}\n", message);
     return kExitUsage;
@@ -58,15 +75,15 @@ std::vector<std::pair<std::string, std::string>> environment() {
 }
 
 // The first argument that no option took.
-std::string unexpected(const std::vector<std::string>& arguments) {
+std::string unexpected(const std::vector<std::string>& arguments, std::string_view command,
+                       std::vector<std::string_view> known) {
     std::string_view first = arguments.front();
     std::string_view word = first.substr(0, first.find('='));
     if (!word.starts_with("--")) return fmt::format("unexpected argument \"{}\"", first);
     word.remove_prefix(2);
-    std::vector<std::string_view> known = option_names();
-    known.insert(known.end(), {"config", "help"});
+    known.emplace_back("help");
     std::string_view near = suggest(word, known);
-    if (near.empty()) return fmt::format("unknown option --{}; `millrace standalone --help` names all options", word);
+    if (near.empty()) return fmt::format("unknown option --{}; `millrace {} --help` names all options", word, command);
     return fmt::format("unknown option --{}; did you mean --{}?", word, near);
 }
 
@@ -90,7 +107,11 @@ void declare_options(CLI::App& command, CommandLine& line) {
 
 int standalone(const CLI::App& app, const CLI::App& command, const CommandLine& line) {
     for (const CLI::App* level : {&app, &command}) {
-        if (std::vector<std::string> extras = level->remaining(); !extras.empty()) return refuse(unexpected(extras));
+        std::vector<std::string> extras = level->remaining();
+        if (extras.empty()) continue;
+        std::vector<std::string_view> known = option_names();
+        known.emplace_back("config");
+        return refuse(unexpected(extras, "standalone", std::move(known)));
     }
     std::vector<NamedValue> values;
     for (const auto& [option, text] : line.given) {
@@ -99,15 +120,66 @@ int standalone(const CLI::App& app, const CLI::App& command, const CommandLine& 
     }
     auto options = assemble(values, line.config, environment());
     if (!options) return refuse(options.error().message());
+    options->build = build_info();
     return node::run_standalone(std::move(*options));
+}
+
+using FlinkScaleLine = std::vector<std::pair<const FlinkScaleOption*, std::vector<std::string>>>;
+
+void declare_options(CLI::App& command, FlinkScaleLine& line) {
+    for (const FlinkScaleOption& option : flink_scale_options()) line.emplace_back(&option, std::vector<std::string>());
+    for (auto& [option, texts] : line) {
+        std::string flag = fmt::format("--{}", option->name);
+        if (option->value.empty()) {
+            command.add_flag(flag)->description(std::string(option->help));
+            continue;
+        }
+        command.add_option(flag, texts, fmt::format("{} [{}]", option->help, option->fallback))
+            ->type_name(std::string(option->value))
+            ->type_size(1)
+            ->expected(1, 1000)
+            ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+            ->allow_extra_args(false);
+    }
+    command.allow_extras();
+    command.footer(kFlinkScaleFooter);
+}
+
+int flink_scale(const CLI::App& app, const CLI::App& command, const FlinkScaleLine& line) {
+    for (const CLI::App* level : {&app, &command}) {
+        std::vector<std::string> extras = level->remaining();
+        if (extras.empty()) continue;
+        std::vector<std::string_view> known;
+        for (const FlinkScaleOption& option : flink_scale_options()) known.push_back(option.name);
+        return refuse(unexpected(extras, "flink-scale", std::move(known)));
+    }
+    FlinkScaleOptions options;
+    for (const auto& [option, texts] : line) {
+        bool given = command.count(fmt::format("--{}", option->name)) > 0;
+        std::vector<std::string> values = option->value.empty() && given ? std::vector<std::string>{""} : texts;
+        for (const std::string& text : values) {
+            if (auto done = option->apply(options, text); !done)
+                return refuse(fmt::format("bad value \"{}\" for --{}: {}", text, option->name, done.error().message()));
+        }
+    }
+    if (auto fine = check(options); !fine) return refuse(fine.error().message());
+    return run_flink_scale(options);
 }
 
 int run(int argc, char** argv) {
     CLI::App app(kAbout, "millrace");
     CommandLine line;
+    FlinkScaleLine scale_line;
     CLI::App* serve = app.add_subcommand("standalone", kStandaloneAbout);
     CLI::App* version = app.add_subcommand("version", "Prints what this program is.");
+    CLI::App* retention = app.add_subcommand("retention", kRetentionAbout);
+    std::string stream;
+    std::string rest = "http://127.0.0.1:9091";
+    retention->add_option("stream", stream, "the stream")->type_name("SCOPE/STREAM")->required();
+    retention->add_option("--rest", rest, "the server's REST API [" + rest + "]")->type_name("URL");
+    CLI::App* scale = app.add_subcommand("flink-scale", kFlinkScaleAbout);
     declare_options(*serve, line);
+    declare_options(*scale, scale_line);
     app.set_version_flag("--version", version_text());
     app.footer("`millrace COMMAND --help` explains a command.");
     app.allow_extras();
@@ -121,13 +193,15 @@ int run(int argc, char** argv) {
         fmt::print("{}\n", version_text());
         return 0;
     }
+    if (*retention) return retention_command(stream, rest);
     if (*serve) return standalone(app, *serve, line);
+    if (*scale) return flink_scale(app, *scale, scale_line);
     std::vector<std::string> extras = app.remaining();
     if (extras.empty()) {
         fmt::print(stderr, "{}", app.help());
         return kExitUsage;
     }
-    constexpr std::string_view kCommands[] = {"standalone", "version"};
+    constexpr std::string_view kCommands[] = {"standalone", "flink-scale", "retention", "version"};
     std::string_view near = suggest(extras.front(), kCommands);
     if (!near.empty()) return refuse(fmt::format("unknown command \"{}\"; did you mean \"{}\"?", extras.front(), near));
     return refuse(fmt::format("unknown command \"{}\"; `millrace --help` names all commands", extras.front()));

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <chrono>
+#include <limits>
 
 #include <arpa/inet.h>
 #include <fmt/format.h>
@@ -39,6 +41,13 @@ Result<> apply_size(const std::string& text, std::uint64_t& target) {
     if (!bytes) return refuse("it must be a size like 64MiB or 4GiB, or a number of bytes");
     target = *bytes;
     return {};
+}
+
+Result<> apply_seconds(const std::string& text, std::chrono::milliseconds& target) {
+    std::uint32_t seconds = 0;
+    auto done = apply_number(text, 1, 86'400, seconds);
+    if (done) target = std::chrono::seconds(seconds);
+    return done;
 }
 
 Result<> apply_listen(NodeOptions& options, const std::string& text) {
@@ -99,6 +108,12 @@ Result<> apply_storage(NodeOptions& options, const std::string& text) {
     return {};
 }
 
+Result<> apply_scaling(NodeOptions& options, const std::string& text) {
+    if (text != "fast" && text != "pravega") return refuse("it must be fast or pravega");
+    options.scaling = text == "fast" ? controller::ScalingProfile::kFast : controller::ScalingProfile::kPravega;
+    return {};
+}
+
 template <std::string lts::S3Options::* Member>
 Result<> apply_s3(NodeOptions& options, const std::string& text) {
     auto odd = [](char c) { return c <= ' ' || c > '~'; };
@@ -126,6 +141,28 @@ Result<> apply_containers(NodeOptions& options, const std::string& text) {
     return {};
 }
 
+Result<> apply_prepared(NodeOptions& options, const std::string& text) {
+    if (text != "keep" && text != "expire") return refuse("it must be keep or expire");
+    options.transactions.keep_prepared = text == "keep";
+    return {};
+}
+
+Result<> apply_prepared_bytes(NodeOptions& options, const std::string& text) {
+    std::uint64_t bytes = 0;
+    if (auto done = apply_size(text, bytes); !done) return done;
+    if (bytes > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()))
+        return refuse("it must be less than 8 EiB");
+    options.transactions.kept_bytes_limit = static_cast<std::int64_t>(bytes);
+    return {};
+}
+
+Result<> apply_lease_max(NodeOptions& options, const std::string& text) {
+    std::uint32_t seconds = 0;
+    if (auto done = apply_number(text, 10, 86'400, seconds); !done) return done;
+    options.transactions.lease_max = std::chrono::seconds(seconds);
+    return {};
+}
+
 constexpr std::array kOptions{
     OptionSpec{"data-dir", "DIR", "./millrace-data",
                "Where everything is kept. Made if missing; one process at a time.", apply_data_dir},
@@ -150,7 +187,7 @@ constexpr std::array kOptions{
         [](NodeOptions& o, const std::string& text) { return apply_number(text, 1, node::kMaxShards, o.shards); }},
     OptionSpec{"containers", "N", "4", "Parts in which segments are divided. Fixed when the data directory is made.",
                apply_containers},
-    OptionSpec{"cache", "SIZE", "256MiB", "Memory for recent data, which readers at the tail get without the disk.",
+    OptionSpec{"cache", "SIZE", "128MiB", "Memory for recent data, which readers at the tail get without the disk.",
                [](NodeOptions& o, const std::string& text) { return apply_size(text, o.cache_bytes); }},
     OptionSpec{"journal-limit", "SIZE", "64GiB", "Most that the journal may take of the disk.",
                [](NodeOptions& o, const std::string& text) { return apply_size(text, o.journal.limit_bytes); }},
@@ -171,10 +208,10 @@ constexpr std::array kOptions{
     OptionSpec{
         "replay-limit", "SIZE", "256MiB", "Most of the journal that a start has to apply again.",
         [](NodeOptions& o, const std::string& text) { return apply_size(text, o.container.checkpoint_log_bytes); }},
-    OptionSpec{"storage-cache", "SIZE", "128MiB", "Memory for data that is read from long-term storage.",
+    OptionSpec{"storage-cache", "SIZE", "64MiB", "Memory for data that is read from long-term storage.",
                [](NodeOptions& o, const std::string& text) { return apply_size(text, o.storage_cache_bytes); }},
     OptionSpec{
-        "flush-size", "SIZE", "32MiB", "So much of a container only in the journal is moved to long-term storage.",
+        "flush-size", "SIZE", "16MiB", "So much of a container only in the journal is moved to long-term storage.",
         [](NodeOptions& o, const std::string& text) { return apply_size(text, o.container.tiering.flush_bytes); }},
     OptionSpec{"flush-seconds", "N", "10", "And less than that after so many seconds.",
                [](NodeOptions& o, const std::string& text) {
@@ -183,6 +220,10 @@ constexpr std::array kOptions{
                    if (done) o.container.tiering.flush_after = std::chrono::seconds(seconds);
                    return done;
                }},
+    OptionSpec{"retention-seconds", "N", "10", "How often streams with a retention policy are looked at.",
+               [](NodeOptions& o, const std::string& text) { return apply_seconds(text, o.retention_period); }},
+    OptionSpec{"watermark-seconds", "N", "10", "How often a stream gets a watermark, if its writers note times.",
+               [](NodeOptions& o, const std::string& text) { return apply_seconds(text, o.watermark_period); }},
     OptionSpec{"s3-endpoint", "URL", "Amazon's, of the region", "http://HOST:PORT or https://HOST[:PORT].",
                apply_s3<&lts::S3Options::endpoint>},
     OptionSpec{"s3-region", "NAME", "us-east-1", "Region, as the S3 server calls it.",
@@ -206,6 +247,29 @@ constexpr std::array kOptions{
     OptionSpec{"s3-profile", "NAME", "default", "Section of the credentials file.", apply_s3<&lts::S3Options::profile>},
     OptionSpec{"s3-ca-file", "FILE", "the system's", "Certificates that an https endpoint is checked against.",
                apply_s3_path<&lts::S3Options::ca_file>},
+    OptionSpec{
+        "metrics-streams", "N", "1000",
+        "So many streams have figures of their own in /metrics, the first ones by name; all others by asking for "
+        "them.",
+        [](NodeOptions& o, const std::string& text) {
+            return apply_number(text, 0, node::kMaxMetricsStreams, o.metrics_streams);
+        }},
+    OptionSpec{"transaction-lease-max", "SECONDS", "600", "Longest time that a transaction may go without a ping.",
+               apply_lease_max},
+    OptionSpec{"prepared-transactions", "KIND", "expire",
+               "A transaction with data whose lease is over: expire (it is aborted) or keep (until it is committed or "
+               "aborted). A stream's tag millrace.prepared=keep or millrace.prepared=expire goes first.",
+               apply_prepared},
+    OptionSpec{"prepared-limit", "N", "1000", "Kept transactions of one stream, beyond which it begins no new ones.",
+               [](NodeOptions& o, const std::string& text) {
+                   return apply_number(text, 1, 1'000'000, o.transactions.kept_limit);
+               }},
+    OptionSpec{"prepared-bytes", "SIZE", "64GiB", "And bytes of them.", apply_prepared_bytes},
+    OptionSpec{
+        "scaling-profile", "PROFILE", "fast",
+        "How streams scale by their load: fast (splits within seconds, lazy merges), or pravega: its windows of 2 "
+        "to 20 minutes and its cooldowns.",
+        apply_scaling},
     OptionSpec{"io", "KIND", "auto",
                "How files are written: uring (io_uring), threads, or auto: uring where it is allowed.", apply_io},
 };

@@ -72,6 +72,10 @@ TEST_F(SettingsTest, DefaultsAreTheDocumentedOnes) {
         EXPECT_EQ(told->journal.limit_bytes, options->journal.limit_bytes) << option.name;
         EXPECT_EQ(told->journal.file_bytes, options->journal.file_bytes) << option.name;
         EXPECT_EQ(told->io, options->io) << option.name;
+        EXPECT_EQ(told->transactions.keep_prepared, options->transactions.keep_prepared) << option.name;
+        EXPECT_EQ(told->transactions.kept_limit, options->transactions.kept_limit) << option.name;
+        EXPECT_EQ(told->transactions.kept_bytes_limit, options->transactions.kept_bytes_limit) << option.name;
+        EXPECT_EQ(told->transactions.lease_max, options->transactions.lease_max) << option.name;
         EXPECT_EQ(told->storage.kind, options->storage.kind) << option.name;
         EXPECT_EQ(told->storage_cache_bytes, options->storage_cache_bytes) << option.name;
         EXPECT_EQ(told->storage.s3.region, options->storage.s3.region) << option.name;

@@ -24,4 +24,6 @@ std::string version_text() {
     return fmt::format("millrace {} ({}{})", kVersion, git.empty() ? "" : fmt::format("git {}, ", git), compiler());
 }
 
+node::BuildInfo build_info() { return {std::string(kVersion), std::string(kGitDescribe), compiler()}; }
+
 }  // namespace millrace::cli

@@ -114,6 +114,13 @@ ContainerStats SegmentContainer::Impl::stats() const {
     stats.cache_bytes = cache_.held_bytes();
     stats.waiting_reads = waiting_reads_.size();
     stats.index_entries = index_entries_;
+    for (const LogUsage::File& file : usage_.files()) stats.log_bytes_held += file.logged_bytes;
+    stats.log_bytes_since_checkpoint = log_bytes_since_checkpoint_;
+    stats.state_waiting_bytes = keeper_.waiting_bytes();
+    state::StateStats store = keeper_.store().stats();
+    stats.state_queued_bytes = store.queued_bytes;
+    stats.state_memory_bytes = store.write_buffer_bytes + store.reader_bytes;
+    stats.state_disk_bytes = store.disk_bytes;
     if (pipeline_.log() != nullptr) stats.log = pipeline_.log()->space();
     table_segments_.count(stats);
     stats.tiering = tiering_.stats();
@@ -135,6 +142,7 @@ void SegmentContainer::Impl::control(SpaceNeed need, Needs needs, std::move_only
         executor.post([run = std::move(run), closed]() mutable { run(&closed); });
         return;
     }
+    ++counters_.operations;
     queue_.emplace_back(Control{std::move(run), need, std::move(needs), session, std::nullopt});
     (void)is_ready(std::get<Control>(queue_.back()));  // what it needs is asked for now
     process();
@@ -502,6 +510,7 @@ void SegmentContainer::attribute(std::string_view name, const Uuid& id, Done<std
     impl_->attribute(name, id, std::move(done));
 }
 std::vector<SegmentTraffic> SegmentContainer::traffic() const { return impl_->traffic(); }
+std::vector<SegmentTraffic> SegmentContainer::scaling_traffic() const { return impl_->scaling_traffic(); }
 std::vector<std::string> SegmentContainer::transient_segments() const { return impl_->transient_segments(); }
 void SegmentContainer::update_table(std::string table, std::vector<TableUpdate> updates, SpaceNeed need,
                                     Done<std::vector<std::int64_t>> done) {

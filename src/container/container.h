@@ -52,6 +52,18 @@ struct ContainerStats {
     std::uint64_t table_bytes = 0;    // of memory for what the state does not have yet
     std::uint64_t table_updates = 0;
     std::uint64_t table_items = 0;  // updated and removed
+    std::uint64_t operations = 0;   // taken, besides appends: of segments, tables, attributes
+    std::uint64_t reads_from_memory = 0;
+    std::uint64_t reads_from_log = 0;
+    std::uint64_t reads_from_storage = 0;
+    std::uint64_t log_bytes_held = 0;              // of frames since the truncation point
+    std::uint64_t log_bytes_since_checkpoint = 0;  // what a recovery replays beyond the checkpoint
+    std::uint64_t checkpoints = 0;                 // written since the start
+    std::int64_t checkpoint_ms = 0;                // wall clock when the newest of them was durable; 0: none
+    std::uint64_t state_waiting_bytes = 0;         // changes that the state was not given yet
+    std::uint64_t state_queued_bytes = 0;          // that it was given and has not taken
+    std::uint64_t state_memory_bytes = 0;          // of what is not on disk yet, and of open files
+    std::uint64_t state_disk_bytes = 0;
     TieringStats tiering;
     wal::LogSpace log;
     bool failed = false;
@@ -115,7 +127,8 @@ class SegmentContainer {
     void info(std::string_view name, Done<SegmentInfo> done);
     void attribute(std::string_view name, const Uuid& id, Done<std::int64_t> done);  // kNullAttribute when unset
     std::vector<SegmentTraffic> traffic() const;                                     // of those that had any; at once
-    std::vector<std::string> transient_segments() const;                             // for clean-up after recovery
+    std::vector<SegmentTraffic> scaling_traffic() const;  // of those whose scale type is not 0
+    std::vector<std::string> transient_segments() const;  // for clean-up after recovery
 
     // ---- table segments: made by create(), then table_segments.h ----
     TableSegments& tables();

@@ -32,8 +32,9 @@ class CollectingSink final : public AppendSink {
 
 class Harness {
   public:
-    explicit Harness(ContainerOptions options = {}, std::shared_ptr<MemoryObjects> tier = {})
-        : objects(std::move(tier)), options_(options) {
+    explicit Harness(ContainerOptions options = {}, std::shared_ptr<MemoryObjects> tier = {},
+                     std::shared_ptr<MemoryLogDisk> log_disk = std::make_shared<MemoryLogDisk>())
+        : objects(std::move(tier)), disk(std::move(log_disk)), options_(options) {
         boot();
     }
 
@@ -177,7 +178,7 @@ class Harness {
         return made;
     };
     std::shared_ptr<MemoryObjects> objects;  // none: no long-term storage
-    std::shared_ptr<MemoryLogDisk> disk = std::make_shared<MemoryLogDisk>();
+    std::shared_ptr<MemoryLogDisk> disk;
     MemoryLog* log = nullptr;
     std::unique_ptr<SegmentContainer> container;
     CollectingSink sink;

@@ -95,6 +95,7 @@ class SegmentContainer::Impl final : public FramePublisher,
     const Tables& tables() const { return tables_; }
     TableSegments& table_segments() { return table_segments_; }
     std::vector<SegmentTraffic> traffic() const { return traffic_.all(); }
+    std::vector<SegmentTraffic> scaling_traffic() const { return traffic_.scaling(); }
     const Tiering& tiering() const { return tiering_; }
 
     // ---- container_names.cc

@@ -81,8 +81,11 @@ void SegmentContainer::Impl::serve(Segment& segment, std::uint64_t offset, std::
     ReadResult result;
     const Extent* extent = segment.index.find(offset);
     if (extent == segment.index.end() || !cache_.holds(extent->slab)) {
-        if (extent != segment.index.end() && extent->in_log())
+        if (extent != segment.index.end() && extent->in_log()) {
+            ++counters_.reads_from_log;
             return read_from_log(segment, extent, offset, max_bytes, std::move(done));
+        }
+        ++counters_.reads_from_storage;
         auto deliver = [held = want(segment.name), done = std::move(done)](Result<bytes::Chain> data) mutable {
             if (!data) return done(fail(data.error()));
             done(ReadResult{std::move(*data), false, false});
@@ -104,6 +107,7 @@ void SegmentContainer::Impl::serve(Segment& segment, std::uint64_t offset, std::
         at += taken;
     }
     if (result.data.empty()) return done(fail(Errc::kCorrupt, "the segment's index has a hole"));
+    ++counters_.reads_from_memory;
     bool filled = result.data.size() == max_bytes;
     bool at_end = at == segment.durable.length;
     result.at_tail = waited || (all_in_memory && !filled && at_end && !segment.durable.sealed);

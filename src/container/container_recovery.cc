@@ -221,6 +221,8 @@ void SegmentContainer::Impl::maybe_checkpoint() {
         checkpoint_running_ = false;
         if (failed_) return;
         checkpoint_ = std::max(checkpoint_, LogSequence(flushed.value() + 1));
+        ++counters_.checkpoints;
+        counters_.checkpoint_ms = executor.clock().wall_millis();
         advance_truncation();
         if (wanted_.value() != 0) free_oldest();
     });

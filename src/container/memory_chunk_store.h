@@ -13,6 +13,8 @@ namespace millrace::container {
 
 struct MemoryObjects {
     std::map<std::string, std::vector<std::uint8_t>> objects;
+    std::map<std::string, lts::Register> registers;
+    std::uint64_t tags = 0;
     bool down = false;          // everything is refused
     bool lose_replies = false;  // writes happen, and are told as failed
     bool hold = false;          // writes wait in `held`
@@ -71,13 +73,19 @@ class MemoryChunkStore final : public lts::ChunkStore {
             return {};
         });
     }
-    void read_register(std::string, runtime::Callback<Result<lts::Register>> done) override {
-        answer<lts::Register>(std::move(done), []() -> Result<lts::Register> { return fail(Errc::kUnsupported); });
+    void read_register(std::string key, runtime::Callback<Result<lts::Register>> done) override {
+        answer<lts::Register>(std::move(done),
+                              [this, key]() -> Result<lts::Register> { return objects_->registers[key]; });
     }
-    void write_register(std::string, std::vector<std::uint8_t>, lts::RegisterTag,
+    void write_register(std::string key, std::vector<std::uint8_t> value, lts::RegisterTag expected,
                         runtime::Callback<Result<lts::RegisterTag>> done) override {
-        answer<lts::RegisterTag>(std::move(done),
-                                 []() -> Result<lts::RegisterTag> { return fail(Errc::kUnsupported); });
+        answer<lts::RegisterTag>(std::move(done), [this, key, value, expected]() -> Result<lts::RegisterTag> {
+            lts::Register& there = objects_->registers[key];
+            if (there.tag != expected) return fail(Errc::kBadVersion, key);
+            there = {{std::to_string(++objects_->tags)}, value};
+            if (objects_->lose_replies) return fail(Errc::kUnavailable, key + ": reply lost");
+            return there.tag;
+        });
     }
     lts::StoreStats stats() const override { return {}; }
     std::string description() const override { return "memory"; }

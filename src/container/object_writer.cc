@@ -45,7 +45,8 @@ void ObjectWriter::next_piece() {
 void ObjectWriter::took(Result<bytes::Chain> piece) {
     if (!piece) {
         const Error& error = piece.error();
-        if (error == Errc::kClosed) return end(fail(error));
+        // Not about this part: the next one would wait for storage just as long.
+        if (error == Errc::kClosed || error == Errc::kUnavailable) return end(fail(error));
         bool has_gone = error == Errc::kNotFound || error == Errc::kTruncated || error == Errc::kMerged;
         // What cannot be read must not hold up the rest.
         if (!has_gone) log::warn("bytes of a segment are not moved: {}", error.to_string());

@@ -22,7 +22,6 @@
 
 namespace millrace::container {
 
-inline constexpr std::int32_t kFixedKeyLengthMax = 256;
 inline constexpr std::size_t kTablePageBytes = 2 << 20;                  // of one page of an iteration or of a delta
 inline constexpr std::size_t kTableReadBytes = (16 << 20) - (32 << 10);  // of one multi-get, kScanOverhead an entry
 inline constexpr std::uint64_t kTableBatchBytes = 32 << 20;  // of one update, as it counts for the segment's length

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "base/log.h"
 #include "container/object_format.h"
 
 namespace millrace::container {
@@ -190,6 +191,10 @@ void TierReader::loaded(const ObjectRef& object, std::uint64_t first, std::uint6
 }
 
 void TierReader::failed(const ObjectRef& object, std::uint64_t first, std::uint64_t count, const Error& error) {
+    // Once, not with each read: who reads there is told every time. An object that is no longer known was removed.
+    auto known = objects_.find(object->record.id);
+    bool counts = error == Errc::kCorrupt && known != objects_.end() && known->second == object;
+    if (counts && !std::exchange(object->told, true)) log::error("{}", error.message());
     std::vector<runtime::Callback<Result<>>> waiting;
     for (std::uint64_t i = 0; i < count; ++i) {
         auto found = blocks_.find(BlockKey(object->record.id, first + i));

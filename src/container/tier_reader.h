@@ -51,6 +51,7 @@ class TierReader {
         TieredObject record;
         std::vector<std::uint32_t> table;  // empty: not read yet
         bool loading = false;
+        bool told = false;  // in the log, that it is damaged
         std::vector<runtime::Callback<Result<>>> waiting;
     };
     using ObjectRef = std::shared_ptr<Object>;

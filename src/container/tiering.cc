@@ -23,6 +23,10 @@ constexpr std::size_t kPackPartsMax = 16'384;
 // An object whose record a crash prevented is hardly younger than the log; those of another copy's life soon are.
 constexpr std::chrono::milliseconds kForeignAge{10 * 60'000};
 constexpr std::chrono::seconds kPatience{60};  // without any answer from the store
+// Ownership that was looked up is believed for so long: by who writes, under keys of its own, and by who removes.
+constexpr std::chrono::milliseconds kConfirmedToWrite{5'000};
+constexpr std::chrono::milliseconds kConfirmedToRemove{500};
+constexpr std::chrono::seconds kSweepAgain{60};
 
 int magnitude(std::uint64_t bytes) { return std::bit_width(bytes) / 3; }
 
@@ -166,7 +170,7 @@ void Tiering::start(std::unique_ptr<lts::ChunkStore> store, std::string prefix, 
         writers_.push_back(std::make_unique<ObjectWriter>(*store_, host_));
     }
     garbage_.clear();  // the sweep finds it
-    sweep_orphans("");
+    confirm();
     arm_timer(kTick);
 }
 
@@ -189,7 +193,7 @@ void Tiering::arm_timer(std::chrono::milliseconds delay) {
 void Tiering::poke() {
     if (!active() || poked_) return;
     poked_ = true;
-    if (!in_round_ && !trouble_) arm_timer(std::chrono::milliseconds(0));
+    if (!in_round_ && !trouble_ && !confirming_) arm_timer(std::chrono::milliseconds(0));
 }
 
 bool Tiering::is_due() const {
@@ -203,11 +207,15 @@ void Tiering::publish_gauges() {
     gauges_.log_only_bytes.store(log_only_bytes_, std::memory_order_relaxed);
     gauges_.objects.store(objects_.size(), std::memory_order_relaxed);
     gauges_.in_trouble.store(trouble_ ? 1 : 0, std::memory_order_relaxed);
+    gauges_.fenced.store(fenced_ ? 1 : 0, std::memory_order_relaxed);
 }
 
 void Tiering::look() {
     publish_gauges();
-    if (!active() || in_round_) return;
+    if (!active() || in_round_ || confirming_ || fenced_) return;
+    bool removes = !garbage_.empty() && !removing_;
+    if (!ours_ || (is_due() && !owned_within(kConfirmedToWrite)) || (removes && !owned_within(kConfirmedToRemove)))
+        return confirm();
     remove_garbage();
     if (is_due()) {
         plan_round();
@@ -224,7 +232,7 @@ void Tiering::look() {
 void Tiering::watch() {
     executor_.cancel(watch_);
     watch_ = executor_.call_after(kPatience, [this, alive = alive_, before = answers_] {
-        if (!*alive || stopped_ || !in_round_) return;
+        if (!*alive || stopped_ || !(in_round_ || confirming_)) return;
         if (answers_ == before && !trouble_) {
             log::warn("container {}: long-term storage has not answered for {} s", container_.value(),
                       kPatience.count());
@@ -234,6 +242,73 @@ void Tiering::watch() {
         }
         watch();
     });
+}
+
+// ---- ownership ----
+
+bool Tiering::owned_within(std::chrono::milliseconds age) const {
+    return ours_ && !fenced_ && executor_.clock().now() - confirmed_at_ < age;
+}
+
+void Tiering::confirm() {
+    if (std::exchange(confirming_, true)) return;
+    watch();
+    store_->read_register(prefix_ + "/owner", [this, alive = alive_](Result<lts::Register> found) {
+        if (*alive && !stopped_) register_read(std::move(found));
+    });
+}
+
+void Tiering::register_read(Result<lts::Register> found) {
+    ++answers_;
+    if (!found) return not_confirmed(found.error());
+    auto owner = bytes::as_text(found->value);
+    if (owner == life_) return owner_is(std::move(found->tag));  // also when the reply to our claim was lost
+    if (!ours_) return claim(found->tag);
+    fenced(owner);
+}
+
+void Tiering::claim(const lts::RegisterTag& seen) {
+    auto life = bytes::as_bytes(life_);
+    store_->write_register(prefix_ + "/owner", {life.begin(), life.end()}, seen,
+                           [this, alive = alive_](Result<lts::RegisterTag> written) {
+                               if (!*alive || stopped_) return;
+                               ++answers_;
+                               // Whoever starts at the same moment: one of us is the last.
+                               if (!written) return not_confirmed(written.error());
+                               owner_is(std::move(*written));
+                           });
+}
+
+void Tiering::owner_is(lts::RegisterTag tag) {
+    confirming_ = false;
+    confirmed_at_ = executor_.clock().now();
+    bool is_new = !std::exchange(ours_, std::move(tag)).has_value();
+    if (!in_round_) executor_.cancel(watch_);
+    if (is_new) sweep_orphans("");
+    look();
+    if (timer_.value() == 0 && !in_round_ && !confirming_) arm_timer(kTick);
+}
+
+void Tiering::fenced(std::string_view owner) {
+    confirming_ = false;
+    fenced_ = true;
+    executor_.cancel(watch_);
+    executor_.cancel(timer_);
+    plans_.clear();
+    trouble_ = fmt::format(
+        "another server, started later on a copy of this data directory, has taken over {} (life {})", prefix_, owner);
+    log::error("container {}: {}. Nothing is moved or removed there by this one any more; end one of the two",
+               container_.value(), *trouble_);
+    publish_gauges();
+    host_.storage_failed();
+}
+
+void Tiering::not_confirmed(const Error& error) {
+    confirming_ = false;
+    if (error != Errc::kBadVersion) failed(error);
+    if (!in_round_) executor_.cancel(watch_);
+    publish_gauges();
+    arm_timer(std::max(pause_, kTick));
 }
 
 // ---- planning ----
@@ -246,6 +321,9 @@ void Tiering::plan_round() {
     auto dirty = std::exchange(dirty_, {});
     dirty_since_.clear();
     auto scattered = std::exchange(scattered_, {});
+    // Neighbours in one pack are neighbours in the next; and a simulated run is always the same.
+    std::ranges::sort(dirty);
+    std::ranges::sort(scattered);
     for (SegmentId id : dirty) {
         Segment* segment = host_.find_segment(id);
         if (segment == nullptr) continue;
@@ -254,7 +332,7 @@ void Tiering::plan_round() {
         // Until its bytes have moved it stays in the list, for the next round.
         if (segment->log_only_bytes > 0) became_dirty(*segment);
     }
-    close_pack();  // what is joined may be unreadable, and must not hold up what is new
+    // What is joined shares the pack with what is new; a part that cannot be read is left out.
     for (SegmentId id : scattered) {
         Segment* segment = host_.find_segment(id);
         if (segment == nullptr) continue;
@@ -365,7 +443,7 @@ void Tiering::written(std::string key, Result<ObjectWrittenRecord> record) {
     }
     ++counters_.written_objects;
     counters_.written_bytes += record->object.data_bytes;
-    if (std::exchange(trouble_, std::nullopt)) {
+    if (!fenced_ && std::exchange(trouble_, std::nullopt)) {
         log::info("container {}: long-term storage takes objects again", container_.value());
     }
     pause_ = {};
@@ -384,7 +462,8 @@ void Tiering::recorded(Result<> result) {
 }
 
 void Tiering::failed(const Error& error) {
-    if (stopped_) return;
+    if (stopped_ || fenced_) return;
+    ++counters_.failures;
     plans_.clear();  // what they were to move is dirty still
     if (!trouble_) {
         log::warn("container {}: long-term storage does not take objects, their bytes stay in the log: {}",
@@ -402,7 +481,7 @@ void Tiering::round_ended() {
     for (SegmentId id : std::exchange(planned_, {})) {
         if (Segment* segment = host_.find_segment(id)) --segment->planned;
     }
-    if (!std::exchange(in_round_, false) || !active()) return;
+    if (!std::exchange(in_round_, false) || !active() || fenced_) return;
     if (trouble_) {
         auto spread =
             static_cast<std::int64_t>(executor_.random().below(static_cast<std::uint64_t>(pause_.count()) / 2 + 1));
@@ -415,7 +494,11 @@ void Tiering::round_ended() {
 // ---- garbage ----
 
 void Tiering::remove_garbage() {
-    if (!active() || removing_ || garbage_.empty()) return;
+    if (!active() || removing_ || garbage_.empty() || fenced_) return;
+    if (!owned_within(kConfirmedToRemove)) {  // with the next look
+        if (timer_.value() == 0 && !in_round_ && !confirming_) arm_timer(kTick);
+        return;
+    }
     removing_ = true;
     store_->remove(garbage_.front(), [this, alive = alive_](Result<> removed) {
         if (!*alive) return;
@@ -431,12 +514,15 @@ void Tiering::remove_garbage() {
 }
 
 // Once, at the start: what a crash left behind. Keys of this life are not looked at.
-void Tiering::sweep_orphans(std::string after) {
-    store_->list(prefix_ + "/", std::move(after), lts::kListMax, [this, alive = alive_](Result<lts::ListPage> page) {
+void Tiering::sweep_orphans(const std::string& after) {
+    store_->list(prefix_ + "/", after, lts::kListMax, [this, alive = alive_, after](Result<lts::ListPage> page) {
         if (!*alive || stopped_) return;
         if (!page) {
-            log::warn("container {}: objects that a crash may have left are not looked for: {}", container_.value(),
+            log::warn("container {}: objects that a crash may have left are looked for later: {}", container_.value(),
                       page.error().to_string());
+            executor_.call_after(kSweepAgain, [this, alive, after] {
+                if (*alive && !stopped_ && !fenced_) sweep_orphans(after);
+            });
             return;
         }
         const std::string ours = fmt::format("{}/{}-", prefix_, life_);
@@ -543,6 +629,14 @@ TieringStats Tiering::stats() const {
     stats.objects = objects_.size();
     for (const auto& [id, object] : objects_) stats.object_bytes += object.record.data_bytes;
     stats.trouble = trouble_;
+    stats.objects_in_flight = under_way_;
+    stats.garbage_objects = garbage_.size();
+    if (store_) {
+        lts::StoreStats store = store_->stats();
+        stats.store_requests = store.requests;
+        stats.store_retries = store.retries;
+        stats.store_throttled = store.throttled;
+    }
     if (reader_) stats.reader = reader_->stats();
     return stats;
 }

@@ -7,8 +7,11 @@
 //
 // Safety. An object counts from the moment its record is durable in the log; before that it is garbage, and so is one
 // that no manifest refers to any more. Garbage is removed; what a crash left is found by listing at the next start.
-// Until the record is published the bytes stay in the log. A failing store delays all this, with longer and longer
-// pauses, and nothing else.
+// Of several servers on copies of one data directory the one that started last is the owner: it writes its life into
+// the container's register, and looks again before it moves or removes anything. One that finds another life there
+// moves and removes nothing any more; what was under way at that moment is the only thing that both may do. Until the
+// record is published the bytes stay in the log. A failing store delays all this, with longer and longer pauses, and
+// nothing else.
 //
 // Thread rule: on the container's executor.
 #pragma once
@@ -95,6 +98,13 @@ class Tiering {
     void release(const ManifestEntry& entry);
     void arm_timer(std::chrono::milliseconds delay);
     void look();
+    bool owned_within(std::chrono::milliseconds age) const;  // looked up so long ago at most
+    void confirm();                                          // looks it up, and goes on with look()
+    void register_read(Result<lts::Register> found);
+    void claim(const lts::RegisterTag& seen);
+    void owner_is(lts::RegisterTag tag);
+    void fenced(std::string_view owner);
+    void not_confirmed(const Error& error);
     void publish_gauges();
     void watch();
     bool is_due() const;
@@ -109,7 +119,7 @@ class Tiering {
     void failed(const Error& error);
     void round_ended();
     void remove_garbage();
-    void sweep_orphans(std::string after);
+    void sweep_orphans(const std::string& after);
     std::string next_key(ObjectId id);
     Scan& scan_of(SegmentId segment, std::uint64_t offset);
     void read_ahead(Segment& segment, Scan& scan);
@@ -136,6 +146,11 @@ class Tiering {
     std::int64_t newest_ms_ = 0;
     bool stopped_ = false;
     runtime::TimerId timer_;
+
+    std::optional<lts::RegisterTag> ours_;  // of our life in the register; none: not there yet
+    std::chrono::steady_clock::time_point confirmed_at_;
+    bool confirming_ = false;
+    bool fenced_ = false;  // for good
 
     // The round under way.
     bool in_round_ = false;

@@ -25,7 +25,7 @@ struct TierReaderStats {
 };
 
 struct TieringOptions {
-    std::uint64_t flush_bytes = 32ULL << 20;        // only in the log, over all segments: begins a round
+    std::uint64_t flush_bytes = 16ULL << 20;        // only in the log, over all segments: begins a round
     std::chrono::milliseconds flush_after{10'000};  // so long a byte waits for company at most
     std::uint64_t chunk_bytes_min = 8ULL << 20;     // a run that long gets objects of its own
     std::uint64_t object_bytes_max = 32ULL << 20;
@@ -43,6 +43,12 @@ struct TieringStats {
     std::uint64_t written_bytes = 0;
     std::uint64_t removed_objects = 0;
     std::uint64_t rounds = 0;
+    std::uint64_t failures = 0;  // objects that could not be written; their bytes are tried again
+    std::uint64_t objects_in_flight = 0;
+    std::uint64_t garbage_objects = 0;  // to be removed
+    std::uint64_t store_requests = 0;   // to a server, repetitions included; 0 where there is none
+    std::uint64_t store_retries = 0;
+    std::uint64_t store_throttled = 0;   // answers that asked to slow down
     std::optional<std::string> trouble;  // why nothing is moved now
     TierReaderStats reader;
 };
@@ -54,18 +60,21 @@ class TieringGauges {
         std::uint64_t log_only_bytes = 0;
         std::uint64_t objects = 0;
         std::uint64_t in_trouble = 0;  // 0 or 1, or how many of several
+        std::uint64_t fenced = 0;      // as well: another server has taken over
         Values& operator+=(const Values& other) {
             log_only_bytes += other.log_only_bytes;
             objects += other.objects;
             in_trouble += other.in_trouble;
+            fenced += other.fenced;
             return *this;
         }
     };
-    Values read() const { return {log_only_bytes.load(), objects.load(), in_trouble.load()}; }
+    Values read() const { return {log_only_bytes.load(), objects.load(), in_trouble.load(), fenced.load()}; }
 
     std::atomic<std::uint64_t> log_only_bytes{0};
     std::atomic<std::uint64_t> objects{0};
     std::atomic<std::uint64_t> in_trouble{0};
+    std::atomic<std::uint64_t> fenced{0};
 };
 
 }  // namespace millrace::container

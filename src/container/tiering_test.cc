@@ -111,6 +111,37 @@ TEST_F(Tier, SmallPiecesAreJoined) {
     expect_all(h);
 }
 
+// The cost of moving follows the bytes and the flushes, not the number of segments.
+TEST_F(Tier, ThousandsOfTricklingSegmentsCostAnObjectAFlush) {
+    constexpr int kSegments = 5000;
+    constexpr int kRounds = 40;
+    ContainerOptions options;
+    options.tiering.flush_after = milliseconds(10'000);
+    Harness h(options, objects);
+    std::vector<AppendSession*> sessions;
+    for (int i = 0; i < kSegments; ++i) {
+        std::string name = "s" + std::to_string(i);
+        ASSERT_TRUE(h.create(name));
+        sessions.push_back(&h.session(name, static_cast<std::uint64_t>(i) + 1));
+        ASSERT_TRUE(h.setup(*sessions.back()));
+    }
+    for (int round = 1; round <= kRounds; ++round) {
+        for (int i = 0; i < kSegments; ++i) {
+            std::string data = std::to_string(i) + "," + std::to_string(round) + ";";
+            model["s" + std::to_string(i)] += data;
+            h.append(*sessions[static_cast<std::size_t>(i)], round, data);
+        }
+        h.executor.run_until_idle();
+        for (int i = 0; i < 12; ++i) h.executor.advance(milliseconds(1000));
+    }
+    settle(h);
+    TieringStats stats = h.container->stats().tiering;
+    EXPECT_EQ(stats.log_only_bytes, 0u);
+    EXPECT_LE(stats.written_objects, static_cast<std::uint64_t>(kRounds)) << "small pieces are joined on the way";
+    EXPECT_LE(stats.objects, 20u) << "small pieces are joined";
+    expect_all(h);
+}
+
 TEST_F(Tier, TruncationAndDeletionRemoveObjects) {
     Harness h(small_tier(), objects);
     ASSERT_TRUE(h.create("a"));
@@ -416,6 +447,46 @@ TEST_F(Tier, ACrashLeavesOrphansThatTheNextStartRemoves) {
     EXPECT_FALSE(objects->objects.contains(orphan));
     EXPECT_EQ(objects->objects.size(), 1u);
     expect_all(h);
+}
+
+// Two servers on copies of one data directory: who started last is the owner.
+TEST_F(Tier, WhoStartedFirstOnACopyMovesAndRemovesNothingAnyMore) {
+    Harness first(small_tier(), objects);
+    ASSERT_TRUE(first.create("a"));
+    write(first, "a", 20, 500);
+    settle(first);
+    first.crash();  // lives are drawn at random, and two harnesses draw the same
+    settle(first);
+    ASSERT_FALSE(first.container->stats().tiering.trouble);
+
+    auto before = objects->objects;
+    ASSERT_GE(before.size(), 2u);
+    Harness second(small_tier(), objects, std::make_shared<MemoryLogDisk>(*first.disk));
+    settle(second);
+    expect_all(second);
+    // Soon after, and long after.
+    for (int i = 0; i < 2; ++i) {
+        ASSERT_TRUE(first.truncate("a", 8000 + i));
+        settle(first);
+        write(first, "a", 20, 500);
+        model["a"].resize(10'000);
+        settle(first);
+        EXPECT_EQ(objects->objects, before) << "nothing is written or removed by the first";
+    }
+    TieringStats stats = first.container->stats().tiering;
+    ASSERT_TRUE(stats.trouble);
+    EXPECT_NE(stats.trouble->find("another server"), std::string::npos) << *stats.trouble;
+    EXPECT_EQ(first.container->tiering_gauges().fenced, 1u);
+    EXPECT_GT(stats.log_only_bytes, 0u);
+    write(second, "a", 20, 500);
+    settle(second);
+    expect_all(second);
+    EXPECT_FALSE(second.container->stats().tiering.trouble);
+    EXPECT_GT(objects->objects.size(), before.size());
+    // The first one again: now it is the last.
+    first.crash();
+    settle(first);
+    EXPECT_FALSE(first.container->stats().tiering.trouble);
 }
 
 TEST_F(Tier, DamageIsToldWithItsPlaceAndNeverServed) {

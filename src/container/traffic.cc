@@ -9,7 +9,7 @@
 namespace millrace::container {
 namespace {
 
-constexpr std::chrono::hours kFadedAfter{1};  // six times the longest window: a quarter of a percent is left
+constexpr std::chrono::hours kFadedAfter{1};  // three times the longest window: five percent are left
 
 double seconds(std::chrono::steady_clock::duration time) { return std::chrono::duration<double>(time).count(); }
 
@@ -30,6 +30,10 @@ void DecayedRates::add(TrafficCount count, std::chrono::steady_clock::duration e
         bytes_[i] = bytes_[i] * kept + static_cast<double>(count.bytes) / time * (1 - kept);
         weights_[i] = weights_[i] * kept + (1 - kept);
     }
+    std::shift_right(recent_events_.begin(), recent_events_.end(), 1);
+    std::shift_right(recent_bytes_.begin(), recent_bytes_.end(), 1);
+    recent_events_[0] = static_cast<double>(count.events) / time;
+    recent_bytes_[0] = static_cast<double>(count.bytes) / time;
     age_ += elapsed;
     silent_ = count.events == 0 && count.bytes == 0 ? silent_ + elapsed : std::chrono::steady_clock::duration::zero();
 }
@@ -41,6 +45,8 @@ TrafficRates DecayedRates::now() const {
         rates.events[i] = events_[i] / weights_[i];
         rates.bytes[i] = bytes_[i] / weights_[i];
     }
+    rates.recent_events = recent_events_;
+    rates.recent_bytes = recent_bytes_;
     rates.age = std::chrono::duration_cast<std::chrono::milliseconds>(age_);
     return rates;
 }
@@ -118,16 +124,19 @@ void TrafficMeter::look_at(Segment& segment, std::chrono::steady_clock::time_poi
     metered.when = now;
 }
 
-std::vector<SegmentTraffic> TrafficMeter::all() const {
+std::vector<SegmentTraffic> TrafficMeter::all() const { return those(false); }
+std::vector<SegmentTraffic> TrafficMeter::scaling() const { return those(true); }
+
+std::vector<SegmentTraffic> TrafficMeter::those(bool scaling_only) const {
     std::vector<SegmentTraffic> traffic;
-    traffic.reserve(segments_.size());
     for (const Segment* segment : segments_) {
         auto policy = [&](const Uuid& id) {
             std::int64_t value = segment->durable_attribute(id);
             return value == kNullAttribute ? 0 : value;
         };
-        traffic.push_back(
-            {segment->name, segment->metered->rates.now(), policy(kScalePolicyType), policy(kScalePolicyRate)});
+        std::int64_t scale_type = policy(kScalePolicyType);
+        if (scaling_only && scale_type == 0) continue;
+        traffic.push_back({segment->name, segment->metered->rates.now(), scale_type, policy(kScalePolicyRate)});
     }
     return traffic;
 }

@@ -1,5 +1,6 @@
-// Traffic of segments: exponentially decayed rates of events and bytes over 10 s, 1 min and 10 min. Costs nothing per
-// event: a segment counts its events and bytes anyway, and a timer looks at the counters of those that had traffic.
+// Traffic of segments: exponentially decayed rates of events and bytes over 10 s to 20 min, and what the last looks
+// saw. Costs nothing per event: a segment counts its events and bytes anyway, and a timer looks at the counters of
+// those that had traffic, every second.
 //
 //   DecayedRates rates;
 //   rates.add({.events = 500, .bytes = 50'000}, 1s);   // what came in the last second
@@ -23,8 +24,17 @@ namespace millrace::container {
 
 class Segment;
 
-enum TrafficWindow : std::uint8_t { kTenSeconds, kOneMinute, kTenMinutes };
-inline constexpr std::array<double, 3> kTrafficWindowSeconds = {10, 60, 600};
+enum TrafficWindow : std::uint8_t {
+    kTenSeconds,
+    kOneMinute,
+    kTwoMinutes,
+    kFiveMinutes,
+    kTenMinutes,
+    kTwentyMinutes,
+    kTrafficWindows
+};
+inline constexpr std::array<double, kTrafficWindows> kTrafficWindowSeconds = {10, 60, 120, 300, 600, 1200};
+inline constexpr std::size_t kTrafficLooks = 3;  // that are told one by one
 
 struct TrafficCount {
     std::uint64_t events = 0;
@@ -32,8 +42,11 @@ struct TrafficCount {
 };
 
 struct TrafficRates {
-    std::array<double, 3> events{};  // per second, by TrafficWindow
-    std::array<double, 3> bytes{};
+    std::array<double, kTrafficWindows> events{};  // per second, by TrafficWindow
+    std::array<double, kTrafficWindows> bytes{};
+    // Per second, between the last looks, the newest first. A burst shows in one of them, a step in all.
+    std::array<double, kTrafficLooks> recent_events{};
+    std::array<double, kTrafficLooks> recent_bytes{};
     std::chrono::milliseconds age{};  // how long it was looked at: a window is meaningful when it is older
 };
 
@@ -44,9 +57,12 @@ class DecayedRates {
     bool faded() const;  // so long without traffic that there is nothing left to tell
 
   private:
-    std::array<double, 3> events_{};
-    std::array<double, 3> bytes_{};
-    std::array<double, 3> weights_{};  // of what was seen so far, below 1 while it is younger than the window
+    std::array<double, kTrafficWindows> events_{};
+    std::array<double, kTrafficWindows> bytes_{};
+    std::array<double, kTrafficLooks> recent_events_{};
+    std::array<double, kTrafficLooks> recent_bytes_{};
+    std::array<double, kTrafficWindows>
+        weights_{};  // of what was seen so far, below 1 while it is younger than the window
     std::chrono::steady_clock::duration age_{};
     std::chrono::steady_clock::duration silent_{};
 };
@@ -83,7 +99,8 @@ class TrafficMeter {
     void gone(Segment& segment);
     void stop();
 
-    std::vector<SegmentTraffic> all() const;  // those without a mention had none
+    std::vector<SegmentTraffic> all() const;      // those without a mention had none
+    std::vector<SegmentTraffic> scaling() const;  // those of them whose scale type is not 0
     std::size_t size() const { return segments_.size(); }
 
   private:
@@ -92,6 +109,7 @@ class TrafficMeter {
     void arm();
     void turn();
     void look_at(Segment& segment, std::chrono::steady_clock::time_point now);
+    std::vector<SegmentTraffic> those(bool scaling_only) const;
 
     runtime::Executor& executor_;
     std::vector<Segment*> segments_;

@@ -1,5 +1,7 @@
 #include "container/traffic.h"
 
+#include <gmock/gmock.h>
+
 #include "container/container_harness.h"
 
 namespace millrace::container {
@@ -25,6 +27,18 @@ TEST(DecayedRates, FollowAStepWithinTheirWindow) {
     EXPECT_NEAR(now[kTenSeconds], 100 + 1000 * (1 - std::exp(-1.0)), 1);
     EXPECT_NEAR(now[kOneMinute], 100 + 1000 * (1 - std::exp(-1.0 / 6)), 1);
     EXPECT_NEAR(now[kTenMinutes], 100 + 1000 * (1 - std::exp(-1.0 / 60)), 5);
+    EXPECT_NEAR(now[kTwentyMinutes], 100 + 1000 * (1 - std::exp(-1.0 / 120)), 5);
+}
+
+TEST(DecayedRates, TellBurstsFromSteps) {
+    DecayedRates rates;
+    for (int i = 0; i < 10; ++i) rates.add({100, 1000}, 1s);
+    rates.add({900, 9000}, 1s);
+    rates.add({100, 1000}, 1s);
+    EXPECT_THAT(rates.now().recent_events, testing::ElementsAre(100, 900, 100));
+    EXPECT_THAT(rates.now().recent_bytes, testing::ElementsAre(1000, 9000, 1000));
+    rates.add({450, 4500}, 500ms);
+    EXPECT_THAT(rates.now().recent_events, testing::ElementsAre(900, 100, 900));
 }
 
 TEST(DecayedRates, DoNotDependOnHowOftenOneLooks) {
@@ -32,7 +46,7 @@ TEST(DecayedRates, DoNotDependOnHowOftenOneLooks) {
     DecayedRates seldom;
     for (int i = 0; i < 100; ++i) often.add({50, 700}, 100ms);
     seldom.add({5000, 70'000}, 10s);
-    for (std::size_t i = 0; i < 3; ++i) {
+    for (std::size_t i = 0; i < kTrafficWindows; ++i) {
         EXPECT_NEAR(often.now().events[i], seldom.now().events[i], 0.01);
         EXPECT_NEAR(often.now().bytes[i], seldom.now().bytes[i], 0.1);
     }
@@ -91,6 +105,9 @@ TEST(Traffic, OfAppendsAndMerges) {
     EXPECT_NEAR(of_busy->rates.events[kTenSeconds], 10, 1.5);
     EXPECT_NEAR(of_busy->rates.bytes[kOneMinute], 1000, 100);
     EXPECT_EQ(find(all, "quiet"), nullptr);
+    auto scaling = h.container->scaling_traffic();
+    ASSERT_EQ(scaling.size(), 1u);
+    EXPECT_EQ(scaling[0].segment, "busy");
     EXPECT_EQ(find(all, "txn"), nullptr) << "it is gone";
     const SegmentTraffic* of_target = find(all, "target");
     ASSERT_NE(of_target, nullptr);

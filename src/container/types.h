@@ -47,13 +47,16 @@ struct AttributeUpdate {
 
 // ---- segments ----
 
+inline constexpr std::int32_t kFixedKeyLengthMax = 256;
+
 struct CreateOptions {
     std::uint8_t scale_type = 0;  // 0 none, 1 KB/s, 2 events/s; other values are kept as they are
     std::int32_t target_rate = 0;
     std::int64_t rollover_bytes = 0;
     bool transient = false;
-    bool table = false;           // then scaling does not concern it, and rollover has a default
-    std::int32_t key_length = 0;  // of a table: <= 0: any (hash table), else of all its keys, at most 256
+    bool table = false;  // then scaling does not concern it, and rollover has a default
+    std::int32_t key_length =
+        0;  // of a table: <= 0: any (hash table), else of all its keys, at most kFixedKeyLengthMax
 };
 
 struct SegmentInfo {

@@ -9,15 +9,72 @@ boost::asio::awaitable<KeyedMutex::Lock> Context::lock_stream(const StreamName& 
     return locks.acquire("stream/" + to_string(base_of(name)));
 }
 
+namespace {
+
+constexpr std::size_t kJoinsMax = 128;  // in one commit
+constexpr std::size_t kJoinedEntries = 2000;
+
+// Whether the commit was refused for what is in it: then one of several may be at fault for all. Anything else may
+// have been written, or would meet each of them.
+bool is_refusal(const Error& error) {
+    return error == Errc::kConflict || error == Errc::kLimit || error == Errc::kNoSpace ||
+           error == Errc::kInvalidArgument;
+}
+
+}  // namespace
+
 Async<bool> Context::commit_in_scope(std::string scope, Batch batch, Joining joining) {
+    auto mine = std::make_shared<Join>();
+    mine->batch = std::move(batch);
+    mine->joining = joining;
+    joins_[scope].push_back(mine);
     KeyedMutex::Lock lock = co_await locks.acquire("scope/" + scope);
+    while (!mine->result && joins_.contains(scope)) co_await carry_joins(scope);
+    if (!mine->result) co_return fail(Errc::kUnavailable, "the commit was broken off");
+    co_return *mine->result;
+}
+
+// With the scope's lock. It is handed on in the order of joining, so the first that are left are those of whoever has
+// it and of those behind.
+boost::asio::awaitable<void> Context::carry_joins(std::string scope) {
+    Joins& waiting = joins_[scope];
+    std::size_t taken = 0;
+    for (std::size_t entries = 0; taken < waiting.size() && taken < kJoinsMax; ++taken) {
+        entries += waiting[taken]->batch.size();
+        if (taken > 0 && entries > kJoinedEntries) break;
+    }
+    auto end = waiting.begin() + static_cast<std::ptrdiff_t>(taken);
+    Joins joins(waiting.begin(), end);
+    waiting.erase(waiting.begin(), end);
+    if (waiting.empty()) joins_.erase(scope);
+    auto committed = co_await commit_joins(scope, joins);
+    bool split = !committed && joins.size() > 1 && is_refusal(committed.error());
+    for (const auto& join : joins) {
+        if (split) {
+            Joins alone{join};
+            committed = co_await commit_joins(scope, std::move(alone));
+        }
+        if (!join->result) join->result = committed;
+    }
+}
+
+// Those that the scope does not take get their result; the others share what is returned.
+Async<bool> Context::commit_joins(std::string scope, Joins joins) {
     auto found = co_await metadata.scope(scope);
     if (!found) co_return fail(found.error());
     if (!*found) co_return false;
     const Stored<ScopeRecord>& stored = **found;
-    if (joining == Joining::kNew && stored.record.state == ScopeRecord::State::kDeleting) co_return false;
-    batch.put(ScopeRecord::key(scope), stored.record.encode(), stored.version);
-    auto committed = co_await metadata.commit(scope, std::move(batch));
+    Batch all;
+    for (const auto& join : joins) {
+        bool unwelcome = join->joining == Joining::kNew && stored.record.state == ScopeRecord::State::kDeleting;
+        if (unwelcome)
+            join->result = false;
+        else
+            all.append(join->batch);
+    }
+    if (all.empty()) co_return false;
+    all.put(ScopeRecord::key(scope), stored.record.encode(), stored.version);
+    auto committed = co_await metadata.commit(scope, std::move(all));
     if (!committed) co_return fail(committed.error());
     co_return true;
 }

@@ -2,6 +2,9 @@
 #pragma once
 
 #include <functional>
+#include <memory>
+#include <optional>
+#include <set>
 
 #include "controller/controller.h"
 #include "controller/keyed_mutex.h"
@@ -11,21 +14,28 @@
 
 namespace millrace::controller {
 
+class Transactions;
+class Watermarks;
+
 struct Context {
     Context(runtime::Executor& on, store::SegmentApi& api, ControllerOptions o)
         : executor(on), options(std::move(o)), metadata(on, api), segments(on, api) {}
 
     std::int64_t now_ms() const { return executor.clock().wall_millis(); }
 
-    // Order of taking them: deletion of a scope, group, stream, scope.
+    // Order of taking them: deletion of a scope, group, stream, scope; or deletion, table, scope.
     auto lock_deletion(const std::string& scope) { return locks.acquire("deletion/" + scope); }
     auto lock_group(const std::string& scope, const std::string& group) {
         return locks.acquire("group/" + scope + "/" + group);
     }
+    auto lock_table(const std::string& scope, const std::string& table) {
+        return locks.acquire("table/" + scope + "/" + table);
+    }
     boost::asio::awaitable<KeyedMutex::Lock> lock_stream(const StreamName& name);  // with its companion
 
     // Commits together with a rewrite of the scope's record. False: there is no such scope, or, when children are not
-    // welcome any more, it is being deleted.
+    // welcome any more, it is being deleted. What comes while a commit of the scope is under way goes in one with it
+    // afterwards: a scope takes many at once, and not one per round of the log.
     enum class Joining { kNew, kExisting };
     Async<bool> commit_in_scope(std::string scope, Batch batch, Joining joining);
     // Commits an intent with its pending entry. When that fails it may have been written all the same, so it is looked
@@ -38,8 +48,27 @@ struct Context {
     Metadata metadata;
     Segments segments;
     KeyedMutex locks;
+    std::set<StreamName> retained;  // streams with a retention policy, and perhaps some that had one
     std::function<void(PendingEntry, Error)>
         retry_later;  // an intent that could not be carried to its end now, and why
+    std::function<void(std::string, Async<>)> in_background;  // what nobody waits for; stopping does
+    Transactions* transactions = nullptr;
+    Watermarks* watermarks = nullptr;
+    // Streams that scale by load and may have more segments than their least: at least those that this process made so.
+    std::set<StreamName> wide_streams;
+
+  private:
+    // A batch on its way into a scope; whoever has the scope's lock carries it along.
+    struct Join {
+        Batch batch;
+        Joining joining;
+        std::optional<Result<bool>> result;
+    };
+    using Joins = std::vector<std::shared_ptr<Join>>;
+    boost::asio::awaitable<void> carry_joins(std::string scope);
+    Async<bool> commit_joins(std::string scope, Joins joins);
+
+    absl::flat_hash_map<std::string, Joins> joins_;  // by scope
 };
 
 }  // namespace millrace::controller

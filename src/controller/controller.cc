@@ -3,9 +3,15 @@
 #include <set>
 
 #include "base/log.h"
+#include "controller/auto_scaler.h"
 #include "controller/names.h"
+#include "controller/periodic.h"
 #include "controller/queries.h"
+#include "controller/retention.h"
+#include "controller/scaling.h"
 #include "controller/scopes.h"
+#include "controller/transactions.h"
+#include "controller/watermarks.h"
 #include "runtime/async.h"
 #include "runtime/gate.h"
 
@@ -22,8 +28,14 @@ bool is_passing(const Error& error) {
 
 class Controller::Impl {
   public:
-    Impl(runtime::Executor& executor, store::SegmentApi& api, ControllerOptions options)
+    Impl(runtime::Executor& executor, store::SegmentApi& api, ControllerOptions options, store::TrafficApi* traffic)
         : context(executor, api, std::move(options)), segment_api(api) {
+        if (traffic != nullptr) auto_scaler.emplace(context, scaling, *traffic, context.options.scaling);
+        context.transactions = &transactions;
+        context.watermarks = &watermarks;
+        context.in_background = [this](std::string name, Async<> work) {
+            runtime::spawn(context.executor, std::move(name), carry_on(std::move(work)));
+        };
         context.retry_later = [this](PendingEntry entry, const Error& why) { retry_later(std::move(entry), why); };
     }
 
@@ -33,15 +45,21 @@ class Controller::Impl {
         runtime::spawn(context.executor, "controller", carry_out<T>(std::move(operation), std::move(done)));
     }
 
-    Async<> recover();
+    Async<> start();
     void stop(runtime::Task stopped);
 
     Context context;
     store::SegmentApi& segment_api;
     Streams streams{context};
+    Transactions transactions{context, streams};
+    Scaling scaling{context, streams};
+    std::optional<AutoScaler> auto_scaler;
     Groups groups{context, streams};
-    Scopes scopes{context, streams, groups};
+    KeyValueTables tables{context};
+    Scopes scopes{context, streams, groups, tables};
     Queries queries{context};
+    Retention retention{context, streams};
+    Watermarks watermarks{context, streams};
     runtime::Gate gate;
 
   private:
@@ -56,6 +74,14 @@ class Controller::Impl {
         done(std::move(result));
     }
 
+    Async<> recover();
+    boost::asio::awaitable<void> carry_on(Async<> work) {
+        runtime::Gate::Pass pass = gate.enter();
+        if (!pass) co_return;
+        Result<> result = co_await std::move(work);
+        if (!result) log::warn("controller: {}", result.error().to_string());
+    }
+
     void retry_later(PendingEntry entry, const Error& why);
     boost::asio::awaitable<void> retry();
     Async<> finish(PendingEntry entry);
@@ -63,10 +89,30 @@ class Controller::Impl {
 
     std::set<std::string> unfinished_;  // keys of pending entries
     runtime::TimerId retry_timer_;
+    Periodic retention_rounds_{context.executor, gate, "retention", context.options.retention_period,
+                               [this] { return retention.round(gate); }};
+    Periodic watermark_rounds_{context.executor, gate, "watermarks", context.options.watermark_period,
+                               [this] { return watermarks.round(gate); }};
 };
+
+Async<> Controller::Impl::start() {
+    auto recovered = co_await recover();
+    if (!recovered) co_return recovered;
+    auto retained = co_await retention.load();
+    if (!retained) co_return retained;
+    auto timed = co_await watermarks.load();
+    if (!timed) co_return timed;
+    retention_rounds_.start();
+    watermark_rounds_.start();
+    co_return Result<>();
+}
 
 void Controller::Impl::stop(runtime::Task stopped) {
     context.executor.cancel(retry_timer_);
+    retention_rounds_.stop();
+    watermark_rounds_.stop();
+    transactions.stop();
+    if (auto_scaler) auto_scaler->stop();
     gate.close(std::move(stopped));
 }
 
@@ -78,6 +124,8 @@ Async<> Controller::Impl::finish(PendingEntry entry) {
         }
         case PendingEntry::Kind::kGroup:
             return groups.finish(std::move(entry.scope), std::move(entry.name));
+        case PendingEntry::Kind::kTable:
+            return tables.finish(std::move(entry.scope), std::move(entry.name));
         default:
             return scopes.finish(std::move(entry.scope));
     }
@@ -115,6 +163,8 @@ boost::asio::awaitable<void> Controller::Impl::retry() {
 Async<> Controller::Impl::recover() {
     auto made = co_await make_system_scope();
     if (!made) co_return made;
+    auto loaded = co_await transactions.load();
+    if (!loaded) co_return loaded;
     for (std::uint32_t i = 0; i < context.metadata.containers(); ++i) {
         std::string after;
         while (true) {
@@ -136,6 +186,8 @@ Async<> Controller::Impl::recover() {
             after = page->back().key;
         }
     }
+    transactions.resume();
+    if (auto_scaler) auto_scaler->start();
     co_return Result<>();
 }
 
@@ -146,12 +198,13 @@ Async<> Controller::Impl::make_system_scope() {
     co_return Result<>();
 }
 
-Controller::Controller(runtime::Executor& executor, store::SegmentApi& segments, ControllerOptions options)
-    : impl_(std::make_unique<Impl>(executor, segments, std::move(options))) {}
+Controller::Controller(runtime::Executor& executor, store::SegmentApi& segments, ControllerOptions options,
+                       store::TrafficApi* traffic)
+    : impl_(std::make_unique<Impl>(executor, segments, std::move(options), traffic)) {}
 
 Controller::~Controller() = default;
 
-void Controller::start(Done<> done) { impl_->run<void>(impl_->recover(), std::move(done)); }
+void Controller::start(Done<> done) { impl_->run<void>(impl_->start(), std::move(done)); }
 
 void Controller::stop(runtime::Task stopped) {
     impl_->context.executor.post([this, stopped = std::move(stopped)]() mutable { impl_->stop(std::move(stopped)); });
@@ -189,6 +242,15 @@ void Controller::truncate_stream(StreamName name, StreamCut cut, Done<UpdateStre
 void Controller::seal_stream(StreamName name, Done<UpdateStreamStatus> done) {
     impl_->run<UpdateStreamStatus>(impl_->streams.seal(std::move(name)), std::move(done));
 }
+void Controller::scale_stream(StreamName name, ScaleRequest request, Done<ScaleResult> done) {
+    impl_->run<ScaleResult>(impl_->scaling.scale(std::move(name), std::move(request)), std::move(done));
+}
+void Controller::check_scale(StreamName name, std::int32_t epoch, Done<ScaleProgress> done) {
+    impl_->run<ScaleProgress>(impl_->scaling.progress(std::move(name), epoch), std::move(done));
+}
+AutoScalingStats Controller::auto_scaling() const {
+    return impl_->auto_scaler ? impl_->auto_scaler->stats() : AutoScalingStats();
+}
 void Controller::delete_stream(StreamName name, Done<DeleteStreamStatus> done) {
     impl_->run<DeleteStreamStatus>(impl_->streams.remove(std::move(name)), std::move(done));
 }
@@ -205,6 +267,22 @@ void Controller::list_streams_by_tag(std::string scope, std::string tag, std::st
                                      Done<std::optional<Page<std::string>>> done) {
     impl_->run<Queries::Listing>(impl_->queries.streams_by_tag(std::move(scope), std::move(tag), std::move(token)),
                                  std::move(done));
+}
+
+void Controller::retention_report(StreamName name, Done<RetentionReport> done) {
+    impl_->run<RetentionReport>(impl_->retention.report(std::move(name)), std::move(done));
+}
+
+// ---- times of writers ----
+
+void Controller::note_time(StreamName name, std::string writer, std::int64_t time, StreamCut position,
+                           Done<NoteTimeStatus> done) {
+    WriterNote note{std::move(writer), time, std::move(position)};
+    impl_->run<NoteTimeStatus>(impl_->watermarks.note(std::move(name), std::move(note)), std::move(done));
+}
+void Controller::remove_writer(StreamName name, std::string writer, Done<RemoveWriterStatus> done) {
+    impl_->run<RemoveWriterStatus>(impl_->watermarks.remove_writer(std::move(name), std::move(writer)),
+                                   std::move(done));
 }
 
 // ---- segments ----
@@ -244,6 +322,36 @@ Result<Endpoint> Controller::segment_location(const StreamName& name, StreamSegm
 }
 std::vector<Endpoint> Controller::servers() const { return {impl_->context.options.controller}; }
 
+// ---- transactions ----
+
+void Controller::begin_transaction(StreamName name, std::int64_t lease_ms, Done<BegunTransaction> done) {
+    impl_->run<BegunTransaction>(impl_->transactions.begin(std::move(name), lease_ms), std::move(done));
+}
+void Controller::commit_transaction(StreamName name, TransactionId id, CommitRequest request,
+                                    Done<TransactionOutcome> done) {
+    impl_->run<TransactionOutcome>(impl_->transactions.commit(std::move(name), id, std::move(request)),
+                                   std::move(done));
+}
+void Controller::abort_transaction(StreamName name, TransactionId id, Done<TransactionOutcome> done) {
+    impl_->run<TransactionOutcome>(impl_->transactions.abort(std::move(name), id), std::move(done));
+}
+void Controller::ping_transaction(StreamName name, TransactionId id, std::int64_t lease_ms, Done<PingStatus> done) {
+    impl_->run<PingStatus>(impl_->transactions.ping(std::move(name), id, lease_ms), std::move(done));
+}
+void Controller::transaction_state(StreamName name, TransactionId id, Done<TransactionState> done) {
+    impl_->run<TransactionState>(impl_->transactions.state(std::move(name), id), std::move(done));
+}
+void Controller::completed_transactions(StreamName name, std::size_t limit,
+                                        Done<std::vector<CompletedTransaction>> done) {
+    impl_->run<std::vector<CompletedTransaction>>(impl_->transactions.completed(std::move(name), limit),
+                                                  std::move(done));
+}
+void Controller::list_transactions(StreamName name, std::optional<TransactionId> after, std::size_t limit,
+                                   Done<std::optional<std::vector<TransactionStatus>>> done) {
+    impl_->run<std::optional<std::vector<TransactionStatus>>>(impl_->transactions.list(std::move(name), after, limit),
+                                                              std::move(done));
+}
+
 // ---- reader groups and subscribers ----
 
 void Controller::create_reader_group(std::string scope, std::string group, ReaderGroupConfig config,
@@ -275,6 +383,22 @@ void Controller::update_subscriber(SubscriberCut cut, Done<UpdateSubscriberStatu
     impl_->run<UpdateSubscriberStatus>(impl_->groups.report(std::move(cut)), std::move(done));
 }
 
+// ---- key-value tables ----
+
+void Controller::create_table(std::string scope, std::string table, KeyValueTableConfig config,
+                              Done<CreateTableStatus> done) {
+    impl_->run<CreateTableStatus>(impl_->tables.create(std::move(scope), std::move(table), config), std::move(done));
+}
+void Controller::table_config(std::string scope, std::string table, Done<std::optional<KeyValueTableConfig>> done) {
+    impl_->run<std::optional<KeyValueTableConfig>>(impl_->tables.config(std::move(scope), std::move(table)),
+                                                   std::move(done));
+}
+void Controller::table_segments(std::string scope, std::string table, Done<std::vector<SegmentRange>> done) {
+    impl_->run<std::vector<SegmentRange>>(impl_->tables.segments(std::move(scope), std::move(table)), std::move(done));
+}
+void Controller::delete_table(std::string scope, std::string table, Done<DeleteTableStatus> done) {
+    impl_->run<DeleteTableStatus>(impl_->tables.remove(std::move(scope), std::move(table)), std::move(done));
+}
 void Controller::list_tables(std::string scope, std::string token, Done<std::optional<Page<std::string>>> done) {
     impl_->run<Queries::Listing>(impl_->queries.tables(std::move(scope), std::move(token)), std::move(done));
 }

@@ -44,6 +44,18 @@ void with_group(Harness& t) {
               CreateReaderGroupStatus::kSuccess);
 }
 
+const StreamCut kSampled = {{segment_id(3, 2), 50}, {segment_id(4, 2), 0}, {segment_id(5, 2), 0}};
+
+// The next round cuts it off where it ended after two epochs.
+void with_samples(Harness& t) {
+    with_history(t);
+    StreamConfig config = fixed(3);
+    config.retention = RetentionPolicy{RetentionType::kSize, 100, 0};
+    ASSERT_EQ(t.update(kX, config), UpdateStreamStatus::kSuccess);
+    t.executor->advance(std::chrono::seconds(10));
+    t.api.segments["s/x/3.#epoch.2"].length = 200;
+}
+
 std::size_t segments_of(Harness& t) {
     auto current = t.current(kX);
     return current ? current->size() : 0;
@@ -52,6 +64,16 @@ std::size_t segments_of(Harness& t) {
 bool has_group(Harness& t) {
     auto group = t.group("s", "g");
     return group && group->has_value();
+}
+
+void with_table(Harness& t) {
+    with_stream(t);
+    ASSERT_EQ(t.create_table("s", "t", {2, 4, 0, 0}), CreateTableStatus::kSuccess);
+}
+
+bool has_table(Harness& t) {
+    auto table = t.table("s", "t");
+    return table && table->has_value();
 }
 
 const StreamCut kCut = {{segment_id(3, 2), 40}, {segment_id(4, 2), 0}, {segment_id(5, 2), 0}};
@@ -75,6 +97,33 @@ std::vector<Operation> operations() {
                    [](Harness& t) { return t.update(kX, fixed(3)) == UpdateStreamStatus::kSuccess; },
                    [](Harness& t) { return segments_of(t) == 3 && t.keys("epoch/s/x/").size() == 2; },
                    [](Harness& t) { return segments_of(t) == 2 && t.keys("epoch/s/x/").size() == 1; }});
+    auto ranges_of = [](Harness& t) {
+        std::vector<std::pair<double, double>> ranges;
+        auto current = t.current(kX);
+        if (current) {
+            for (const SegmentRange& segment : *current) ranges.emplace_back(segment.min_key, segment.max_key);
+        }
+        return ranges;
+    };
+    using Ranges = std::vector<std::pair<double, double>>;
+    all.push_back({"split", with_history,
+                   [](Harness& t) {
+                       auto scaled = t.scale(kX, {segment_id(3, 2)}, {{0, 0.125}, {0.125, 0.25}, {0.25, 1.0 / 3}});
+                       return scaled && scaled->status == ScaleStatus::kStarted && t.check_scale(kX, 2);
+                   },
+                   [=](Harness& t) {
+                       return ranges_of(t).size() == 5 && t.keys("epoch/s/x/").size() == 4 &&
+                              t.check_scale(kX, 2) == ScaleProgress::kSuccess;
+                   },
+                   [=](Harness& t) { return ranges_of(t).size() == 3 && t.keys("epoch/s/x/").size() == 3; }});
+    all.push_back({"merge", with_stream,
+                   [](Harness& t) {
+                       if (t.update(kX, by_events(100, 1)) != UpdateStreamStatus::kSuccess) return false;
+                       auto scaled = t.scale(kX, {segment_id(0, 0), segment_id(1, 0)}, {{0, 1}});
+                       return scaled && scaled->status == ScaleStatus::kStarted && t.check_scale(kX, 0);
+                   },
+                   [=](Harness& t) { return ranges_of(t) == Ranges{{0, 1}} && t.keys("sealed/s/x/").size() == 2; },
+                   [=](Harness& t) { return ranges_of(t).size() == 2 && t.keys("sealed/s/x/").empty(); }});
     all.push_back({"truncate", with_history,
                    [](Harness& t) { return t.truncate(kX, kCut) == UpdateStreamStatus::kSuccess; },
                    [](Harness& t) { return t.head(kX) == kCut && t.api.segments["s/x/3.#epoch.2"].start == 40; },
@@ -118,16 +167,36 @@ std::vector<Operation> operations() {
          [](Harness& t) { return t.delete_group("s", "g") == DeleteReaderGroupStatus::kSuccess; },
          [](Harness& t) { return !has_group(t) && t.subscribers(kX).empty() && t.exists({"s", "_RGg"}) == false; },
          [](Harness& t) { return has_group(t) && t.subscribers(kX).size() == 1; }});
+    all.push_back({"cut off by retention", with_samples,
+                   [](Harness& t) {
+                       t.executor->advance(std::chrono::seconds(10));
+                       return t.api.segments["s/x/3.#epoch.2"].start == 50 && t.head(kX) == kSampled;
+                   },
+                   [](Harness& t) { return t.head(kX) == kSampled && t.api.segments["s/x/3.#epoch.2"].start == 50; },
+                   [](Harness& t) { return t.head(kX)->begin()->first == segment_id(0, 0); }});
+    all.push_back({"create table", with_stream,
+                   [](Harness& t) { return t.create_table("s", "t", {3, 4, 2, 0}) == CreateTableStatus::kSuccess; },
+                   [](Harness& t) { return has_table(t) && t.table_segments("s", "t")->size() == 3; },
+                   [](Harness& t) { return !has_table(t) && t.tables("s").empty(); }});
+    all.push_back({"delete table", with_table,
+                   [](Harness& t) { return t.delete_table("s", "t") == DeleteTableStatus::kSuccess; },
+                   [](Harness& t) { return !has_table(t) && t.tables("s").empty(); },
+                   [](Harness& t) { return has_table(t) && t.table_segments("s", "t")->size() == 2; }});
     all.push_back({"delete scope", [](Harness& t) { ASSERT_EQ(t.create_scope("s"), CreateScopeStatus::kSuccess); },
                    [](Harness& t) { return t.delete_scope("s") == DeleteScopeStatus::kSuccess; },
                    [](Harness& t) { return t.streams("s") == std::vector<std::string>{"(no scope)"}; },
                    [](Harness& t) { return t.streams("s").empty(); }});
-    all.push_back({"delete scope recursively", with_group,
+    all.push_back({"delete scope recursively",
+                   [](Harness& t) {
+                       with_group(t);
+                       ASSERT_EQ(t.create_table("s", "t", {2, 4, 0, 0}), CreateTableStatus::kSuccess);
+                   },
                    [](Harness& t) { return t.delete_scope_recursive("s") == DeleteScopeStatus::kSuccess; },
                    [](Harness& t) {
-                       return t.streams("s") == std::vector<std::string>{"(no scope)"} && t.keys("stream/s/").empty();
+                       return t.streams("s") == std::vector<std::string>{"(no scope)"} && t.keys("stream/s/").empty() &&
+                              t.keys("table/s/").empty();
                    },
-                   [](Harness& t) { return has_group(t) && segments_of(t) == 2; }});
+                   [](Harness& t) { return has_group(t) && segments_of(t) == 2 && has_table(t); }});
     return all;
 }
 

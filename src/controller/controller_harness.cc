@@ -7,6 +7,8 @@
 #include "controller/records/epoch_record.h"
 #include "controller/records/group_record.h"
 #include "controller/records/scope_record.h"
+#include "controller/records/table_record.h"
+#include "controller/records/transaction_record.h"
 #include "controller/stream_cut.h"
 
 namespace millrace::controller {
@@ -17,6 +19,22 @@ namespace {
 struct Expected {
     std::map<std::string, bool> open;
 };
+
+// Segments of transactions that are open; others are on their way to an end, which is garbage if it lasts.
+void expect_transaction(const FakeSegmentApi::Table& table, const std::string& key, const std::string& value,
+                        Expected& expected, std::vector<std::string>& garbage) {
+    auto parsed = TransactionRecord::parse_key(key);
+    auto record = TransactionRecord::decode(value);
+    auto epoch = parsed ? table.find(EpochRecord::key(parsed->stream, epoch_of(parsed->id))) : table.end();
+    if (!record || epoch == table.end() || record->state != TransactionRecord::State::kOpen) {
+        garbage.push_back(key);
+        return;
+    }
+    for (const SegmentRange& segment : EpochRecord::decode(epoch->second.value)->epoch.segments) {
+        StreamSegmentId own = segment_id(number_of(segment.id), epoch_of(parsed->id));
+        expected.open[transaction_segment_name(parsed->stream, own, parsed->id)] = true;
+    }
+}
 
 void expect_segments(const FakeSegmentApi::Table& table, const StreamName& name, const StreamRecord& record,
                      Expected& expected) {
@@ -57,7 +75,18 @@ std::vector<std::string> Harness::garbage() const {
                 garbage.push_back(key);
             if (key.starts_with("group/") && GroupRecord::decode(cell.value)->state != GroupRecord::State::kActive)
                 garbage.push_back(key);
-            for (std::string_view kind : {"epoch/", "sealed/", "subscriber/"}) {
+            if (key.starts_with("table/")) {
+                auto record = TableRecord::decode(cell.value);
+                if (record->state != TableRecord::State::kActive) garbage.push_back(key);
+                StreamName name = *parse_scoped_name(std::string_view(key).substr(6));
+                if (!table.contains("scope/" + name.scope)) garbage.push_back(key + " in no scope");
+                StreamName stream = key_value_table_stream(name.scope, name.stream);
+                for (const SegmentRange& segment : record->segments())
+                    expected.open[segment_name(stream, segment.id)] = true;
+            }
+            if (key.starts_with("txn/")) expect_transaction(table, key, cell.value, expected, garbage);
+            for (std::string_view kind : {"epoch/", "sealed/", "subscriber/", "txn/", "txndone/", "retained/",
+                                          "sample/", "writer/", "watermark/"}) {
                 if (!key.starts_with(kind)) continue;
                 std::string_view rest = std::string_view(key).substr(kind.size());
                 std::size_t end = rest.find('/', rest.find('/') + 1);

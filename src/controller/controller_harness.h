@@ -23,6 +23,12 @@ inline StreamConfig fixed(std::int32_t segments, std::vector<std::string> tags =
     return config;
 }
 
+inline StreamConfig by_events(std::int32_t per_second, std::int32_t min_segments, std::int32_t factor = 2) {
+    StreamConfig config;
+    config.scaling = {ScalingType::kByEvents, per_second, factor, min_segments};
+    return config;
+}
+
 inline ReaderGroupConfig group_over(std::vector<StreamName> streams, ReaderGroupRetention retention,
                                     std::uint64_t id = 1) {
     ReaderGroupConfig config;
@@ -57,6 +63,7 @@ class Harness {
         options.controller = {"127.0.0.1", 9090};
         options.store = {"127.0.0.1", 12345};
         options.page_items = page_items_;
+        options.transactions = transaction_options;
         controller = std::make_unique<Controller>(*executor, api, options);
     }
     void stop() {
@@ -104,6 +111,14 @@ class Harness {
     Result<UpdateStreamStatus> seal(StreamName name) {
         return call<UpdateStreamStatus>([&](auto done) { controller->seal_stream(name, std::move(done)); });
     }
+    Result<ScaleResult> scale(StreamName name, std::vector<StreamSegmentId> sealed, std::vector<KeyRange> ranges,
+                              std::int64_t creation_ms = 0) {
+        ScaleRequest request{std::move(sealed), std::move(ranges), creation_ms};
+        return call<ScaleResult>([&](auto done) { controller->scale_stream(name, request, std::move(done)); });
+    }
+    Result<ScaleProgress> check_scale(StreamName name, std::int32_t epoch) {
+        return call<ScaleProgress>([&](auto done) { controller->check_scale(name, epoch, std::move(done)); });
+    }
     Result<DeleteStreamStatus> remove(StreamName name) {
         return call<DeleteStreamStatus>([&](auto done) { controller->delete_stream(name, std::move(done)); });
     }
@@ -132,6 +147,21 @@ class Harness {
         return call<std::optional<ReaderGroupConfig>>(
             [&](auto done) { controller->reader_group_config(scope, group, std::move(done)); });
     }
+    Result<CreateTableStatus> create_table(std::string scope, std::string table, KeyValueTableConfig config) {
+        return call<CreateTableStatus>(
+            [&](auto done) { controller->create_table(scope, table, config, std::move(done)); });
+    }
+    Result<DeleteTableStatus> delete_table(std::string scope, std::string table) {
+        return call<DeleteTableStatus>([&](auto done) { controller->delete_table(scope, table, std::move(done)); });
+    }
+    Result<std::optional<KeyValueTableConfig>> table(std::string scope, std::string table) {
+        return call<std::optional<KeyValueTableConfig>>(
+            [&](auto done) { controller->table_config(scope, table, std::move(done)); });
+    }
+    Result<std::vector<SegmentRange>> table_segments(std::string scope, std::string table) {
+        return call<std::vector<SegmentRange>>(
+            [&](auto done) { controller->table_segments(scope, table, std::move(done)); });
+    }
     std::vector<std::string> subscribers(StreamName name) {
         auto found = call<std::optional<std::vector<std::string>>>(
             [&](auto done) { controller->list_subscribers(name, std::move(done)); });
@@ -139,11 +169,17 @@ class Harness {
     }
     // Over all pages.
     std::vector<std::string> streams(std::string scope) {
+        return listed([&](std::string token, auto done) { controller->list_streams(scope, token, std::move(done)); });
+    }
+    std::vector<std::string> tables(std::string scope) {
+        return listed([&](std::string token, auto done) { controller->list_tables(scope, token, std::move(done)); });
+    }
+    template <typename List>
+    std::vector<std::string> listed(List list) {
         std::vector<std::string> all;
         std::string token;
         while (true) {
-            auto page = call<std::optional<Page<std::string>>>(
-                [&](auto done) { controller->list_streams(scope, token, std::move(done)); });
+            auto page = call<std::optional<Page<std::string>>>([&](auto done) { list(token, std::move(done)); });
             if (!page || !*page) return {"(no scope)"};
             if ((*page)->items.empty()) return all;
             all.insert(all.end(), (*page)->items.begin(), (*page)->items.end());
@@ -151,11 +187,44 @@ class Harness {
         }
     }
 
+    Result<BegunTransaction> begin(StreamName name, std::int64_t lease_ms = 10'000) {
+        return call<BegunTransaction>(
+            [&](auto done) { controller->begin_transaction(name, lease_ms, std::move(done)); });
+    }
+    Result<TransactionOutcome> commit(StreamName name, TransactionId id, CommitRequest request = {}) {
+        return call<TransactionOutcome>(
+            [&](auto done) { controller->commit_transaction(name, id, request, std::move(done)); });
+    }
+    Result<TransactionOutcome> abort(StreamName name, TransactionId id) {
+        return call<TransactionOutcome>([&](auto done) { controller->abort_transaction(name, id, std::move(done)); });
+    }
+    Result<PingStatus> ping(StreamName name, TransactionId id, std::int64_t lease_ms = 10'000) {
+        return call<PingStatus>([&](auto done) { controller->ping_transaction(name, id, lease_ms, std::move(done)); });
+    }
+    Result<TransactionState> state(StreamName name, TransactionId id) {
+        return call<TransactionState>([&](auto done) { controller->transaction_state(name, id, std::move(done)); });
+    }
+    std::vector<CompletedTransaction> completed(StreamName name, std::size_t limit = 500) {
+        auto listed = call<std::vector<CompletedTransaction>>(
+            [&](auto done) { controller->completed_transactions(name, limit, std::move(done)); });
+        return listed ? *listed : std::vector<CompletedTransaction>();
+    }
+    std::vector<TransactionStatus> transactions(StreamName name) {
+        auto listed = call<std::optional<std::vector<TransactionStatus>>>(
+            [&](auto done) { controller->list_transactions(name, std::nullopt, 1000, std::move(done)); });
+        return listed && *listed ? **listed : std::vector<TransactionStatus>();
+    }
+    // What a client's writes to one of its segments make of it.
+    void write(StreamName name, const BegunTransaction& txn, std::size_t segment, std::int64_t bytes) {
+        api.segments.at(transaction_segment_name(name, txn.segments.at(segment).id, txn.id)).length += bytes;
+    }
+
     // All keys of all containers, and whatever is not whole: intents, segments that no record names, named ones that
     // are missing.
     std::vector<std::string> keys(std::string_view prefix = {}) const;
     std::vector<std::string> garbage() const;
 
+    TransactionOptions transaction_options;  // from the next start on
     FakeSegmentApi api;
     std::unique_ptr<runtime::ManualExecutor> executor = std::make_unique<runtime::ManualExecutor>(1);
     std::unique_ptr<Controller> controller;

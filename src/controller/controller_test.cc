@@ -192,7 +192,7 @@ TEST_F(ControllerTest, SealEndsTheStream) {
     EXPECT_EQ(t.seal(kX), UpdateStreamStatus::kSuccess);
     EXPECT_EQ(t.seal(kX), UpdateStreamStatus::kSuccess);
     EXPECT_EQ(t.seal(kY), UpdateStreamStatus::kStreamNotFound);
-    EXPECT_EQ(t.seal({"a/b", "c"}), UpdateStreamStatus::kStreamNotFound);
+    EXPECT_EQ(t.seal({"a/b", "c"}), UpdateStreamStatus::kScopeNotFound);
     EXPECT_THAT(ids(t.current(kX)), IsEmpty());
     EXPECT_EQ(t.update(kX, fixed(1)), UpdateStreamStatus::kStreamSealed);
     EXPECT_EQ(t.truncate(kX, {{segment_id(0, 0), 0}, {segment_id(1, 0), 0}}), UpdateStreamStatus::kStreamSealed);
@@ -228,7 +228,7 @@ TEST_F(ControllerTest, UpdateReplacesTheConfiguration) {
     EXPECT_THAT(t.keys("tag/"), ElementsAre("tag/s/new/x"));
     EXPECT_EQ(t.update(kX, config), UpdateStreamStatus::kSuccess);
     EXPECT_EQ(t.update(kY, config), UpdateStreamStatus::kStreamNotFound);
-    EXPECT_EQ(t.update({"none", "x"}, config), UpdateStreamStatus::kStreamNotFound);
+    EXPECT_EQ(t.update({"none", "x"}, config), UpdateStreamStatus::kScopeNotFound);
     EXPECT_EQ(t.update(kX, fixed(0)).error(), Errc::kInvalidArgument);
 }
 
@@ -398,7 +398,7 @@ TEST(Paging, EveryStreamOnceWhateverThePageSize) {
     EXPECT_THAT((*empty)->items, IsEmpty());
     EXPECT_EQ((*empty)->token, "");
     EXPECT_FALSE(first("none", "")->has_value());
-    EXPECT_EQ(first("s", "garbage").error(), Errc::kCorrupt);
+    EXPECT_EQ(first("s", "garbage").error(), Errc::kInvalidArgument);
     EXPECT_EQ(first("", "").error(), Errc::kInvalidArgument);
     for (int n : {1, 4, 5, 6, 10, 11}) {
         while (t.streams("s").size() < static_cast<std::size_t>(2 * n)) {

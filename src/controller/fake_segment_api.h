@@ -24,6 +24,8 @@ class FakeSegmentApi final : public store::SegmentApi {
         std::int64_t length = 0;
         std::int64_t start = 0;
         bool sealed = false;
+        std::vector<std::pair<std::int64_t, std::string>> appended;  // by the server: offset and event
+        std::vector<std::string> merged;                             // names of sources that held bytes, in order
     };
     struct Cell {
         std::string value;
@@ -49,6 +51,7 @@ class FakeSegmentApi final : public store::SegmentApi {
         changes_ = 0;
     }
     std::size_t changes() const { return changes_; }
+    std::size_t reads() const { return reads_; }
     bool hangs() const { return !hanging_.empty(); }
     void let_go() { hanging_.clear(); }  // drops the callbacks
     bool dead() const { return dead_; }
@@ -126,6 +129,40 @@ class FakeSegmentApi final : public store::SegmentApi {
             return {};
         });
     }
+    void append_at(std::string name, std::int64_t expected_offset, std::string event, runtime::Executor& on,
+                   Done<std::int64_t> done) override {
+        auto apply = [this, name, expected_offset, event = std::move(event)]() -> Result<std::int64_t> {
+            auto found = segments.find(name);
+            if (found == segments.end()) return fail(Errc::kNotFound, name);
+            if (found->second.sealed) return fail(Errc::kSealed, name);
+            if (found->second.length != expected_offset) return fail(Errc::kBadOffset, name);
+            found->second.appended.emplace_back(expected_offset, event);
+            return found->second.length += static_cast<std::int64_t>(event.size());
+        };
+        change<std::int64_t>(on, std::move(done), std::move(apply));
+    }
+    void merge(std::string target, std::vector<std::string> sources, runtime::Executor& on,
+               Done<std::vector<std::int64_t>> done) override {
+        using Ends = std::vector<std::int64_t>;
+        change<Ends>(on, std::move(done), [this, target, sources]() -> Result<Ends> {
+            auto into = segments.find(target);
+            if (into == segments.end()) return fail(Errc::kNotFound, target);
+            Ends ends;
+            for (const std::string& source : sources) {
+                auto found = segments.find(source);
+                if (found != segments.end() && container_for(source) != container_for(target))
+                    return fail(Errc::kInvalidArgument, "merge across containers");
+                if (found != segments.end() && into->second.sealed) return fail(Errc::kSealed, target);
+                if (found != segments.end()) {
+                    into->second.length += found->second.length;
+                    if (found->second.length > 0) into->second.merged.push_back(source);
+                    segments.erase(found);
+                }
+                ends.push_back(into->second.length);
+            }
+            return ends;
+        });
+    }
     void update_table(ContainerId container, std::string table, std::vector<container::TableUpdate> updates,
                       container::SpaceNeed, runtime::Executor& on, Done<std::vector<std::int64_t>> done) override {
         auto apply = [this, container, table, updates = std::move(updates)]() -> Result<std::vector<std::int64_t>> {
@@ -194,6 +231,7 @@ class FakeSegmentApi final : public store::SegmentApi {
     }
     template <typename T, typename Look>
     void read(runtime::Executor& on, Done<T> done, Look look) {
+        ++reads_;
         if (!dead_) answer<T>(on, std::move(done), look());
     }
     template <typename T>
@@ -208,6 +246,7 @@ class FakeSegmentApi final : public store::SegmentApi {
     Fault fault_ = Fault::kNone;
     std::size_t at_ = 0;
     std::size_t changes_ = 0;
+    std::size_t reads_ = 0;
     bool dead_ = false;
     std::vector<runtime::Task> hanging_;
 };

@@ -27,6 +27,11 @@ std::vector<StreamName> subscriptions(const ReaderGroupConfig& config) {
     return streams;
 }
 
+StreamCut start_in(const ReaderGroupConfig& config, const StreamName& stream) {
+    auto found = std::ranges::find(config.start, stream, &StreamPosition::stream);
+    return found == config.start.end() ? StreamCut() : found->cut;
+}
+
 Result<> check_positions(const ReaderGroupConfig& config) {
     for (const auto* positions : {&config.start, &config.end}) {
         if (positions->size() > kListLimit) return fail(Errc::kInvalidArgument, "a reader group of too many streams");
@@ -194,7 +199,8 @@ Async<> Groups::carry_on(Group group) {
 Async<> Groups::carry_on_creating(Group group) {
     GroupRecord& record = group.stored.record;
     for (const StreamName& stream : subscriptions(record.config)) {
-        auto subscribed = co_await subscribe(stream, group.subscriber(), record.config.generation, record.config.id);
+        auto subscribed = co_await subscribe(stream, group.subscriber(), record.config.generation, record.config.id,
+                                             start_in(record.config, stream));
         if (!subscribed) co_return subscribed;
     }
     StreamName own = reader_group_stream(group.scope, group.name);
@@ -213,7 +219,8 @@ Async<> Groups::carry_on_updating(Group group) {
     auto before = subscriptions(record.config);
     auto after = subscriptions(*record.next);
     for (const StreamName& stream : after) {
-        auto subscribed = co_await subscribe(stream, group.subscriber(), record.next->generation, record.next->id);
+        auto subscribed = co_await subscribe(stream, group.subscriber(), record.next->generation, record.next->id,
+                                             start_in(*record.next, stream));
         if (!subscribed) co_return subscribed;
     }
     for (const StreamName& stream : before) {
@@ -261,8 +268,10 @@ Async<bool> Groups::has_streams_to_subscribe(ReaderGroupConfig config) {
     co_return true;
 }
 
-// A stream that is gone meanwhile is left out: it took its subscribers along.
-Async<> Groups::subscribe(StreamName stream, std::string subscriber, std::int64_t generation, Uuid id) {
+// A stream that is gone meanwhile is left out: it took its subscribers along. A group that begins anew still holds back
+// what it held back before, or what follows the cut where it begins.
+Async<> Groups::subscribe(StreamName stream, std::string subscriber, std::int64_t generation, Uuid id,
+                          StreamCut start) {
     KeyedMutex::Lock lock = co_await context_.lock_stream(stream);
     auto found = co_await streams_.settled(stream);
     if (!found) co_return fail(found.error());
@@ -275,6 +284,14 @@ Async<> Groups::subscribe(StreamName stream, std::string subscriber, std::int64_
     SubscriberRecord record;
     record.generation = generation;
     record.group_id = id;
+    bool goes_on = *existing && (*existing)->record.group_id == id && !(*existing)->record.cut.empty();
+    if (goes_on) {
+        record.cut = std::move((*existing)->record.cut);
+        StreamCut none;
+        auto usable = co_await is_cut_acceptable(stream, (*found)->record, std::move(none), start);
+        if (!usable) co_return fail(usable.error());
+        if (*usable) record.cut = std::move(start);
+    }
     Batch batch;
     batch.put(std::move(key), record.encode());
     batch.put(StreamRecord::key(stream), (*found)->record.encode(), (*found)->version);  // it still exists

@@ -38,7 +38,7 @@ class Groups {
 
     Async<bool> begin_creation(Group group);  // false: no such scope
     Async<bool> has_streams_to_subscribe(ReaderGroupConfig config);
-    Async<> subscribe(StreamName stream, std::string subscriber, std::int64_t generation, Uuid id);
+    Async<> subscribe(StreamName stream, std::string subscriber, std::int64_t generation, Uuid id, StreamCut start);
     Async<> unsubscribe(StreamName stream, std::string subscriber, Uuid id);
     Async<bool> is_cut_acceptable(StreamName stream, StreamRecord record, StreamCut previous, StreamCut cut);
 

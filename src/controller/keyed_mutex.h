@@ -17,9 +17,13 @@
 namespace millrace::controller {
 
 class KeyedMutex {
+    struct Waiter {
+        runtime::Callback<> resume;
+        bool granted = false;
+    };
     // The waiters behind the holder; a name that is free has no entry. Shared with the locks, which may outlive the
     // mutex when coroutines are destroyed late.
-    using State = absl::flat_hash_map<std::string, std::deque<runtime::Callback<>>>;
+    using State = absl::flat_hash_map<std::string, std::deque<std::shared_ptr<Waiter>>>;
 
   public:
     class [[nodiscard]] Lock {
@@ -46,6 +50,8 @@ class KeyedMutex {
     std::size_t held() const { return state_->size(); }
 
   private:
+    class Turn;
+
     std::shared_ptr<State> state_ = std::make_shared<State>();
 };
 

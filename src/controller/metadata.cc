@@ -2,9 +2,14 @@
 
 #include <fmt/format.h>
 
+#include "controller/records/autoscale_record.h"
 #include "controller/records/last_number_record.h"
 #include "controller/records/sealed_segment_record.h"
 #include "controller/records/subscriber_record.h"
+#include "controller/records/table_record.h"
+#include "controller/records/transaction_record.h"
+#include "controller/records/watermark_record.h"
+#include "controller/records/writer_record.h"
 #include "runtime/async.h"
 
 namespace millrace::controller {
@@ -42,6 +47,12 @@ Async<std::vector<container::TableEntry>> Metadata::scan(std::string scope, std:
 }
 
 Async<> Metadata::commit(std::string scope, Batch batch) {
+    auto updated = co_await update(std::move(scope), std::move(batch));
+    if (!updated) co_return fail(updated.error());
+    co_return Result<>();
+}
+
+Async<std::vector<std::int64_t>> Metadata::update(std::string scope, Batch batch) {
     using Reply = Result<std::vector<std::int64_t>>;
     container::SpaceNeed need = batch.need();
     auto updates = batch.take();
@@ -50,7 +61,7 @@ Async<> Metadata::commit(std::string scope, Batch batch) {
                                std::move(done));
     };
     Reply reply = co_await runtime::await<Reply>(update);
-    if (reply) co_return Result<>();
+    if (reply) co_return reply;
     bool changed = reply.error() == Errc::kBadVersion || reply.error() == Errc::kNoKey;
     if (changed) co_return fail(Errc::kConflict, fmt::format("metadata of scope {} changed meanwhile", scope));
     co_return fail(reply.error());
@@ -69,9 +80,16 @@ Async<Found<Record>> Metadata::get(std::string scope, std::string key) {
     co_return Found<Record>(std::move(stored));
 }
 
+template Async<Found<AutoscaleRecord>> Metadata::get<AutoscaleRecord>(std::string, std::string);
 template Async<Found<LastNumberRecord>> Metadata::get<LastNumberRecord>(std::string, std::string);
 template Async<Found<SealedSegmentRecord>> Metadata::get<SealedSegmentRecord>(std::string, std::string);
+template Async<Found<WatermarkRecord>> Metadata::get<WatermarkRecord>(std::string, std::string);
+template Async<Found<WriterRecord>> Metadata::get<WriterRecord>(std::string, std::string);
+template Async<Found<TableRecord>> Metadata::get<TableRecord>(std::string, std::string);
 template Async<Found<SubscriberRecord>> Metadata::get<SubscriberRecord>(std::string, std::string);
+template Async<Found<TransactionRecord>> Metadata::get<TransactionRecord>(std::string, std::string);
+template Async<Found<CompletedTransactionRecord>> Metadata::get<CompletedTransactionRecord>(std::string, std::string);
+template Async<Found<TransactionCounterRecord>> Metadata::get<TransactionCounterRecord>(std::string, std::string);
 
 Async<Found<ScopeRecord>> Metadata::scope(std::string scope) {
     std::string key = ScopeRecord::key(scope);

@@ -39,6 +39,11 @@ class Batch {
         need_ = container::SpaceNeed::kOrdinary;
         return *this;
     }
+    void append(Batch other) {
+        if (other.need_ == container::SpaceNeed::kOrdinary) adds();
+        for (container::TableUpdate& update : other.updates_) updates_.push_back(std::move(update));
+    }
+    std::size_t size() const { return updates_.size(); }
     bool empty() const { return updates_.empty(); }
     container::SpaceNeed need() const { return need_; }
     std::vector<container::TableUpdate> take() { return std::move(updates_); }
@@ -70,6 +75,8 @@ class Metadata {
                                                              std::string after, std::size_t limit = kScanItems);
     // kConflict: an entry is not as the batch expects. kLimit: larger than an entry can be. kNoSpace: the log is full.
     Async<> commit(std::string scope, Batch batch);
+    // The same; the result has the new version of each entry, in the batch's order (0: removed).
+    Async<std::vector<std::int64_t>> update(std::string scope, Batch batch);
 
     std::uint32_t containers() const { return segments_.container_count(); }
 

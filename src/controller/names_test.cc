@@ -46,7 +46,19 @@ TEST(PageToken, OnlyOurs) {
     for (const char* bad : {"garbage", "00000000abc", "x", "a much longer text than a token, with spaces"}) {
         auto name = last_name_of(bad);
         ASSERT_FALSE(name) << bad;
-        EXPECT_EQ(name.error(), Errc::kCorrupt);
+        EXPECT_EQ(name.error(), Errc::kInvalidArgument);
+    }
+}
+
+TEST(Names, OfSegmentsThereAndBack) {
+    auto parsed = parse_segment_name(segment_name({"s", "x.y"}, segment_id(7, 3)));
+    ASSERT_TRUE(parsed);
+    EXPECT_EQ(parsed->stream, (StreamName{"s", "x.y"}));
+    EXPECT_EQ(parsed->id, segment_id(7, 3));
+    for (const char* bad : {"", "s/x", "s/x/3", "s/x/3.#epoch.", "s/x/.#epoch.1", "s/x/-3.#epoch.1", "s/x/3.#epoch.1x",
+                            "s/x/3.#epoch.1#transaction.00000000000000010000000000000002", "x/3.#epoch.1",
+                            "a/s/x/3.#epoch.1", "s/x/99999999999.#epoch.1", "_controller"}) {
+        EXPECT_FALSE(parse_segment_name(bad)) << bad;
     }
 }
 

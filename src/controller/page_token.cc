@@ -21,7 +21,7 @@ Result<std::string> last_name_of(std::string_view token) {
         std::string_view name = token.substr(kChecksumLength);
         if (is_possible_name(name) && page_token(name) == token) return std::string(name);
     }
-    return fail(Errc::kCorrupt, "not a continuation token of this server");
+    return fail(Errc::kInvalidArgument, "the continuation token is none that this server made");
 }
 
 }  // namespace millrace::controller

@@ -9,6 +9,6 @@
 namespace millrace::controller {
 
 std::string page_token(std::string_view last_name);
-Result<std::string> last_name_of(std::string_view token);  // "" for the start of a listing; kCorrupt
+Result<std::string> last_name_of(std::string_view token);  // "" for the start of a listing; kInvalidArgument
 
 }  // namespace millrace::controller

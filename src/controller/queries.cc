@@ -8,6 +8,7 @@
 #include "controller/page_token.h"
 #include "controller/records/sealed_segment_record.h"
 #include "controller/records/subscriber_record.h"
+#include "controller/records/table_record.h"
 #include "controller/stream_cut.h"
 #include "runtime/async.h"
 
@@ -90,14 +91,8 @@ Async<Queries::Listing> Queries::groups(std::string scope, std::string token) {
 }
 
 Async<Queries::Listing> Queries::tables(std::string scope, std::string token) {
-    auto exists = co_await scope_exists(scope);
-    if (!exists) co_return fail(exists.error());
-    if (!*exists) co_return Listing();
-    auto last = last_name_of(token);
-    if (!last) co_return fail(last.error());
-    Page<std::string> none;
-    none.token = std::move(token);
-    co_return Listing(std::move(none));
+    std::string prefix = TableRecord::prefix(scope);
+    return list(std::move(scope), std::move(prefix), std::move(token), TableRecord::is_deleting);
 }
 
 // ---- streams and their segments ----

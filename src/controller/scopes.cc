@@ -58,7 +58,9 @@ Async<bool> Scopes::is_empty(std::string scope) {
     if (!stream) co_return fail(stream.error());
     auto group = co_await context_.metadata.scan(scope, GroupRecord::prefix(scope), std::string(), 1);
     if (!group) co_return fail(group.error());
-    co_return stream->empty() && group->empty();
+    auto table = co_await context_.metadata.scan(scope, TableRecord::prefix(scope), std::string(), 1);
+    if (!table) co_return fail(table.error());
+    co_return stream->empty() && group->empty() && table->empty();
 }
 
 Async<DeleteScopeStatus> Scopes::remove_recursively(std::string scope) {
@@ -102,6 +104,8 @@ Async<> Scopes::carry_on_deleting(std::string scope) {
     if (!groups) co_return groups;
     auto streams = co_await remove_streams(scope);
     if (!streams) co_return streams;
+    auto tables = co_await remove_tables(scope);
+    if (!tables) co_return tables;
     KeyedMutex::Lock lock = co_await context_.locks.acquire("scope/" + scope);
     auto empty = co_await is_empty(scope);
     if (!empty) co_return fail(empty.error());
@@ -141,6 +145,19 @@ Async<> Scopes::remove_streams(std::string scope) {
             auto removed = co_await streams_.seal_and_remove(base);
             if (removed && base != listed) removed = co_await streams_.seal_and_remove(listed);
             if (!removed) co_return removed;
+        }
+    }
+}
+
+Async<> Scopes::remove_tables(std::string scope) {
+    std::string prefix = TableRecord::prefix(scope);
+    while (true) {
+        auto page = co_await context_.metadata.scan(scope, prefix, std::string());
+        if (!page) co_return fail(page.error());
+        if (page->empty()) co_return Result<>();
+        for (const container::TableEntry& entry : *page) {
+            auto removed = co_await tables_.remove(scope, entry.key.substr(prefix.size()));
+            if (!removed) co_return fail(removed.error());
         }
     }
 }

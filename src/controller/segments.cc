@@ -62,6 +62,21 @@ std::vector<StreamSegmentId> ids_of(std::span<const SegmentRange> segments) {
     return ids;
 }
 
+container::CreateOptions options_of(const StreamConfig& config) {
+    container::CreateOptions options;
+    options.scale_type = static_cast<std::uint8_t>(config.scaling.type);
+    options.target_rate = config.scaling.target_rate;
+    options.rollover_bytes = config.rollover_bytes;
+    return options;
+}
+
+std::vector<SegmentToMake> new_segments(const StreamName& stream, std::span<const StreamSegmentId> ids,
+                                        const container::CreateOptions& options) {
+    std::vector<SegmentToMake> segments;
+    for (StreamSegmentId id : ids) segments.push_back({segment_name(stream, id), options});
+    return segments;
+}
+
 Async<> Segments::each(std::size_t count, Step step) {
     // Only the steps under way keep the fan, and the fan keeps this coroutine: when the steps are dropped, all of it
     // goes.
@@ -77,15 +92,21 @@ Async<> Segments::each(std::size_t count, Step step) {
 }
 
 Async<> Segments::create(StreamName stream, std::vector<StreamSegmentId> ids, const StreamConfig& config) {
-    container::CreateOptions options;
-    options.scale_type = static_cast<std::uint8_t>(config.scaling.type);
-    options.target_rate = config.scaling.target_rate;
-    options.rollover_bytes = config.rollover_bytes;
+    return create_all(new_segments(stream, ids, options_of(config)));
+}
+
+Async<> Segments::create_named(std::vector<std::string> names, const container::CreateOptions& options) {
+    std::vector<SegmentToMake> segments;
+    for (std::string& name : names) segments.push_back({std::move(name), options});
+    return create_all(std::move(segments));
+}
+
+Async<> Segments::create_all(std::vector<SegmentToMake> segments) {
     Step step = [&](std::size_t i, runtime::Callback<Result<>> done) {
         auto exists = [](const Error& error) { return error == Errc::kExists; };
-        api_.create(segment_name(stream, ids[i]), options, executor_, accepting<void>(std::move(done), exists));
+        api_.create(segments[i].name, segments[i].options, executor_, accepting<void>(std::move(done), exists));
     };
-    Result<> result = co_await each(ids.size(), std::move(step));
+    Result<> result = co_await each(segments.size(), std::move(step));
     co_return result;
 }
 
@@ -104,6 +125,31 @@ Async<container::SegmentInfo> Segments::info(std::string segment) {
     auto ask = [&](runtime::Callback<Reply> done) { api_.info(segment, executor_, std::move(done)); };
     Reply reply = co_await runtime::await<Reply>(ask);
     co_return reply;
+}
+
+Async<std::int64_t> Segments::append_at(std::string segment, std::int64_t expected_offset, std::string event) {
+    using Reply = Result<std::int64_t>;
+    auto ask = [&](runtime::Callback<Reply> done) {
+        api_.append_at(std::move(segment), expected_offset, std::move(event), executor_, std::move(done));
+    };
+    Reply reply = co_await runtime::await<Reply>(ask);
+    co_return reply;
+}
+
+Async<StreamCut> Segments::ends(StreamName stream, std::vector<StreamSegmentId> ids) {
+    StreamCut ends;
+    for (StreamSegmentId id : ids) ends[id] = 0;
+    Step step = [&](std::size_t i, runtime::Callback<Result<>> done) {
+        auto answered = [end = &ends[ids[i]], done = std::move(done)](Result<container::SegmentInfo> info) mutable {
+            if (!info) return done(fail(info.error()));
+            *end = info->length;
+            done(Result<>());
+        };
+        api_.info(segment_name(stream, ids[i]), executor_, std::move(answered));
+    };
+    Result<> result = co_await each(ids.size(), std::move(step));
+    if (!result) co_return fail(result.error());
+    co_return std::move(ends);
 }
 
 Async<std::vector<std::int64_t>> Segments::seal(StreamName stream, std::vector<StreamSegmentId> ids) {
@@ -146,11 +192,48 @@ Async<> Segments::truncate(StreamName stream, StreamCut cut) {
 }
 
 Async<> Segments::remove(StreamName stream, std::vector<StreamSegmentId> ids) {
+    std::vector<std::string> names;
+    for (StreamSegmentId id : ids) names.push_back(segment_name(stream, id));
+    return remove_all(std::move(names));
+}
+
+Async<> Segments::remove_all(std::vector<std::string> names) {
     Step step = [&](std::size_t i, runtime::Callback<Result<>> done) {
-        api_.remove(segment_name(stream, ids[i]), executor_, accepting<void>(std::move(done), is_gone));
+        api_.remove(names[i], executor_, accepting<void>(std::move(done), is_gone));
     };
-    Result<> result = co_await each(ids.size(), std::move(step));
+    Result<> result = co_await each(names.size(), std::move(step));
     co_return result;
+}
+
+Async<std::vector<std::vector<std::int64_t>>> Segments::merge(std::vector<Merge> merges) {
+    using Ends = std::vector<std::int64_t>;
+    std::vector<Ends> all(merges.size());
+    Step step = [&](std::size_t i, runtime::Callback<Result<>> done) {
+        auto merged = [ends = &all[i], done = std::move(done)](Result<Ends> result) mutable {
+            if (!result) return done(fail(result.error()));
+            *ends = std::move(*result);
+            done(Result<>());
+        };
+        api_.merge(merges[i].target, merges[i].sources, executor_, std::move(merged));
+    };
+    Result<> result = co_await each(merges.size(), std::move(step));
+    if (!result) co_return fail(result.error());
+    co_return std::move(all);
+}
+
+Async<std::int64_t> Segments::total_length(std::vector<std::string> names) {
+    std::int64_t total = 0;
+    Step step = [&](std::size_t i, runtime::Callback<Result<>> done) {
+        auto answered = [&total, done = std::move(done)](Result<container::SegmentInfo> info) mutable {
+            if (!info && !is_gone(info.error())) return done(fail(info.error()));
+            if (info) total += info->length;
+            done(Result<>());
+        };
+        api_.info(names[i], executor_, std::move(answered));
+    };
+    Result<> result = co_await each(names.size(), std::move(step));
+    if (!result) co_return fail(result.error());
+    co_return total;
 }
 
 Async<bool> Segments::hold(StreamName stream, StreamCut cut) {

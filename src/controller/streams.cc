@@ -9,9 +9,14 @@
 #include "bytes/hash.h"
 #include "controller/names.h"
 #include "controller/records/last_number_record.h"
+#include "controller/records/retention_records.h"
 #include "controller/records/sealed_segment_record.h"
 #include "controller/records/subscriber_record.h"
+#include "controller/records/watermark_record.h"
+#include "controller/records/writer_record.h"
+#include "controller/scaling.h"
 #include "controller/stream_cut.h"
+#include "controller/transactions.h"
 #include "runtime/async.h"
 
 namespace millrace::controller {
@@ -20,10 +25,7 @@ namespace {
 
 PendingEntry pending(const StreamName& name) { return {PendingEntry::Kind::kStream, name.scope, name.stream}; }
 
-Result<> check_numbers(std::int32_t last_number, std::int32_t more) {
-    if (last_number < std::numeric_limits<std::int32_t>::max() - more) return {};
-    return fail(Errc::kLimit, "the stream's name has used up its segment numbers");
-}
+constexpr std::size_t kRemovedAtATime = 1000;  // names of segments
 
 // The head as offsets by segment, whether the stream was ever truncated or not.
 StreamCut start_of(const Epoch& epoch) {
@@ -33,7 +35,8 @@ StreamCut start_of(const Epoch& epoch) {
 }
 
 std::vector<std::string> entries_of(const StreamName& name) {
-    return {EpochRecord::prefix(name), SealedSegmentRecord::prefix(name), SubscriberRecord::prefix(name)};
+    return {EpochRecord::prefix(name), SealedSegmentRecord::prefix(name), SubscriberRecord::prefix(name),
+            SampleRecord::prefix(name), WriterRecord::prefix(name)};
 }
 
 }  // namespace
@@ -56,6 +59,11 @@ Result<> check_config(const StreamConfig& config) {
         return refused(fmt::format("a tag has at most {} characters", kMaxTagLength));
     }
     return {};
+}
+
+Result<> check_numbers(std::int32_t last_number, std::int32_t more) {
+    if (last_number < std::numeric_limits<std::int32_t>::max() - more) return {};
+    return fail(Errc::kLimit, "the name has used up its segment numbers");
 }
 
 StreamConfig normalised(StreamConfig config) {
@@ -108,12 +116,14 @@ Async<UpdateStreamStatus> Streams::update(StreamName name, StreamConfig config) 
     auto checked = check_config(config);
     if (!checked) co_return fail(checked.error());
     KeyedMutex::Lock lock = co_await context_.lock_stream(name);
+    auto committed = co_await context_.transactions->commit_waiting(name);
+    if (!committed) co_return fail(committed.error());
     auto found = co_await settled(name);
     if (!found) co_return fail(found.error());
-    if (!*found) co_return UpdateStreamStatus::kStreamNotFound;
+    if (!*found) co_return co_await missing(name.scope);
     Stream stream = std::move(**found);
     if (stream.record.state == StreamState::kSealed) co_return UpdateStreamStatus::kStreamSealed;
-    auto current = co_await current_epoch(name, stream.record);
+    auto current = co_await current_epoch(context_, name, stream.record.current_epoch);
     if (!current) co_return fail(current.error());
 
     UpdateIntent intent;
@@ -127,11 +137,14 @@ Async<UpdateStreamStatus> Streams::update(StreamName name, StreamConfig config) 
         intent.next_segments = wanted;
         intent.next_creation_ms = context_.now_ms();
     }
+    Batch batch;
+    batch.adds();
+    auto segments = other_count ? std::vector<SegmentRange>(static_cast<std::size_t>(wanted)) : current->segments;
+    auto noted = co_await note_width(context_, name, config.scaling, std::move(segments), {}, batch);
+    if (!noted) co_return fail(noted.error());
     intent.config = std::move(config);
     stream.record.state = StreamState::kUpdating;
     stream.record.intent = std::move(intent);
-    Batch batch;
-    batch.adds();
     batch.put(StreamRecord::key(name), stream.record.encode(), stream.version);
     auto begun = co_await context_.commit_intent(pending(name), std::move(batch));
     if (!begun) co_return fail(begun.error());
@@ -145,7 +158,7 @@ Async<UpdateStreamStatus> Streams::truncate(StreamName name, StreamCut cut) {
     KeyedMutex::Lock lock = co_await context_.lock_stream(name);
     auto found = co_await settled(name);
     if (!found) co_return fail(found.error());
-    if (!*found) co_return UpdateStreamStatus::kStreamNotFound;
+    if (!*found) co_return co_await missing(name.scope);
     if ((*found)->record.state == StreamState::kSealed) co_return UpdateStreamStatus::kStreamSealed;
     auto accepted = co_await begin_truncation(name, std::move(**found), std::move(cut));
     if (!accepted) co_return fail(accepted.error());
@@ -195,7 +208,7 @@ Async<UpdateStreamStatus> Streams::seal(StreamName name) {
     KeyedMutex::Lock lock = co_await context_.lock_stream(name);
     auto found = co_await settled(name);
     if (!found) co_return fail(found.error());
-    if (!*found) co_return UpdateStreamStatus::kStreamNotFound;
+    if (!*found) co_return co_await missing(name.scope);
     if ((*found)->record.state == StreamState::kSealed) co_return UpdateStreamStatus::kSuccess;
     auto begun = co_await begin_sealing(name, std::move(**found));
     if (!begun) co_return fail(begun.error());
@@ -210,6 +223,14 @@ Async<> Streams::begin_sealing(StreamName name, Stream stream) {
     batch.put(StreamRecord::key(name), stream.record.encode(), stream.version);
     auto begun = co_await context_.commit_intent(pending(name), std::move(batch));
     co_return begun;
+}
+
+// What there is not: the stream, or its scope too.
+Async<UpdateStreamStatus> Streams::missing(std::string scope) {
+    if (!is_possible_name(scope)) co_return UpdateStreamStatus::kScopeNotFound;
+    auto found = co_await context_.metadata.scope(std::move(scope));
+    if (!found) co_return fail(found.error());
+    co_return *found ? UpdateStreamStatus::kStreamNotFound : UpdateStreamStatus::kScopeNotFound;
 }
 
 Async<DeleteStreamStatus> Streams::remove(StreamName name) {
@@ -334,6 +355,10 @@ Async<> Streams::carry_on(StreamName name, Stream stream) {
             return carry_on_truncating(std::move(name), std::move(stream));
         case StreamState::kSealing:
             return carry_on_sealing(std::move(name), std::move(stream));
+        case StreamState::kScaling:
+            return carry_on_scaling(context_, std::move(name), std::move(stream));
+        case StreamState::kRolling:
+            return context_.transactions->carry_on_rolling(std::move(name), std::move(stream));
         default:
             return carry_on_deleting(std::move(name), std::move(stream));
     }
@@ -350,40 +375,39 @@ Async<> Streams::carry_on_creating(StreamName name, Stream stream) {
         if (unmade) made.emplace_back(mark, std::move(**companion));
     }
     Batch batch;
+    std::vector<SegmentToMake> segments;  // of both, in one go
     for (auto& [which, what] : made) {
         StreamRecord& record = what.record;
         auto ranges = equal_ranges(record.config.scaling.min_segments, record.first_number, 0);
-        auto created = co_await context_.segments.create(which, ids_of(ranges), record.config);
-        if (!created) co_return created;
+        std::ranges::move(new_segments(which, ids_of(ranges), options_of(record.config)), std::back_inserter(segments));
         record.state = StreamState::kActive;
         batch.put(StreamRecord::key(which), record.encode(), what.version);
         EpochRecord first{first_epoch(std::move(ranges), record.creation_ms)};
         batch.put(EpochRecord::key(which, 0), first.encode());
         batch.remove(pending(which).key());
+        add_retention(batch, which, record.config);
         if (is_internal(which.stream)) continue;
         for (const std::string& tag : record.config.tags) batch.put(TagEntry::key(which, tag), marker_value());
     }
+    auto created = co_await context_.segments.create_all(std::move(segments));
+    if (!created) co_return created;
     auto committed = co_await context_.metadata.commit(name.scope, std::move(batch));
     co_return committed;
 }
 
 Async<> Streams::carry_on_updating(StreamName name, Stream stream) {
     UpdateIntent intent = std::get<UpdateIntent>(stream.record.intent);
-    auto current = co_await current_epoch(name, stream.record);
+    auto current = co_await current_epoch(context_, name, stream.record.current_epoch);
     if (!current) co_return fail(current.error());
     auto set = co_await context_.segments.set_policy(name, ids_of(current->segments), intent.config.scaling);
     if (!set) co_return set;
     Batch batch;
     StreamRecord after = stream.record;
     if (intent.next_segments > 0) {
-        auto lengths = co_await replace_segments(name, stream.record, *current);
-        if (!lengths) co_return fail(lengths.error());
-        after.current_epoch = current->epoch + 1;
-        after.last_number += intent.next_segments;
-        for (std::size_t i = 0; i < lengths->size(); ++i) {
-            SealedSegmentRecord sealed{after.current_epoch, (*lengths)[i]};
-            batch.put(SealedSegmentRecord::key(name, current->segments[i].id), sealed.encode());
-        }
+        auto ranges = equal_ranges(intent.next_segments, after.last_number + 1, current->epoch + 1);
+        EpochChange change{*current, next_epoch(*current, std::move(ranges), intent.next_creation_ms)};
+        auto carried = co_await carry_through(context_, name, std::move(change), intent.config, after, batch);
+        if (!carried) co_return carried;
     }
     if (!is_internal(name.stream)) {
         for (const std::string& tag : stream.record.config.tags) {
@@ -391,6 +415,7 @@ Async<> Streams::carry_on_updating(StreamName name, Stream stream) {
         }
         for (const std::string& tag : intent.config.tags) batch.put(TagEntry::key(name, tag), marker_value());
     }
+    add_retention(batch, name, intent.config);
     after.state = StreamState::kActive;
     after.config = std::move(intent.config);
     after.intent = std::monostate();
@@ -398,26 +423,6 @@ Async<> Streams::carry_on_updating(StreamName name, Stream stream) {
     batch.remove(pending(name).key());
     auto committed = co_await context_.metadata.commit(name.scope, std::move(batch));
     co_return committed;
-}
-
-// The next epoch and what follows what is written before the old segments are sealed: a writer or reader that meets a
-// seal asks for the successors at once, and would take none for the end of the stream.
-Async<std::vector<std::int64_t>> Streams::replace_segments(StreamName name, StreamRecord record, Epoch current) {
-    const auto& intent = std::get<UpdateIntent>(record.intent);
-    auto ranges = equal_ranges(intent.next_segments, record.last_number + 1, current.epoch + 1);
-    auto created = co_await context_.segments.create(name, ids_of(ranges), intent.config);
-    if (!created) co_return fail(created.error());
-    EpochRecord next{next_epoch(current, std::move(ranges), intent.next_creation_ms)};
-    Batch batch;
-    batch.put(EpochRecord::key(name, next.epoch.epoch), next.encode());
-    SealedSegmentRecord sealed{next.epoch.epoch, SealedSegmentRecord::kUnknownLength};
-    for (const SegmentRange& segment : current.segments) {
-        batch.put(SealedSegmentRecord::key(name, segment.id), sealed.encode());
-    }
-    auto shown = co_await context_.metadata.commit(name.scope, std::move(batch));
-    if (!shown) co_return fail(shown.error());
-    auto lengths = co_await context_.segments.seal(name, ids_of(current.segments));
-    co_return lengths;
 }
 
 Async<> Streams::carry_on_truncating(StreamName name, Stream stream) {
@@ -445,7 +450,14 @@ Async<> Streams::carry_on_truncating(StreamName name, Stream stream) {
 }
 
 Async<> Streams::carry_on_sealing(StreamName name, Stream stream) {
-    auto current = co_await current_epoch(name, stream.record);
+    if (std::holds_alternative<RollIntent>(stream.record.intent)) {
+        auto rolled = co_await context_.transactions->carry_on_rolling(name, std::move(stream));
+        co_return rolled;
+    }
+    auto ended = co_await context_.transactions->end_all(name, stream);
+    if (!ended) co_return fail(ended.error());
+    if (!*ended) co_return Result<>();
+    auto current = co_await current_epoch(context_, name, stream.record.current_epoch);
     if (!current) co_return fail(current.error());
     auto sealed = co_await context_.segments.seal(name, ids_of(current->segments));
     if (!sealed) co_return fail(sealed.error());
@@ -468,19 +480,27 @@ Async<> Streams::carry_on_deleting(StreamName name, Stream stream) {
         if (goes_along) going.emplace_back(mark, std::move(**companion));
     }
     // The epochs name the segments, so they go after the segments of all streams.
+    std::vector<std::string> segments;
     for (const auto& [which, what] : going) {
-        auto removed = co_await remove_segments(which);
+        auto removed = co_await remove_segments(which, segments);
         if (!removed) co_return removed;
     }
+    auto segments_gone = co_await context_.segments.remove_all(std::move(segments));
+    if (!segments_gone) co_return segments_gone;
     Batch batch;
     for (const auto& [which, what] : going) {
         std::vector<std::string> prefixes = entries_of(which);
         for (std::string& prefix : prefixes) {
-            auto removed = co_await remove_entries(which.scope, std::move(prefix));
+            auto removed = co_await remove_entries(which.scope, std::move(prefix), batch);
             if (!removed) co_return removed;
         }
+        auto forgotten = co_await context_.transactions->forget(which);
+        if (!forgotten) co_return forgotten;
         for (const std::string& tag : what.record.config.tags) batch.remove(TagEntry::key(which, tag));
+        batch.remove(RetainedEntry::key(which));
+        batch.remove(WatermarkRecord::key(which));
         batch.remove(StreamRecord::key(which), what.version);
+        batch.remove(AutoscaleRecord::key(which));
         batch.remove(pending(which).key());
     }
     auto committed = co_await context_.commit_in_scope(name.scope, std::move(batch), Context::Joining::kExisting);
@@ -489,7 +509,15 @@ Async<> Streams::carry_on_deleting(StreamName name, Stream stream) {
     co_return Result<>();
 }
 
-Async<> Streams::remove_segments(StreamName name) {
+// Retention looks at the stream from now on. Whether it still has to is found out there.
+void Streams::add_retention(Batch& batch, const StreamName& name, const StreamConfig& config) {
+    if (!config.retention) return;
+    batch.put(RetainedEntry::key(name), marker_value());
+    context_.retained.insert(name);
+}
+
+// Leaves the last of them in `names`, to go with others'.
+Async<> Streams::remove_segments(StreamName name, std::vector<std::string>& names) {
     std::vector<StreamSegmentId> done;  // an epoch repeats most segments of the one before
     std::string prefix = EpochRecord::prefix(name);
     std::string after;
@@ -507,31 +535,30 @@ Async<> Streams::remove_segments(StreamName name) {
         found.erase(std::unique(found.begin(), found.end()), found.end());
         std::vector<StreamSegmentId> left;
         std::ranges::set_difference(found, done, std::back_inserter(left));
-        auto removed = co_await context_.segments.remove(name, std::move(left));
-        if (!removed) co_return removed;
+        for (StreamSegmentId id : left) names.push_back(segment_name(name, id));
+        if (names.size() >= kRemovedAtATime) {
+            auto removed = co_await context_.segments.remove_all(std::exchange(names, {}));
+            if (!removed) co_return removed;
+        }
         done = std::move(found);
         after = page->back().key;
     }
 }
 
-Async<> Streams::remove_entries(std::string scope, std::string prefix) {
+Async<> Streams::remove_entries(std::string scope, std::string prefix, Batch& last) {
     while (true) {
         auto page = co_await context_.metadata.scan(scope, prefix, std::string());
         if (!page) co_return fail(page.error());
-        if (page->empty()) co_return Result<>();
+        bool is_last = page->size() < Metadata::kScanItems;
         Batch batch;
         for (container::TableEntry& entry : *page) batch.remove(std::move(entry.key), entry.version);
+        if (is_last) {
+            last.append(std::move(batch));
+            co_return Result<>();
+        }
         auto removed = co_await context_.metadata.commit(scope, std::move(batch));
         if (!removed) co_return removed;
     }
-}
-
-Async<Epoch> Streams::current_epoch(StreamName name, const StreamRecord& record) {
-    auto epoch = co_await context_.metadata.epoch(name, record.current_epoch);
-    if (!epoch) co_return fail(epoch.error());
-    if (!*epoch)
-        co_return fail(Errc::kCorrupt, fmt::format("stream {} has no epoch {}", to_string(name), record.current_epoch));
-    co_return std::move(**epoch);
 }
 
 }  // namespace millrace::controller

@@ -15,6 +15,7 @@ inline constexpr std::size_t kMaxTagLength = 255;  // UTF-16 units
 
 // kInvalidArgument, with the reason.
 Result<> check_config(const StreamConfig& config);
+Result<> check_numbers(std::int32_t last_number, std::int32_t more);  // kLimit: the name has used up its numbers
 StreamConfig normalised(StreamConfig config);
 StreamConfig fixed_config(std::int32_t segments, std::int64_t rollover_bytes);
 
@@ -36,6 +37,8 @@ class Streams {
     Async<Found<StreamRecord>> settled(StreamName name);
     // Adds a stream that does not exist, and its companion, as being created; settled() makes them.
     Async<> add_creation(Batch& batch, StreamName name, StreamConfig config);
+    // All whose keys begin so; the last of them by the batch `last`.
+    Async<> remove_entries(std::string scope, std::string prefix, Batch& last);
 
   private:
     using Stream = Stored<StreamRecord>;
@@ -48,13 +51,12 @@ class Streams {
     Async<> carry_on_sealing(StreamName name, Stream stream);
     Async<> carry_on_deleting(StreamName name, Stream stream);
 
-    Async<std::vector<std::int64_t>> replace_segments(StreamName name, StreamRecord record, Epoch current);  // lengths
+    Async<UpdateStreamStatus> missing(std::string scope);
     Async<bool> begin_truncation(StreamName name, Stream stream, StreamCut cut);
     Async<> begin_sealing(StreamName name, Stream stream);
     Async<> begin_deleting(StreamName name, Stream stream);
-    Async<> remove_segments(StreamName name);
-    Async<> remove_entries(std::string scope, std::string prefix);
-    Async<Epoch> current_epoch(StreamName name, const StreamRecord& record);
+    void add_retention(Batch& batch, const StreamName& name, const StreamConfig& config);
+    Async<> remove_segments(StreamName name, std::vector<std::string>& names);
 
     Context& context_;
 };

@@ -32,6 +32,8 @@ constexpr StreamSegmentId segment_id(std::int32_t number, std::int32_t epoch) {
 constexpr std::int32_t number_of(StreamSegmentId id) { return static_cast<std::int32_t>(id.value() & 0xffffffff); }
 constexpr std::int32_t epoch_of(StreamSegmentId id) { return static_cast<std::int32_t>(id.value() >> 32); }
 
+using TransactionId = Uuid;
+
 // A segment with its share [min_key, max_key) of the key space [0, 1).
 struct SegmentRange {
     StreamSegmentId id;
@@ -39,6 +41,12 @@ struct SegmentRange {
     double max_key = 0;
     bool operator==(const SegmentRange&) const = default;
     bool overlaps(const SegmentRange& other) const { return min_key < other.max_key && other.min_key < max_key; }
+};
+
+struct KeyRange {
+    double from = 0;
+    double to = 0;
+    bool operator==(const KeyRange&) const = default;
 };
 
 // Offsets by segment that together cover the key space. kNotReached: the position is in an earlier segment of that key
@@ -111,6 +119,14 @@ struct ReaderGroupConfig {
     bool operator==(const ReaderGroupConfig&) const = default;
 };
 
+struct KeyValueTableConfig {
+    std::int32_t partitions = 0;          // each a segment
+    std::int32_t primary_key_length = 0;  // bytes, of every key; both 0: keys of any length
+    std::int32_t secondary_key_length = 0;
+    std::int64_t rollover_bytes = 0;
+    bool operator==(const KeyValueTableConfig&) const = default;
+};
+
 struct Endpoint {
     std::string host;
     std::uint16_t port = 0;
@@ -129,10 +145,14 @@ enum class CreateScopeStatus : std::uint8_t { kSuccess, kFailure, kScopeExists, 
 enum class DeleteScopeStatus : std::uint8_t { kSuccess, kFailure, kScopeNotFound, kScopeNotEmpty };
 enum class CreateStreamStatus : std::uint8_t { kSuccess, kFailure, kStreamExists, kScopeNotFound, kInvalidStreamName };
 enum class UpdateStreamStatus : std::uint8_t { kSuccess, kFailure, kStreamNotFound, kScopeNotFound, kStreamSealed };
+enum class ScaleStatus : std::uint8_t { kStarted, kFailure, kPreconditionFailed };
+enum class ScaleProgress : std::uint8_t { kInProgress, kSuccess, kInvalidInput, kInternalError };
 enum class DeleteStreamStatus : std::uint8_t { kSuccess, kFailure, kStreamNotFound, kStreamNotSealed };
 enum class CreateReaderGroupStatus : std::uint8_t { kSuccess, kFailure, kScopeNotFound, kInvalidName };
 enum class UpdateReaderGroupStatus : std::uint8_t { kSuccess, kFailure, kNotFound, kInvalidConfig };
 enum class DeleteReaderGroupStatus : std::uint8_t { kSuccess, kFailure, kNotFound };
+enum class CreateTableStatus : std::uint8_t { kSuccess, kFailure, kTableExists, kScopeNotFound, kInvalidTableName };
+enum class DeleteTableStatus : std::uint8_t { kSuccess, kFailure, kTableNotFound };
 enum class UpdateSubscriberStatus : std::uint8_t {
     kSuccess,
     kFailure,
@@ -140,6 +160,28 @@ enum class UpdateSubscriberStatus : std::uint8_t {
     kSubscriberNotFound,
     kStreamCutNotValid,
     kGenerationMismatch
+};
+
+enum class NoteTimeStatus : std::uint8_t { kSuccess, kInvalidTime, kInvalidPosition };
+enum class RemoveWriterStatus : std::uint8_t { kSuccess, kUnknownWriter };
+// Segments of the current epoch are sealed, and new ones of the same keys take their place.
+struct ScaleRequest {
+    std::vector<StreamSegmentId> sealed;
+    std::vector<KeyRange> ranges;
+    std::int64_t creation_ms = 0;
+};
+
+struct ScaleResult {
+    ScaleStatus status = ScaleStatus::kStarted;
+    std::int32_t epoch = 0;              // that was current before; with kStarted
+    std::vector<SegmentRange> segments;  // the new ones, by key
+};
+
+// What the controller did by load since it started.
+struct AutoScalingStats {
+    std::uint64_t splits = 0;  // decisions
+    std::uint64_t merges = 0;
+    std::string last;  // decision, for people
 };
 
 struct CreateReaderGroupResult {

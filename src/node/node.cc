@@ -18,6 +18,7 @@
 #include "net/listener.h"
 #include "node/countdown.h"
 #include "node/journal_health.h"
+#include "node/metrics.h"
 #include "node/states.h"
 #include "node/storage.h"
 #include "runtime/core_loop.h"
@@ -100,12 +101,15 @@ class Node::Impl {
     void failed(Error error);
     Health health() const;
     Health storage_health() const;
+    void fill(MetricsSnapshot& snapshot) const;
     runtime::CoreLoop& shard_of(ContainerId id) { return *shards_[id.value() % shards_.size()]; }
 
     NodeOptions options_;
     runtime::Callback<Error> on_failure_;
     std::atomic<bool> has_failed_{false};
     std::atomic<HealthStatus> status_{HealthStatus::kNew};
+    const std::int64_t made_ms_ = SystemClock().wall_millis();
+    std::chrono::steady_clock::time_point ready_since_;
 
     // In the order of making; destroyed in the reverse order, after all loops have ended.
     std::vector<std::unique_ptr<runtime::CoreLoop>> shards_;
@@ -121,6 +125,7 @@ class Node::Impl {
     std::unique_ptr<store::StoreService> store_;
     std::unique_ptr<controller::Controller> controller_;
     std::unique_ptr<api::GrpcServer> grpc_;
+    std::unique_ptr<Metrics> metrics_;
     rest::Router router_;
     std::unique_ptr<rest::HttpServer> rest_;
 };
@@ -133,6 +138,7 @@ Result<Addresses> Node::Impl::start() {
                       &Impl::start_store, &Impl::start_controller, &Impl::start_rest}) {
         if (auto done = (this->*step)(); !done) return fail(done.error());
     }
+    ready_since_ = control_.clock().now();
     status_ = HealthStatus::kUp;
     Addresses addresses;
     addresses.controller = "tcp://" + host_and_port(options_.advertise, options_.controller_port);
@@ -274,7 +280,12 @@ Result<> Node::Impl::start_controller() {
     controller::ControllerOptions options;
     options.controller = {options_.advertise, options_.controller_port};
     options.store = {options_.advertise, options_.store_port};
-    controller_ = std::make_unique<controller::Controller>(control_, store_->api(), std::move(options));
+    options.transactions = options_.transactions;
+    options.retention_period = options_.retention_period;
+    options.watermark_period = options_.watermark_period;
+    options.scaling = options_.scaling;
+    controller_ =
+        std::make_unique<controller::Controller>(control_, store_->api(), std::move(options), &store_->traffic_api());
     auto started = Countdown::of(1);
     controller_->start([started](Result<> result) { started->arrive(std::move(result)); });
     if (auto done = started->wait(); !done) return done;
@@ -288,11 +299,24 @@ Result<> Node::Impl::start_rest() {
     rest::add_ping_and_health_routes(router_, [this] { return health(); });
     rest::add_scope_routes(router_, *controller_);
     rest::add_stream_routes(router_, *controller_);
+    rest::add_retention_routes(router_, *controller_);
     rest::add_reader_group_routes(router_, *controller_);
-    rest_ = std::make_unique<rest::HttpServer>(control_, options_.http,
-                                               [this](rest::HttpRequest request, rest::Respond respond) {
-                                                   router_.dispatch(std::move(request), std::move(respond));
-                                               });
+    rest::add_transaction_routes(router_, *controller_);
+    rest::add_openapi_route(router_);
+    Metrics::Sources sources;
+    for (auto& container : containers_) sources.containers.push_back(container.get());
+    sources.fill = [this](MetricsSnapshot& snapshot) { fill(snapshot); };
+    metrics_ = std::make_unique<Metrics>(control_, *controller_, std::move(sources), options_.metrics_streams);
+    for (const char* path : {"/metrics", "/prometheus"}) {
+        router_.add(rest::Method::kGet, path, [this](const rest::HttpRequest& request, rest::Respond respond) {
+            metrics_->scrape(request, std::move(respond));
+        });
+    }
+    rest_ = std::make_unique<rest::HttpServer>(
+        control_, options_.http, [this](rest::HttpRequest request, rest::Respond respond) {
+            auto counted = metrics_->http().begin(request.method, std::move(respond));
+            router_.dispatch(std::move(request), std::move(counted));
+        });
     auto port = rest_->listen();
     if (!port) return fail(port.error());
     options_.rest_port = *port;
@@ -352,8 +376,15 @@ Health Node::Impl::storage_health() const {
     container::TieringGauges::Values sum;
     for (const auto& container : containers_) sum += container->tiering_gauges();
     Health storage{"storage", status_.load(), {}, {}};
+    const char* state = "working";
+    if (sum.fenced > 0)
+        state =
+            "taken over by another server, on a copy of this data directory: data stays in the journal; end one of "
+            "them";
+    else if (sum.in_trouble > 0)
+        state = "failing: data stays in the journal";
     storage.details = {{"place", storage_->description()},
-                       {"state", sum.in_trouble > 0 ? "failing: data stays in the journal" : "working"},
+                       {"state", state},
                        {"journalOnlyBytes", fmt::to_string(sum.log_only_bytes)},
                        {"objects", fmt::to_string(sum.objects)}};
     return storage;
@@ -375,11 +406,37 @@ Health Node::Impl::health() const {
                     {"longestStallMs", fmt::to_string(stalls_.longest_stall().count())}};
     if (space.full)
         root.details.emplace_back("warning", "log full: appends wait until streams are truncated or deleted");
-    root.children.push_back(Health{"controller", status, {}, {}});
+    controller::AutoScalingStats scaling = controller_->auto_scaling();  // on the control loop, as REST is
+    Health controller{"controller", status, {}, {}};
+    controller.details = {{"splitsByLoad", fmt::to_string(scaling.splits)},
+                          {"mergesByLoad", fmt::to_string(scaling.merges)},
+                          {"lastScaling", scaling.last.empty() ? "none" : scaling.last}};
+    root.children.push_back(std::move(controller));
     root.children.push_back(std::move(store));
     root.children.push_back(storage_health());
     root.children.push_back(journal_health(status, files_->description(), space, recovered_.torn_tails));
     return root;
+}
+
+// On the control loop; everything here may be read from any thread.
+void Node::Impl::fill(MetricsSnapshot& snapshot) const {
+    snapshot.build = options_.build;
+    snapshot.ready = status_.load() == HealthStatus::kUp;
+    snapshot.start_seconds = static_cast<double>(made_ms_) / 1e3;
+    // Written before it was ready.
+    if (snapshot.ready)
+        snapshot.uptime_seconds = std::chrono::duration<double>(control_.clock().now() - ready_since_).count();
+    snapshot.process = read_process_stats();
+    snapshot.data_disk = read_disk_stats(options_.data_directory);
+    snapshot.log_warnings = log::written(log::Level::kWarn);
+    snapshot.log_errors = log::written(log::Level::kError);
+    snapshot.stalls = stalls_.stalls();
+    snapshot.longest_stall_seconds = std::chrono::duration<double>(stalls_.longest_stall()).count();
+    snapshot.journal_space = journal_->space();
+    snapshot.journal = journal_->stats();
+    snapshot.recovered = recovered_;
+    snapshot.store = store_->stats();
+    snapshot.rpcs = grpc_->stats();
 }
 
 Node::Node(NodeOptions settled, runtime::Callback<Error> on_failure)

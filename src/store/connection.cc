@@ -249,7 +249,7 @@ void StoreConnection::reconsider() {
     if (wait == reading_paused_) return;
     if (wait) return pause();
     reading_paused_ = append_held_ = false;
-    loop_.starved.erase(this);
+    loop_.feed(*this);
     transport_->resume_reading();
 }
 
@@ -259,7 +259,7 @@ void StoreConnection::pause() {
     if (append_held_ || !loop_.credits.may_read(outstanding_bytes_) || !loop_.reads.may_start(read_bytes_)) {
         loop_.counters.pauses.add(1);
     }
-    loop_.starved.insert(this);
+    loop_.starve(*this);
 }
 
 void StoreConnection::sweep(std::chrono::steady_clock::time_point now) {
@@ -282,7 +282,7 @@ void StoreConnection::shut() {
     if (!open_) return;
     flush_replies();
     open_ = false;
-    loop_.starved.erase(this);
+    loop_.feed(*this);
     postponed_reads_.clear();
     if (transport_ != nullptr) transport_->close_after_flush();
     // Not here: this may be a call from within a container.

@@ -77,6 +77,7 @@ void StoreConnection::setup_append(wire::SetupAppend request) {
     }
     session.position = sessions_.size();
     sessions_.push_back(std::move(made));
+    loop_.counters.writers_begun.add(1);
     // Appends that the writer sent before are carried out before the new set-up, which acknowledges them all.
     if (replaced) close_session(session_of(*replaced));
     ask<std::int64_t>(
@@ -119,6 +120,7 @@ void StoreConnection::forget(Session& session) {
     std::swap(sessions_[position], sessions_.back());
     sessions_[position]->position = position;
     sessions_.pop_back();
+    loop_.counters.writers_ended.add(1);
     operation_done();
 }
 

@@ -66,6 +66,8 @@ constexpr Exception kExceptions[] = {
     {CommandType::kTruncateSegment, Errc::kInvalidArgument, ErrorReply::kNone},  // a negative offset
     {CommandType::kMergeSegments, Errc::kTruncated, ErrorReply::kNone},          // a truncated source cannot be merged
     {CommandType::kMergeSegmentsBatch, Errc::kTruncated, ErrorReply::kNone},
+    // Damage in long-term storage: the same range fails again, and others share the connection. So it is told.
+    {CommandType::kReadSegment, Errc::kCorrupt, ErrorReply::kErrorMessageUnspecified},
     // Table requests about other segments, and versions that cannot be. Over a limit is another matter.
     {CommandType::kGetTableSegmentInfo, Errc::kInvalidArgument, ErrorReply::kNone},
     {CommandType::kDeleteTableSegment, Errc::kInvalidArgument, ErrorReply::kNone},

@@ -64,6 +64,9 @@ TEST(ErrorReplies, CarryTheRequestsIdSegmentAndOffset) {
     EXPECT_EQ(full.segment, "a/b/0");
     EXPECT_EQ(full.error_code, wire::kErrorUnspecified) << "nothing is wrong with the request";
     EXPECT_NE(full.message.find("the log is full"), std::string::npos);
+    auto damage = std::get<wire::ErrorMessage>(*answer(read, Error(Errc::kCorrupt, "object o, at byte 5")));
+    EXPECT_EQ(damage.error_code, wire::kErrorUnspecified);
+    EXPECT_NE(damage.message.find("object o, at byte 5"), std::string::npos) << "others read through this connection";
     RequestContext table{CommandType::kReadTableEntriesDelta, 10, "a/b/0", -1};
     EXPECT_EQ(std::get<wire::OperationUnsupported>(*answer(table, Errc::kUnsupported)).operation_name,
               "readTableEntriesDelta");

@@ -51,7 +51,7 @@ void LoopState::retire(StoreConnection& connection) {
     auto found = connections_.find(&connection);
     if (found == connections_.end()) return;
     counters.closed.add(1);
-    starved.erase(&connection);
+    feed(connection);
     executor.post([this, last = std::move(found->second)]() mutable {
         last.reset();
         if (!connections_.empty() || !empty_) return;
@@ -93,7 +93,7 @@ void LoopState::close_all(runtime::Task empty) {
 }
 
 void LoopState::look_at_starved() {
-    std::vector<StoreConnection*> waiting(starved.begin(), starved.end());
+    std::vector<StoreConnection*> waiting(starved_.begin(), starved_.end());
     for (StoreConnection* connection : waiting) connection->reconsider();
 }
 

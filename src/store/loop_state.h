@@ -62,12 +62,18 @@ class LoopState {
     LoopCounters counters;
     ReasonLog reasons;
     std::move_only_function<void()> on_total_fell;  // credits or read bytes are to be had again: wakes all loops
-    absl::flat_hash_set<StoreConnection*> starved;  // not read, or with reads that wait, for lack of them
+
+    // Connections that are not read, or have reads that wait, for lack of them.
+    void starve(StoreConnection& connection) {
+        counters.starved_begun.add(starved_.insert(&connection).second ? 1 : 0);
+    }
+    void feed(StoreConnection& connection) { counters.starved_ended.add(starved_.erase(&connection)); }
 
   private:
     void sweep();
 
     absl::flat_hash_map<StoreConnection*, std::shared_ptr<StoreConnection>> connections_;
+    absl::flat_hash_set<StoreConnection*> starved_;
     runtime::Task empty_;
     runtime::TimerId sweeper_;
 };

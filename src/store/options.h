@@ -15,16 +15,16 @@ namespace millrace::store {
 // so one connection may use much while the process is idle, and a little at any time. At total_bytes appends wait in
 // their sockets; other requests of connections that hold nothing are still served, one by one.
 struct CreditLimits {
-    std::uint64_t total_bytes = 512 * kMiB;
+    std::uint64_t total_bytes = 192 * kMiB;
     std::uint64_t always_bytes = 1 * kMiB;
-    std::uint64_t shared_bytes = 256 * kMiB;
+    std::uint64_t shared_bytes = 96 * kMiB;
 };
 
 // Bytes of read replies that are being loaded or that clients have not taken yet: a read starts while
 //     own == 0  or  total < total_bytes
 // and gets at most least_bytes when the total is beyond its limit. So a slow reader waits, and everybody gets on.
 struct ReadLimits {
-    std::uint64_t total_bytes = 256 * kMiB;
+    std::uint64_t total_bytes = 128 * kMiB;
     std::uint64_t least_bytes = 64 * kKiB;
 };
 

@@ -29,6 +29,14 @@ class SegmentApi {
     virtual void info(std::string segment, runtime::Executor& on, Done<container::SegmentInfo> done) = 0;
     virtual void update_policy(std::string segment, std::uint8_t scale_type, std::int32_t target_rate,
                                runtime::Executor& on, Done<> done) = 0;
+    // One event, exactly at `expected_offset`; the result is the offset behind it. See append_once.h.
+    virtual void append_at(std::string segment, std::int64_t expected_offset, std::string event, runtime::Executor& on,
+                           Done<std::int64_t> done) = 0;
+
+    // Moves the sources' bytes to the target's end, in their order; each source is a segment of the target's container,
+    // and ends with it. Missing sources count as done. The result has the target's length behind each.
+    virtual void merge(std::string target, std::vector<std::string> sources, runtime::Executor& on,
+                       Done<std::vector<std::int64_t>> done) = 0;
 
     // Internal tables live in the container that is named. A table is made by its first update.
     virtual void update_table(ContainerId container, std::string table, std::vector<container::TableUpdate> updates,

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "bytes/hash.h"
+#include "store/append_once.h"
 
 namespace millrace::store {
 
@@ -95,6 +96,26 @@ void SegmentRouter::update_policy(std::string segment, std::uint8_t scale_type, 
               });
 }
 
+void SegmentRouter::append_at(std::string segment, std::int64_t expected_offset, std::string event,
+                              runtime::Executor& on, Done<std::int64_t> done) {
+    ContainerId owner = container_for(segment);
+    run<std::int64_t>(owner, on, std::move(done),
+                      [segment = std::move(segment), expected_offset, event = std::move(event)](
+                          SegmentContainer& c, Done<std::int64_t> d) mutable {
+                          append_once(c, std::move(segment), expected_offset, std::move(event), std::move(d));
+                      });
+}
+
+void SegmentRouter::merge(std::string target, std::vector<std::string> sources, runtime::Executor& on,
+                          Done<std::vector<std::int64_t>> done) {
+    using Ends = std::vector<std::int64_t>;
+    ContainerId owner = container_for(target);
+    run<Ends>(owner, on, std::move(done),
+              [target = std::move(target), sources = std::move(sources)](SegmentContainer& c, Done<Ends> d) mutable {
+                  c.merge_batch(std::move(target), std::move(sources), std::move(d));
+              });
+}
+
 void SegmentRouter::update_table(ContainerId container, std::string table, std::vector<container::TableUpdate> updates,
                                  container::SpaceNeed need, runtime::Executor& on,
                                  Done<std::vector<std::int64_t>> done) {
@@ -127,6 +148,12 @@ void SegmentRouter::traffic(ContainerId container, runtime::Executor& on,
                             Done<std::vector<container::SegmentTraffic>> done) {
     using All = std::vector<container::SegmentTraffic>;
     answer<All>(container, on, std::move(done), [](SegmentContainer& c) { return c.traffic(); });
+}
+
+void SegmentRouter::scaling_traffic(ContainerId container, runtime::Executor& on,
+                                    Done<std::vector<container::SegmentTraffic>> done) {
+    using All = std::vector<container::SegmentTraffic>;
+    answer<All>(container, on, std::move(done), [](SegmentContainer& c) { return c.scaling_traffic(); });
 }
 
 std::vector<AttributeUpdate> policy_updates(std::int64_t scale_type, std::int32_t target_rate) {

@@ -34,6 +34,10 @@ class SegmentRouter final : public SegmentApi, public TrafficApi {
     void info(std::string segment, runtime::Executor& on, Done<container::SegmentInfo> done) override;
     void update_policy(std::string segment, std::uint8_t scale_type, std::int32_t target_rate, runtime::Executor& on,
                        Done<> done) override;
+    void append_at(std::string segment, std::int64_t expected_offset, std::string event, runtime::Executor& on,
+                   Done<std::int64_t> done) override;
+    void merge(std::string target, std::vector<std::string> sources, runtime::Executor& on,
+               Done<std::vector<std::int64_t>> done) override;
 
     void update_table(ContainerId container, std::string table, std::vector<container::TableUpdate> updates,
                       container::SpaceNeed need, runtime::Executor& on, Done<std::vector<std::int64_t>> done) override;
@@ -44,6 +48,8 @@ class SegmentRouter final : public SegmentApi, public TrafficApi {
 
     void traffic(ContainerId container, runtime::Executor& on,
                  Done<std::vector<container::SegmentTraffic>> done) override;
+    void scaling_traffic(ContainerId container, runtime::Executor& on,
+                         Done<std::vector<container::SegmentTraffic>> done) override;
 
   private:
     // Runs `start(container, done)` on the container's executor; `done` is delivered to `on`.

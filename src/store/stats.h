@@ -1,19 +1,11 @@
 // Traffic of the store. Each loop counts for itself (one writer, no contention); anybody may read, and adds up.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 
+#include "base/metrics.h"
+
 namespace millrace::store {
-
-class Counter {
-  public:
-    void add(std::uint64_t n) { value_.store(get() + n, std::memory_order_relaxed); }  // the owning thread only
-    std::uint64_t get() const { return value_.load(std::memory_order_relaxed); }
-
-  private:
-    std::atomic<std::uint64_t> value_{0};
-};
 
 struct alignas(64) LoopCounters {
     Counter accepted;
@@ -27,6 +19,10 @@ struct alignas(64) LoopCounters {
     Counter requests;          // all but appends
     Counter read_bytes;        // sent
     Counter pauses;            // times a socket was not read for lack of credits or read bytes
+    Counter starved_begun;     // connections that had to wait for credits or read bytes
+    Counter starved_ended;
+    Counter writers_begun;  // append sessions
+    Counter writers_ended;
 };
 
 struct StoreStats {
@@ -41,6 +37,9 @@ struct StoreStats {
     std::uint64_t requests = 0;
     std::uint64_t read_bytes = 0;
     std::uint64_t pauses = 0;
+    std::uint64_t starved = 0;  // now: connections that wait for credits or read bytes
+    std::uint64_t writers = 0;  // now: append sessions
+    std::uint64_t writers_begun = 0;
     std::uint64_t outstanding_bytes = 0;  // now: received, and not done
     std::uint64_t read_reply_bytes = 0;   // now: being loaded, or not taken by the client
     std::uint64_t standing_bytes = 0;     // now: for writers, waiting reads, transient segments
@@ -57,6 +56,9 @@ struct StoreStats {
         requests += loop.requests.get();
         read_bytes += loop.read_bytes.get();
         pauses += loop.pauses.get();
+        starved += loop.starved_begun.get() - loop.starved_ended.get();
+        writers += loop.writers_begun.get() - loop.writers_ended.get();
+        writers_begun += loop.writers_begun.get();
     }
 };
 

@@ -16,6 +16,9 @@ class TrafficApi {
     // The segments of a container that had traffic within the last hour. Rates are at most some seconds old.
     virtual void traffic(ContainerId container, runtime::Executor& on,
                          runtime::Callback<Result<std::vector<container::SegmentTraffic>>> done) = 0;
+    // Those of them that have a scaling policy.
+    virtual void scaling_traffic(ContainerId container, runtime::Executor& on,
+                                 runtime::Callback<Result<std::vector<container::SegmentTraffic>>> done) = 0;
 };
 
 }  // namespace millrace::store

@@ -4,30 +4,21 @@
 Arguments: words; only cases whose name contains one of them. KEEP=1 keeps the data and logs. MILLRACE_TIER_MIB: how much the first case
 writes (600). MILLRACE_TIER_S3="endpoint region bucket access-key secret-key" runs it on an S3 server instead of a directory.
 """
-import hashlib
 import os
-import random
 import shutil
-import socket
-import struct
 import sys
 import tempfile
 import threading
 import time
-import uuid
 
 import cases
-import wire
 from cases import expect, note
 from server import NotReady, Server
-from wire import Closed, Wire
+from tier_load import JOURNAL_MIB, MIB, SMALL, Damage, Stream, objects_below, storage_health, until, usage
+from wire import Wire
 
 SCRATCH = tempfile.mkdtemp(prefix="millrace-tiering-")
-MIB = 1 << 20
-JOURNAL_MIB = 136
 LIMIT_RSS = 400 * MIB
-SMALL = ["--journal-file", "34MiB", "--journal-limit", f"{JOURNAL_MIB}MiB", "--cache", "64MiB", "--storage-cache", "64MiB",
-         "--flush-size", "8MiB", "--flush-seconds", "1"]
 
 
 def storage_options(name):
@@ -42,85 +33,6 @@ def storage_options(name):
 def server_of(name):
     options, environment = storage_options(name)
     return Server(os.path.join(SCRATCH, name), options=SMALL + options, environment=environment)
-
-
-def usage(path):
-    total = 0
-    for folder, _, files in os.walk(path):
-        for file in files:
-            try:
-                total += os.stat(os.path.join(folder, file)).st_blocks * 512
-            except FileNotFoundError:
-                pass
-    return total
-
-
-def objects_below(server):
-    found = []
-    for folder, _, files in os.walk(os.path.join(server.data, "storage")):
-        found += [os.path.join(folder, file) for file in files if "objects" in folder]
-    return found
-
-
-def storage_health(server):
-    return server.get("/v1/health/details/storage")[1]
-
-
-def until(what, condition, seconds=60):
-    end = time.monotonic() + seconds
-    while not condition():
-        expect(time.monotonic() < end, f"{what}: not within {seconds} s")
-        time.sleep(0.05)
-
-
-class Stream:
-    """One segment, written in blocks that follow from a seed; goes on where the server says after a reconnection."""
-
-    def __init__(self, server, name, seed):
-        self.server, self.segment, self.writer = server, f"tier/{name}/0.#epoch.0", uuid.uuid4()
-        self.seed = seed
-        self.blocks = 0  # acknowledged
-        self.client = None
-
-    def block(self, number):
-        data = random.Random(self.seed * 1_000_003 + number).randbytes(4096) * 256
-        return struct.pack(">ii", 0, len(data) - 8) + data[8:]
-
-    def connect(self):
-        self.client = Wire(self.server.store, timeout=60)
-        self.client.create(self.segment)
-        last = self.client.setup(self.segment, self.writer)
-        stored = 0 if last == wire.NO_EVENT else last
-        expect(stored >= self.blocks, f"{self.segment}: {self.blocks} acknowledged, {stored} stored")
-        self.blocks = stored
-
-    def write(self, until_blocks, window=8):
-        """Blocks of 1 MiB up to that number, some in flight."""
-        while self.blocks < until_blocks:
-            try:
-                if self.client is None:
-                    self.connect()
-                sent = self.blocks
-                while self.blocks < until_blocks:
-                    while sent < until_blocks and sent - self.blocks < window:
-                        sent += 1
-                        self.client.send(self.client.append_frame(self.writer, self.block(sent), sent))
-                    self.blocks = self.client.acknowledged()
-            except (Closed, OSError, socket.timeout):
-                self.client = None
-                time.sleep(0.1)
-
-    def check(self, from_block=0):
-        with Wire(self.server.store, timeout=60) as client:
-            start, length, _ = client.info(self.segment)
-            expect(length == self.blocks * MIB, f"{self.segment} has {length} bytes, {self.blocks} MiB were acknowledged")
-            at = from_block * MIB
-            for number in range(from_block + 1, self.blocks + 1):
-                want, got = self.block(number), bytearray()
-                while len(got) < MIB:
-                    got += client.read(self.segment, at + len(got), MIB - len(got))
-                expect(hashlib.sha256(got).digest() == hashlib.sha256(want).digest(), f"{self.segment}: other bytes in block {number}")
-                at += MIB
 
 
 def much_data():
@@ -226,29 +138,18 @@ def damaged_storage():
             with open(largest, "wb") as file:
                 file.write(content)
         server.start()
-        begin = os.path.getsize(server.log_path)
-        harmed = 0
+        found = Damage(server, streams, damage)
+        owner = max(found.harmed, key=lambda segment: len(found.harmed[segment]))
+        expect(0 < found.count <= 16 and found.only(owner), f"{damage}: not served are {found.harmed}")
+        name = os.path.basename(largest)
+        expect(all(name in answer for answer in found.answers), f"{damage}: the answer does not name the object: {found.answers[0]}")
+        expect(name in found.said, f"{damage}: the log does not name the object: {found.said[-600:]}")
+        note(f"{damage}: {found.count} of 32 blocks are not served: {found.answers[0][-160:]}")
+        # Writers, and readers of what is not damaged, go on beside it.
         for stream in streams:
-            for number in range(1, stream.blocks + 1):
-                with Wire(server.store, timeout=20) as client:
-                    client.ask_for(stream.segment, (number - 1) * MIB, MIB)
-                    try:
-                        code, fields = client.receive()
-                    except Closed:
-                        harmed += 1
-                        continue
-                    if code != wire.SEGMENT_READ:
-                        harmed += 1
-                        continue
-                    fields.text(), fields.take("q"), fields.take("bb")
-                    data = fields.blob()
-                    expect(data and stream.block(number).startswith(data), f"{damage}: other bytes are served")
-        expect(0 < harmed <= 16, f"{damage}: {harmed} of 32 blocks are not served")
-        with open(server.log_path, "rb") as log:
-            log.seek(begin)
-            said = log.read().decode(errors="replace")
-        expect(os.path.basename(largest) in said, f"{damage}: the log does not name the object: {said[-600:]}")
-        note(f"{damage}: {harmed} of 32 blocks are not served")
+            stream.client = None
+            stream.write(stream.blocks + 1)
+            stream.check(from_block=stream.blocks - 1)
         server.stop_in_order()
     with open(largest, "wb") as file:
         file.write(whole)
@@ -279,10 +180,49 @@ def without_storage():
     server.stop_in_order()
 
 
+def two_copies():
+    """Servers on copies of one data directory with one storage: who started last owns the objects, the other one stops and says so."""
+    shared = ["--storage-dir", os.path.join(SCRATCH, "shared")]
+    first = Server(os.path.join(SCRATCH, "first"), options=SMALL + shared)
+    first.start()
+    stream = Stream(first, "a", 1)
+    stream.write(20)
+    until("it has moved", lambda: storage_health(first)["journalOnlyBytes"] == "0")
+    first.stop_in_order()
+    second = Server(os.path.join(SCRATCH, "second"), options=SMALL + shared)
+    shutil.copytree(first.data, second.data)
+    first.start()
+    second.start()
+    stream.client = None
+    copied = Stream(second, "a", 1)
+    copied.writer = stream.writer
+    copied.connect()
+    expect(copied.blocks == 20, f"the copy has {copied.blocks} blocks")
+    copied.write(28)
+    until("the second moves its bytes", lambda: storage_health(second)["journalOnlyBytes"] == "0")
+
+    def says_so():  # it looks when it has something to move
+        stream.write(stream.blocks + 1)
+        return storage_health(first)["state"].startswith("taken over")
+
+    until("the first says so", says_so)
+    expect("another server" in first.log(), "the first one's log does not say so")
+    with Wire(first.store) as client:
+        client.truncate(stream.segment, client.info(stream.segment)[1])  # what it would remove now is the other one's
+    time.sleep(2)
+    copied.check()
+    expect(storage_health(second)["state"] == "working", f"the second is {storage_health(second)}")
+    stream.write(stream.blocks + 4)
+    stream.check(from_block=stream.blocks - 4)
+    first.stop()
+    second.stop()
+
+
 if __name__ == "__main__":
     try:
         on_files = [("storage is down for a while", storage_down), ("storage is damaged", damaged_storage),
-                    ("a start without storage", without_storage)]
+                    ("a start without storage", without_storage),
+                    ("two servers on copies of one directory", two_copies)]
         sys.exit(cases.run([("much data through a small journal", much_data)] +
                            ([] if os.environ.get("MILLRACE_TIER_S3") else on_files), sys.argv[1:]))
     finally:

@@ -4,6 +4,21 @@
 
 namespace millrace::api {
 
+namespace {
+
+// The text travels in a header, which clients take only so long; names in it come from requests.
+std::string fitting(std::string text) {
+    constexpr std::size_t kTextMax = 1000;
+    constexpr std::string_view kCut = "...";
+    if (text.size() <= kTextMax) return text;
+    std::size_t end = kTextMax - kCut.size();
+    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;  // no half characters
+    text.resize(end);
+    return text.append(kCut);
+}
+
+}  // namespace
+
 grpc::Status status_of(const Error& error) {
     auto code = [&] {
         switch (error.code()) {
@@ -38,7 +53,7 @@ grpc::Status status_of(const Error& error) {
         }
         return grpc::StatusCode::INTERNAL;
     }();
-    return {code, error.message().empty() ? error.to_string() : error.message()};
+    return {code, fitting(error.message().empty() ? error.to_string() : error.message())};
 }
 
 grpc::Status stopping() { return {grpc::StatusCode::UNAVAILABLE, "the server is stopping"}; }

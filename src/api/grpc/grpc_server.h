@@ -8,7 +8,9 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "api/grpc/rpc_stats.h"
 #include "base/error.h"
 #include "controller/controller.h"
 
@@ -24,6 +26,7 @@ class GrpcServer {
     GrpcServer& operator=(const GrpcServer&) = delete;
 
     std::uint16_t port() const;
+    std::vector<RpcStats> stats() const;  // of every method of the service, by name; any thread
     // Gives the calls under way that much time, then cuts off whatever is left with UNAVAILABLE.
     void stop(std::chrono::milliseconds grace = std::chrono::milliseconds(500));
 

@@ -1,6 +1,8 @@
 #include "api/grpc/grpc_server.h"
 
 #include <future>
+#include <limits>
+#include <map>
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -172,24 +174,95 @@ TEST_F(GrpcServerTest, ErrorsHaveCodesAndReasons) {
     list.mutable_scope()->set_scope("s");
     list.mutable_continuationtoken()->set_token("garbage");
     v1::StreamsInScopeResponse page;
-    EXPECT_EQ(stub->listStreamsInScope(context().get(), list, &page).error_code(), grpc::StatusCode::INTERNAL);
+    EXPECT_EQ(stub->listStreamsInScope(context().get(), list, &page).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
 }
 
-TEST_F(GrpcServerTest, WhatIsNotOfferedSaysSo) {
-    v1::CreateTxnRequest request;
-    *request.mutable_streaminfo() = stream("x");
-    v1::CreateTxnResponse reply;
-    grpc::Status status = stub->createTransaction(context().get(), request, &reply);
-    EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
-    EXPECT_EQ(status.error_message(), "transactions are not offered by this version");
-    v1::ScaleResponse scaled;
-    EXPECT_EQ(stub->scale(context().get(), v1::ScaleRequest(), &scaled).error_code(), grpc::StatusCode::UNIMPLEMENTED);
+TEST_F(GrpcServerTest, AScopeWithoutTablesListsNone) {
     v1::KVTablesInScopeRequest tables;
     tables.mutable_scope()->set_scope("s");
     v1::KVTablesInScopeResponse none;
     ASSERT_TRUE(stub->listKeyValueTablesInScope(context().get(), tables, &none).ok());
     EXPECT_EQ(none.kvtables_size(), 0);
     EXPECT_TRUE(none.has_continuationtoken());
+}
+
+TEST_F(GrpcServerTest, ATransactionFromItsBeginToItsEnd) {
+    ASSERT_TRUE(create(config("x", 2)).ok());
+    v1::CreateTxnRequest request;
+    *request.mutable_streaminfo() = stream("x");
+    request.set_lease(5);
+    v1::CreateTxnResponse begun;
+    grpc::Status status = stub->createTransaction(context().get(), request, &begun);
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+    EXPECT_THAT(status.error_message(), HasSubstr("lease is 5 ms"));
+    request.set_lease(10'000);
+    ASSERT_TRUE(stub->createTransaction(context().get(), request, &begun).ok());
+    ASSERT_EQ(begun.activesegments_size(), 2);
+    EXPECT_EQ(begun.activesegments(1).minkey(), 0.5);
+    EXPECT_GE(begun.txnid().lowbits(), 0);
+
+    v1::PingTxnRequest ping;
+    *ping.mutable_streaminfo() = stream("x");
+    *ping.mutable_txnid() = begun.txnid();
+    ping.set_lease(600'001);
+    v1::PingTxnStatus pinged;
+    ASSERT_TRUE(stub->pingTransaction(context().get(), ping, &pinged).ok());
+    EXPECT_EQ(pinged.status(), v1::PingTxnStatus::LEASE_TOO_LARGE);
+    v1::TxnRequest txn;
+    *txn.mutable_streaminfo() = stream("x");
+    *txn.mutable_txnid() = begun.txnid();
+    txn.set_timestamp(std::numeric_limits<std::int64_t>::min());
+    v1::TxnState state;
+    ASSERT_TRUE(stub->checkTransactionState(context().get(), txn, &state).ok());
+    EXPECT_EQ(state.state(), v1::TxnState::OPEN);
+    v1::TxnStatus outcome;
+    ASSERT_TRUE(stub->commitTransaction(context().get(), txn, &outcome).ok());
+    EXPECT_EQ(outcome.status(), v1::TxnStatus::SUCCESS);
+    while (state.state() != v1::TxnState::COMMITTED)
+        ASSERT_TRUE(stub->checkTransactionState(context().get(), txn, &state).ok());
+    ASSERT_TRUE(stub->abortTransaction(context().get(), txn, &outcome).ok());
+    EXPECT_EQ(outcome.status(), v1::TxnStatus::FAILURE);
+    v1::ListCompletedTxnRequest list;
+    *list.mutable_streaminfo() = stream("x");
+    v1::ListCompletedTxnResponse listed;
+    ASSERT_TRUE(stub->listCompletedTransactions(context().get(), list, &listed).ok());
+    ASSERT_EQ(listed.response_size(), 1);
+    EXPECT_EQ(listed.response(0).txnid().lowbits(), begun.txnid().lowbits());
+    EXPECT_EQ(listed.response(0).status(), v1::TxnResponse::COMMITTED);
+}
+
+TEST_F(GrpcServerTest, Scaling) {
+    ASSERT_TRUE(create(config("x", 1)).ok());
+    v1::ScaleRequest request;
+    *request.mutable_streaminfo() = stream("x");
+    request.add_sealedsegments(0);
+    for (double start : {0.5, 0.0}) {
+        auto* range = request.add_newkeyranges();
+        range->set_start(start);
+        range->set_end(start + 0.5);
+    }
+    v1::ScaleResponse scaled;
+    ASSERT_TRUE(stub->scale(context().get(), request, &scaled).ok());
+    EXPECT_EQ(scaled.status(), v1::ScaleResponse::STARTED);
+    EXPECT_EQ(scaled.epoch(), 0);
+    ASSERT_EQ(scaled.segments_size(), 2);
+    EXPECT_EQ(scaled.segments(0).segmentid().streaminfo().stream(), "x");
+    EXPECT_EQ(scaled.segments(0).segmentid().segmentid(), (std::int64_t{1} << 32) + 1);
+    EXPECT_EQ(scaled.segments(0).maxkey(), 0.5);
+    v1::ScaleStatusRequest check;
+    *check.mutable_streaminfo() = stream("x");
+    v1::ScaleStatusResponse status;
+    ASSERT_TRUE(stub->checkScale(context().get(), check, &status).ok());
+    EXPECT_EQ(status.status(), v1::ScaleStatusResponse::SUCCESS);
+    check.set_epoch(1);
+    ASSERT_TRUE(stub->checkScale(context().get(), check, &status).ok());
+    EXPECT_EQ(status.status(), v1::ScaleStatusResponse::IN_PROGRESS);
+    check.set_epoch(-1);
+    EXPECT_EQ(stub->checkScale(context().get(), check, &status).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+    v1::ScaleResponse again;
+    ASSERT_TRUE(stub->scale(context().get(), request, &again).ok());
+    EXPECT_EQ(again.status(), v1::ScaleResponse::PRECONDITION_FAILED);
+    EXPECT_EQ(again.segments_size(), 0);
 }
 
 TEST_F(GrpcServerTest, ReaderGroupsAndSubscribers) {
@@ -279,6 +352,26 @@ TEST_F(GrpcServerTest, StoppingCutsOffCallsThatGetNoAnswer) {
 TEST_F(GrpcServerTest, AnAnswerThatIsDroppedIsTold) {
     loop.post([this] { api.arm(FakeSegmentApi::Fault::kDieBefore, 0); });
     EXPECT_EQ(create(config("x", 1)).error_code(), grpc::StatusCode::UNAVAILABLE);
+}
+
+TEST_F(GrpcServerTest, CallsAreCounted) {
+    ASSERT_TRUE(create(config("x", 1)).ok());
+    for (int i = 0; i < 3; ++i) {
+        v1::SegmentRanges reply;
+        v1::GetEpochSegmentsRequest request;
+        *request.mutable_streaminfo() = stream(i == 0 ? "x" : "none");
+        EXPECT_EQ(stub->getEpochSegments(context().get(), request, &reply).ok(), i == 0);
+    }
+    std::map<std::string, RpcStats> stats;
+    for (RpcStats& each : server->stats()) stats[each.method] = std::move(each);
+    EXPECT_EQ(stats.size(), static_cast<std::size_t>(v1::ScopeInfo::descriptor()->file()->service(0)->method_count()));
+    using Statuses = std::vector<std::pair<std::string_view, std::uint64_t>>;
+    EXPECT_EQ(stats["createStream"].by_status, (Statuses{{"OK", 1}}));
+    EXPECT_EQ(stats["createScope"].by_status, (Statuses{{"OK", 1}}));
+    EXPECT_EQ(stats["getEpochSegments"].by_status, (Statuses{{"OK", 1}, {"NOT_FOUND", 2}}));
+    EXPECT_EQ(stats["getEpochSegments"].latency.count(), 3U);
+    EXPECT_EQ(stats["getEpochSegments"].under_way, 0U);
+    EXPECT_TRUE(stats["deleteScope"].by_status.empty());
 }
 
 }  // namespace

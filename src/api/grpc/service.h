@@ -38,6 +38,10 @@ class ControllerRpcs final : public v1::ControllerService::CallbackService {
     Reactor* listStreamsInScopeForTag(Context*, const v1::StreamsInScopeWithTagRequest*,
                                       v1::StreamsInScopeResponse*) override;
 
+    // scaling
+    Reactor* scale(Context*, const v1::ScaleRequest*, v1::ScaleResponse*) override;
+    Reactor* checkScale(Context*, const v1::ScaleStatusRequest*, v1::ScaleStatusResponse*) override;
+
     // segments
     Reactor* getCurrentSegments(Context*, const v1::StreamInfo*, v1::SegmentRanges*) override;
     Reactor* getEpochSegments(Context*, const v1::GetEpochSegmentsRequest*, v1::SegmentRanges*) override;
@@ -59,13 +63,20 @@ class ControllerRpcs final : public v1::ControllerService::CallbackService {
     Reactor* listSubscribers(Context*, const v1::StreamInfo*, v1::SubscribersResponse*) override;
     Reactor* updateSubscriberStreamCut(Context*, const v1::SubscriberStreamCut*, v1::UpdateSubscriberStatus*) override;
 
-    // a scope has no key-value tables in this version, and that is what it says
+    // times of writers
+    Reactor* noteTimestampFromWriter(Context*, const v1::TimestampFromWriter*, v1::TimestampResponse*) override;
+    Reactor* removeWriter(Context*, const v1::RemoveWriterRequest*, v1::RemoveWriterResponse*) override;
+
+    // key-value tables
+    Reactor* createKeyValueTable(Context*, const v1::KeyValueTableConfig*, v1::CreateKeyValueTableStatus*) override;
+    Reactor* getCurrentSegmentsKeyValueTable(Context*, const v1::KeyValueTableInfo*, v1::SegmentRanges*) override;
+    Reactor* getKeyValueTableConfiguration(Context*, const v1::KeyValueTableInfo*,
+                                           v1::KeyValueTableConfigResponse*) override;
+    Reactor* deleteKeyValueTable(Context*, const v1::KeyValueTableInfo*, v1::DeleteKVTableStatus*) override;
     Reactor* listKeyValueTablesInScope(Context*, const v1::KVTablesInScopeRequest*,
                                        v1::KVTablesInScopeResponse*) override;
 
-    // not offered by this version: UNIMPLEMENTED with the reason
-    Reactor* scale(Context*, const v1::ScaleRequest*, v1::ScaleResponse*) override;
-    Reactor* checkScale(Context*, const v1::ScaleStatusRequest*, v1::ScaleStatusResponse*) override;
+    // transactions
     Reactor* createTransaction(Context*, const v1::CreateTxnRequest*, v1::CreateTxnResponse*) override;
     Reactor* commitTransaction(Context*, const v1::TxnRequest*, v1::TxnStatus*) override;
     Reactor* abortTransaction(Context*, const v1::TxnRequest*, v1::TxnStatus*) override;
@@ -73,13 +84,6 @@ class ControllerRpcs final : public v1::ControllerService::CallbackService {
     Reactor* checkTransactionState(Context*, const v1::TxnRequest*, v1::TxnState*) override;
     Reactor* listCompletedTransactions(Context*, const v1::ListCompletedTxnRequest*,
                                        v1::ListCompletedTxnResponse*) override;
-    Reactor* removeWriter(Context*, const v1::RemoveWriterRequest*, v1::RemoveWriterResponse*) override;
-    Reactor* noteTimestampFromWriter(Context*, const v1::TimestampFromWriter*, v1::TimestampResponse*) override;
-    Reactor* createKeyValueTable(Context*, const v1::KeyValueTableConfig*, v1::CreateKeyValueTableStatus*) override;
-    Reactor* getCurrentSegmentsKeyValueTable(Context*, const v1::KeyValueTableInfo*, v1::SegmentRanges*) override;
-    Reactor* getKeyValueTableConfiguration(Context*, const v1::KeyValueTableInfo*,
-                                           v1::KeyValueTableConfigResponse*) override;
-    Reactor* deleteKeyValueTable(Context*, const v1::KeyValueTableInfo*, v1::DeleteKVTableStatus*) override;
 
     Calls& calls() { return *calls_; }
 

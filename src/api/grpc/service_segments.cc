@@ -215,35 +215,4 @@ grpc::ServerUnaryReactor* ControllerRpcs::updateSubscriberStreamCut(Context* con
     return reactor;
 }
 
-// ---- not offered by this version ----
-
-namespace {
-
-Error not_offered(const char* what) {
-    return {Errc::kUnsupported, std::string(what) + " are not offered by this version"};
-}
-
-}  // namespace
-
-#define MILLRACE_NOT_OFFERED(Rpc, Request, Reply, what)                                                            \
-    grpc::ServerUnaryReactor* ControllerRpcs::Rpc(Context* context, const v1::Request*, v1::Reply*) { /* NOLINT */ \
-        return refuse(context, not_offered(what));                                                                 \
-    }
-
-MILLRACE_NOT_OFFERED(scale, ScaleRequest, ScaleResponse, "scale operations")
-MILLRACE_NOT_OFFERED(checkScale, ScaleStatusRequest, ScaleStatusResponse, "scale operations")
-MILLRACE_NOT_OFFERED(createTransaction, CreateTxnRequest, CreateTxnResponse, "transactions")
-MILLRACE_NOT_OFFERED(commitTransaction, TxnRequest, TxnStatus, "transactions")
-MILLRACE_NOT_OFFERED(abortTransaction, TxnRequest, TxnStatus, "transactions")
-MILLRACE_NOT_OFFERED(pingTransaction, PingTxnRequest, PingTxnStatus, "transactions")
-MILLRACE_NOT_OFFERED(checkTransactionState, TxnRequest, TxnState, "transactions")
-MILLRACE_NOT_OFFERED(listCompletedTransactions, ListCompletedTxnRequest, ListCompletedTxnResponse, "transactions")
-MILLRACE_NOT_OFFERED(removeWriter, RemoveWriterRequest, RemoveWriterResponse, "watermarks")
-MILLRACE_NOT_OFFERED(noteTimestampFromWriter, TimestampFromWriter, TimestampResponse, "watermarks")
-MILLRACE_NOT_OFFERED(createKeyValueTable, KeyValueTableConfig, CreateKeyValueTableStatus, "key-value tables")
-MILLRACE_NOT_OFFERED(getCurrentSegmentsKeyValueTable, KeyValueTableInfo, SegmentRanges, "key-value tables")
-MILLRACE_NOT_OFFERED(getKeyValueTableConfiguration, KeyValueTableInfo, KeyValueTableConfigResponse, "key-value tables")
-MILLRACE_NOT_OFFERED(deleteKeyValueTable, KeyValueTableInfo, DeleteKVTableStatus, "key-value tables")
-#undef MILLRACE_NOT_OFFERED
-
 }  // namespace millrace::api

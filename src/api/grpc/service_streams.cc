@@ -160,22 +160,4 @@ grpc::ServerUnaryReactor* ControllerRpcs::listStreamsInScopeForTag(Context* cont
     return reactor;
 }
 
-grpc::ServerUnaryReactor* ControllerRpcs::listKeyValueTablesInScope(Context* context,
-                                                                    const v1::KVTablesInScopeRequest* request,
-                                                                    v1::KVTablesInScopeResponse* reply) {
-    auto* reactor = context->DefaultReactor();
-    const std::string& scope = request->scope().scope();
-    controller_.list_tables(scope, request->continuationtoken().token(),
-                            answer<StreamPage>(reactor, [scope, reply](StreamPage page) {
-                                if (!page) return reply->set_status(v1::KVTablesInScopeResponse::SCOPE_NOT_FOUND);
-                                for (std::string& table : page->items) {
-                                    v1::KeyValueTableInfo* info = reply->add_kvtables();
-                                    info->set_scope(scope);
-                                    info->set_kvtname(std::move(table));
-                                }
-                                reply->mutable_continuationtoken()->set_token(page->token);
-                            }));
-    return reactor;
-}
-
 }  // namespace millrace::api

@@ -53,6 +53,8 @@ Result<> parse_query(std::string_view text, HttpRequest& request) {
     return {};
 }
 
+}  // namespace
+
 std::string_view name_of(Method method) {
     switch (method) {
         case Method::kGet:
@@ -68,8 +70,6 @@ std::string_view name_of(Method method) {
     }
     return "";
 }
-
-}  // namespace
 
 std::optional<std::string_view> HttpRequest::parameter(std::string_view name) const {
     for (const auto& [key, value] : query) {
@@ -124,6 +124,7 @@ Result<> parse_target(std::string_view target, HttpRequest& request) {
 void Router::add(Method method, std::string_view pattern, Handler handler) {
     Route route;
     route.method = method;
+    route.pattern = pattern;
     route.handler = std::move(handler);
     while (!pattern.empty()) {
         pattern.remove_prefix(1);
@@ -132,6 +133,12 @@ void Router::add(Method method, std::string_view pattern, Handler handler) {
         route.segments.emplace_back(segment.starts_with('{') ? std::string_view() : segment);
     }
     routes_.push_back(std::move(route));
+}
+
+std::vector<std::pair<Method, std::string>> Router::known() const {
+    std::vector<std::pair<Method, std::string>> all;
+    for (const Route& route : routes_) all.emplace_back(route.method, route.pattern);
+    return all;
 }
 
 void Router::dispatch(HttpRequest request, Respond respond) {

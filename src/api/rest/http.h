@@ -22,6 +22,8 @@ namespace millrace::rest {
 
 enum class Method : std::uint8_t { kGet, kPost, kPut, kDelete, kOther };
 
+std::string_view name_of(Method method);  // "GET"; "" for others
+
 struct HttpRequest {
     Method method = Method::kGet;
     std::vector<std::string> path;                           // segments, percent-decoded; "/a/b" is {"a", "b"}
@@ -56,12 +58,16 @@ class Router {
   public:
     void add(Method method, std::string_view pattern, Handler handler);
 
+    // Every route's method and pattern, in the order of adding.
+    std::vector<std::pair<Method, std::string>> known() const;
+
     // 404 for a path that no route knows, 405 for a known one with another method.
     void dispatch(HttpRequest request, Respond respond);
 
   private:
     struct Route {
         Method method;
+        std::string pattern;
         std::vector<std::string> segments;  // empty: any
         Handler handler;
     };

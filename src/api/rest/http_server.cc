@@ -9,6 +9,7 @@
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http.hpp>
+#include <sys/socket.h>
 
 #include "base/assert.h"
 #include "net/listener.h"
@@ -57,6 +58,16 @@ http::status refusal_for(const ErrorCode& error) {
     if (error == http::error::header_limit) return http::status::request_header_fields_too_large;
     if (error == http::error::body_limit) return http::status::payload_too_large;
     return http::status::bad_request;
+}
+
+// A word of regret that costs nothing: what the socket takes at once, without waiting for the request. A session that
+// refuses would read the request away, so that the answer is sure to arrive.
+void say_busy(const net::Socket& socket) {
+    constexpr std::string_view kBusy =
+        "HTTP/1.1 503 Service Unavailable\r\nServer: millrace\r\nContent-Type: application/json\r\n"
+        "Content-Length: 32\r\nConnection: close\r\n\r\n{\"error\":\"too many connections\"}";
+    (void)::send(socket.descriptor(), kBusy.data(), kBusy.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    (void)::shutdown(socket.descriptor(), SHUT_WR);
 }
 
 bool is_http_error(const ErrorCode& error) {
@@ -240,7 +251,8 @@ Result<std::uint16_t> HttpServer::State::listen() {
 
 void HttpServer::State::accepted(net::Socket given) {
     std::size_t most = options.max_connections;
-    if (stopping || sessions.size() >= most + most / 4 + 1) return;  // not even a word of regret
+    if (stopping) return;
+    if (sessions.size() >= most + most / 4 + 1) return say_busy(given);
     tcp::socket socket(loop.context());
     ErrorCode error;
     socket.assign(tcp::v4(), given.descriptor(), error);  // the protocol is only asked for when a socket is opened

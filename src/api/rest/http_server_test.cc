@@ -270,6 +270,25 @@ TEST_F(HttpServerTest, RefusesConnectionsBeyondTheLimit) {
     EXPECT_TRUE(first.closed_by_peer());
 }
 
+// Sessions that refuse have a limit too; whoever comes then is told all the same.
+TEST_F(HttpServerTest, RefusesConnectionsBeyondTheRefusals) {
+    options_.max_connections = 1;
+    options_.linger = std::chrono::minutes(1);
+    serve();
+    Peer first(port_);
+    ASSERT_TRUE(first.send("GET /hello/a HTTP/1.1\r\nHost: a\r\n\r\n"));
+    EXPECT_THAT(first.response(), StartsWith("HTTP/1.1 200"));
+    Peer second(port_);
+    EXPECT_THAT(second.until_closed(), StartsWith("HTTP/1.1 503"));
+    Peer third(port_);
+    std::string answer = third.until_closed();
+    EXPECT_THAT(answer, StartsWith("HTTP/1.1 503"));
+    EXPECT_THAT(answer, testing::EndsWith("\r\n\r\n{\"error\":\"too many connections\"}"));
+    EXPECT_THAT(answer, testing::HasSubstr("Content-Length: 32\r\n"));
+    EXPECT_EQ(answer.size() - answer.find("{"), 32u);
+    EXPECT_TRUE(third.closed_by_peer());
+}
+
 TEST_F(HttpServerTest, DroppedRespondClosesTheConnection) {
     serve();
     Peer peer(port_);

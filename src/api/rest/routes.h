@@ -16,7 +16,10 @@ using HealthSource = std::function<Health()>;
 void add_ping_and_health_routes(Router& router, HealthSource health);
 void add_scope_routes(Router& router, controller::Controller& controller);
 void add_stream_routes(Router& router, controller::Controller& controller);
+void add_retention_routes(Router& router, controller::Controller& controller);
 void add_reader_group_routes(Router& router, controller::Controller& controller);
+void add_transaction_routes(Router& router, controller::Controller& controller);
+void add_openapi_route(Router& router);  // what openapi.json says of all of them
 
 // For the files of routes: a path served by a function.
 using Serve = void (*)(controller::Controller& controller, const HttpRequest& request, Respond respond);

@@ -158,6 +158,21 @@ Result<std::vector<std::string>> parse_tags(const json::object& request) {
     return tags;
 }
 
+json::object scaling_json(const ScalingPolicy& policy) {
+    json::object object;
+    for (const auto& [type, name] : kScalingNames) {
+        if (type == policy.type) object["type"] = key(name);
+    }
+    if (policy.type != ScalingType::kFixed) {
+        object["targetRate"] = policy.target_rate;
+        object["scaleFactor"] = policy.scale_factor;
+    }
+    object["minSegments"] = policy.min_segments;
+    return object;
+}
+
+}  // namespace
+
 json::object retention_json(const RetentionPolicy& policy) {
     json::object object;
     if (policy.type == RetentionType::kSize) {
@@ -176,21 +191,6 @@ json::object retention_json(const RetentionPolicy& policy) {
     object["timeBasedRetention"] = std::move(span);
     return object;
 }
-
-json::object scaling_json(const ScalingPolicy& policy) {
-    json::object object;
-    for (const auto& [type, name] : kScalingNames) {
-        if (type == policy.type) object["type"] = key(name);
-    }
-    if (policy.type != ScalingType::kFixed) {
-        object["targetRate"] = policy.target_rate;
-        object["scaleFactor"] = policy.scale_factor;
-    }
-    object["minSegments"] = policy.min_segments;
-    return object;
-}
-
-}  // namespace
 
 Result<json::object> parse_object(std::string_view body) {
     json::error_code error;

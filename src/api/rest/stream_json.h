@@ -23,6 +23,7 @@ Result<std::string> text_field(const boost::json::object& object, std::string_vi
 // request.
 Result<controller::StreamConfig> parse_stream_config(const boost::json::object& request);
 
+boost::json::object retention_json(const controller::RetentionPolicy& policy);
 boost::json::object stream_property(const controller::StreamName& name, const controller::StreamConfig& config);
 
 // Scaling events of a stream whose epochs are given, all of them from the first: those that began in [from_ms, to_ms],

@@ -9,20 +9,23 @@
 namespace millrace::controller {
 
 namespace {
-constexpr std::array<std::string_view, 3> kKinds = {"stream", "group", "scope"};
+constexpr std::array<std::string_view, 4> kKinds = {"stream", "group", "scope", "table"};
+}
+
+std::string key_text(std::string_view text) {
+    std::string key;
+    for (char c : text) {
+        bool plain = is_possible_name(std::string_view(&c, 1));
+        if (plain) key.push_back(c);
+        if (!plain) key += fmt::format("%{:02x}", static_cast<unsigned char>(c));
+    }
+    return key;
 }
 
 std::string marker_value() { return RecordWriter().take(); }
 
 std::string TagEntry::prefix(std::string_view scope, std::string_view tag) {
-    std::string key = fmt::format("tag/{}/", scope);
-    for (char c : tag) {
-        bool plain = is_possible_name(std::string_view(&c, 1));
-        if (plain) key.push_back(c);
-        if (!plain) key += fmt::format("%{:02x}", static_cast<unsigned char>(c));
-    }
-    key.push_back('/');
-    return key;
+    return fmt::format("tag/{}/{}/", scope, key_text(tag));
 }
 
 std::string PendingEntry::key() const {

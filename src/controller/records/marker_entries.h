@@ -7,6 +7,9 @@ namespace millrace::controller {
 
 std::string marker_value();
 
+// Any text as part of a key: bytes outside the names' alphabet are % and two hex digits.
+std::string key_text(std::string_view text);
+
 struct TagEntry {
     static std::string prefix(std::string_view scope, std::string_view tag);
     static std::string key(const StreamName& stream, std::string_view tag) {
@@ -16,10 +19,10 @@ struct TagEntry {
 
 // Says that a record holds an intent.
 struct PendingEntry {
-    enum class Kind : std::uint8_t { kStream, kGroup, kScope };
+    enum class Kind : std::uint8_t { kStream, kGroup, kScope, kTable };
     Kind kind = Kind::kStream;
     std::string scope;
-    std::string name;  // of the stream or the group; none for a scope
+    std::string name;  // of the stream, group or table; none for a scope
     bool operator==(const PendingEntry&) const = default;
 
     static constexpr std::string_view kPrefix = "pending/";

@@ -8,6 +8,38 @@ namespace {
 constexpr std::uint8_t kNoIntent = 0;
 constexpr std::uint8_t kUpdate = 1;
 constexpr std::uint8_t kTruncate = 2;
+constexpr std::uint8_t kScale = 3;
+constexpr std::uint8_t kRoll = 4;
+
+void write(RecordWriter& out, const ScaleIntent& scale) {
+    out.count(scale.replaced.size());
+    for (StreamSegmentId id : scale.replaced) out.i64(id.value());
+    out.count(scale.ranges.size());
+    for (const KeyRange& range : scale.ranges) {
+        out.f64(range.from);
+        out.f64(range.to);
+    }
+    out.i64(scale.creation_ms);
+}
+
+ScaleIntent read_scale(RecordReader& in) {
+    ScaleIntent scale;
+    std::size_t replaced = in.count(kListLimit, 8);
+    for (std::size_t i = 0; i < replaced; ++i) {
+        scale.replaced.emplace_back(in.i64());
+        if (i > 0 && scale.replaced[i] <= scale.replaced[i - 1]) in.fail();
+    }
+    scale.ranges.resize(in.count(kListLimit, 16));
+    double end = 0;
+    for (KeyRange& range : scale.ranges) {
+        range.from = in.f64();
+        range.to = in.f64();
+        if (!(range.from >= end) || !(range.to > range.from) || range.to > 1.0) in.fail();
+        end = range.to;
+    }
+    scale.creation_ms = in.i64();
+    return scale;
+}
 }  // namespace
 
 std::string StreamRecord::prefix(std::string_view scope) { return fmt::format("stream/{}/", scope); }
@@ -30,6 +62,15 @@ std::string StreamRecord::encode() const {
     } else if (const auto* truncate = std::get_if<TruncateIntent>(&intent)) {
         out.u8(kTruncate);
         out.cut(truncate->cut);
+    } else if (const auto* scale = std::get_if<ScaleIntent>(&intent)) {
+        out.u8(kScale);
+        write(out, *scale);
+    } else if (const auto* roll = std::get_if<RollIntent>(&intent)) {
+        out.u8(kRoll);
+        out.i32(roll->reference);
+        out.i64(roll->creation_ms);
+        out.count(roll->transactions.size());
+        for (const TransactionId& id : roll->transactions) out.uuid(id);
     } else {
         out.u8(kNoIntent);
     }
@@ -39,7 +80,7 @@ std::string StreamRecord::encode() const {
 Result<StreamRecord> StreamRecord::decode(std::string_view value) {
     RecordReader in(value);
     StreamRecord record;
-    record.state = static_cast<StreamState>(in.enumerated(1, 7));
+    record.state = static_cast<StreamState>(in.enumerated(1, 9));
     record.creation_ms = in.i64();
     record.first_number = in.i32();
     record.last_number = in.i32();
@@ -47,7 +88,7 @@ Result<StreamRecord> StreamRecord::decode(std::string_view value) {
     if (record.first_number < 0 || record.last_number < record.first_number || record.current_epoch < 0) in.fail();
     record.config = in.config();
     record.head = in.cut();
-    std::uint8_t kind = in.enumerated(kNoIntent, kTruncate);
+    std::uint8_t kind = in.enumerated(kNoIntent, kRoll);
     if (kind == kUpdate) {
         UpdateIntent update;
         update.config = in.config();
@@ -61,8 +102,21 @@ Result<StreamRecord> StreamRecord::decode(std::string_view value) {
         truncate.cut = in.cut();
         record.intent = std::move(truncate);
     }
+    if (kind == kScale) record.intent = read_scale(in);
+    if (kind == kRoll) {
+        RollIntent roll;
+        roll.reference = in.i32();
+        roll.creation_ms = in.i64();
+        roll.transactions.resize(in.count(kListLimit, 16));
+        for (TransactionId& id : roll.transactions) id = in.uuid();
+        if (roll.reference < 0 || roll.reference >= record.current_epoch) in.fail();
+        record.intent = roll;
+    }
     if ((record.state == StreamState::kUpdating) != (kind == kUpdate)) in.fail();
     if ((record.state == StreamState::kTruncating) != (kind == kTruncate)) in.fail();
+    if ((record.state == StreamState::kScaling) != (kind == kScale)) in.fail();
+    bool may_roll = record.state == StreamState::kRolling || record.state == StreamState::kSealing;
+    if (kind == kRoll ? !may_roll : record.state == StreamState::kRolling) in.fail();
     return in.finish(std::move(record), "stream");
 }
 

@@ -25,7 +25,7 @@ JournalCore::JournalCore(io::FileSystem& files, runtime::Executor& executor, con
       options_(options),
       journal_(recovered.journal),
       pool_(std::make_shared<FilePool>(files, JournalDirectory(files, options.directory), options, recovered)),
-      writer_(options_, recovered.journal, recovered.position, *pool_, containers_) {
+      writer_(options_, recovered.journal, recovered.position, *pool_, containers_, executor.clock(), counters_) {
     for (const RecoveredContainer& found : recovered.containers) {
         auto state = std::make_unique<ContainerState>(found.id);
         state->accepted_next = state->placed_next = found.next;
@@ -113,6 +113,7 @@ void JournalCore::refuse(const QueuedFrame& first, Errc why, const char* text) {
     ContainerState& container = *first.container;
     container.accepted_next = first.sequence;
     container.round = first.round + 1;
+    if (why == Errc::kNoSpace) counters_.refused_frames.add();
     if (auto log = container.sink.lock()) log->refused(first.sequence, Error(why, text));
 }
 

@@ -1,8 +1,8 @@
 // The running journal: what LocalJournal and the containers' LocalLogs share. Admits frames, runs the writer, keeps the
 // policy of a full disk, finds laggards, marks quiet moments.
 //
-// Thread rule: everything runs on the journal's executor but space() and register_container(), which any thread may
-// call.
+// Thread rule: everything runs on the journal's executor but space(), stats() and register_container(), which any
+// thread may call.
 #pragma once
 
 #include <atomic>
@@ -34,6 +34,7 @@ class JournalCore : public std::enable_shared_from_this<JournalCore> {
     // Any thread. Each container once.
     ContainerState& register_container(ContainerId container, LogSequence& next);
     LogSpace space() const;
+    JournalStats stats() const { return counters_.read(); }
 
     void attach(ContainerState& container, const std::weak_ptr<LogSink>& sink);
     void append(QueuedFrame frame);
@@ -73,6 +74,7 @@ class JournalCore : public std::enable_shared_from_this<JournalCore> {
     std::map<ContainerId, std::unique_ptr<ContainerState>> registry_;
     std::vector<ContainerState*> containers_;  // by index
     std::shared_ptr<FilePool> pool_;
+    JournalCounters counters_;
     JournalWriter writer_;
 
     bool started_ = false;

@@ -35,12 +35,15 @@ bool Placement::place(std::uint64_t frame_bytes) {
 }
 
 JournalWriter::JournalWriter(const JournalOptions& options, const Uuid& journal, const JournalPosition& position,
-                             FilePool& pool, std::vector<ContainerState*>& containers)
+                             FilePool& pool, std::vector<ContainerState*>& containers, const Clock& clock,
+                             JournalCounters& counters)
     : options_(options),
       journal_(journal),
       position_(position),
       pool_(pool),
       containers_(containers),
+      clock_(clock),
+      counters_(counters),
       acknowledged_(position.last) {}
 
 void JournalWriter::start(std::weak_ptr<void> owner, Events events) {
@@ -187,6 +190,8 @@ JournalWriter::Placed& JournalWriter::add(Write& write, FrameHeader header, byte
 
 void JournalWriter::submit(WriteRef write) {
     in_flight_.push_back(write);
+    write->begun = clock_.now();
+    counters_.writes_begun.add();
     // The write keeps its memory and its file for itself; the journal may be gone when it completes.
     auto done = [this, owner = owner_, write](Result<> result) {
         if (auto alive = owner.lock()) completed(write, std::move(result));
@@ -197,12 +202,16 @@ void JournalWriter::submit(WriteRef write) {
 void JournalWriter::completed(const WriteRef& write, Result<> result) {
     if (failed_) return;
     if (!result) {
+        counters_.failed_writes.add();
         std::string text = fmt::format("journal file {}: write of {} bytes at offset {} failed: {}", write->file->path,
                                        write->size, write->offset, result.error().to_string());
         log::error("{}", text);
         return fail(Error(result.error().code() == Errc::kNoSpace ? Errc::kIo : result.error().code(), text));
     }
     write->complete = true;
+    counters_.writes_ended.add();
+    counters_.written_bytes.add(write->size);
+    counters_.write_latency.record(clock_.now() - write->begun);
     std::vector<ContainerState*> touched;
     bool any = false;
     while (!in_flight_.empty() && in_flight_.front()->complete) {
@@ -227,6 +236,7 @@ void JournalWriter::acknowledge(Write& write, std::vector<ContainerState*>& touc
         if (frame.container != nullptr) {
             ContainerState& container = *frame.container;
             container.recorded_kept = std::max(container.recorded_kept, frame.first_kept);
+            counters_.frames.add();
             if (container.acknowledged.empty()) touched.push_back(&container);
             container.acknowledged.push_back(frame.where);
             continue;

@@ -13,8 +13,10 @@
 #include <span>
 #include <vector>
 
+#include "base/clock.h"
 #include "wal/local/file_pool.h"
 #include "wal/local/journal_container.h"
+#include "wal/local/journal_stats.h"
 #include "wal/local/marker.h"
 
 namespace millrace::wal::local {
@@ -44,7 +46,7 @@ class JournalWriter {
     };
 
     JournalWriter(const JournalOptions& options, const Uuid& journal, const JournalPosition& position, FilePool& pool,
-                  std::vector<ContainerState*>& containers);
+                  std::vector<ContainerState*>& containers, const Clock& clock, JournalCounters& counters);
 
     // Completions that come when `owner` is gone are ignored.
     void start(std::weak_ptr<void> owner, Events events);
@@ -86,6 +88,7 @@ class JournalWriter {
         std::vector<bytes::ByteSpan> pieces;
         std::vector<Placed> frames;
         bool complete = false;
+        std::chrono::steady_clock::time_point begun;
     };
     using WriteRef = std::shared_ptr<Write>;
 
@@ -108,6 +111,8 @@ class JournalWriter {
     JournalPosition position_;
     FilePool& pool_;
     std::vector<ContainerState*>& containers_;
+    const Clock& clock_;
+    JournalCounters& counters_;
     std::weak_ptr<void> owner_;
     Events events_;
 

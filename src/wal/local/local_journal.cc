@@ -49,6 +49,11 @@ LogSpace LocalJournal::space() const {
     return core_->space();
 }
 
+JournalStats LocalJournal::stats() const {
+    MILLRACE_ASSERT(core_ != nullptr);
+    return core_->stats();
+}
+
 Uuid LocalJournal::id() const {
     MILLRACE_ASSERT(core_ != nullptr);
     return core_->journal();

@@ -15,6 +15,7 @@
 #include "runtime/executor.h"
 #include "wal/durable_log.h"
 #include "wal/local/journal_options.h"
+#include "wal/local/journal_stats.h"
 
 namespace millrace::wal::local {
 
@@ -33,7 +34,8 @@ class LocalJournal final : public DurableLogProvider {
     // one; whoever knows which journal should be there compares.
     Uuid id() const;
 
-    LogSpace space() const;  // after recover(), from any thread
+    LogSpace space() const;      // after recover(), from any thread
+    JournalStats stats() const;  // the same
 
   private:
     io::FileSystem& files_;

@@ -1,0 +1,526 @@
+#include "controller/transactions.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "controller/controller_harness.h"
+#include "controller/records/transaction_record.h"
+#include "controller/stream_cut.h"
+
+namespace millrace::controller {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::minutes;
+using std::chrono::seconds;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+const StreamName kX{"s", "x"};
+constexpr auto kSuccess = TransactionOutcome::kSuccess;
+constexpr auto kFailure = TransactionOutcome::kFailure;
+
+class TransactionsTest : public testing::Test {
+  protected:
+    TransactionsTest() { EXPECT_EQ(t.create_scope("s"), CreateScopeStatus::kSuccess); }
+
+    void make_stream(std::int32_t segments, std::vector<std::string> tags = {}) {
+        ASSERT_EQ(t.create(kX, fixed(segments, std::move(tags))), CreateStreamStatus::kSuccess);
+    }
+    // Splits or merges everything into `n` segments.
+    void scale_to(std::int32_t n) {
+        auto current = t.current(kX);
+        ScaleRequest request;
+        for (const SegmentRange& segment : *current) request.sealed.push_back(segment.id);
+        for (const SegmentRange& range : equal_ranges(n, 0, 0))
+            request.ranges.push_back({range.min_key, range.max_key});
+        auto scaled = t.scale(kX, request.sealed, request.ranges);
+        ASSERT_TRUE(scaled && scaled->status == ScaleStatus::kStarted);
+    }
+    BegunTransaction begun(std::int64_t lease_ms = 10'000) {
+        auto txn = t.begin(kX, lease_ms);
+        EXPECT_TRUE(txn) << txn.error().to_string();
+        return *txn;
+    }
+    std::string own(const BegunTransaction& txn, std::size_t segment) {
+        return transaction_segment_name(kX, txn.segments[segment].id, txn.id);
+    }
+    std::vector<std::string>& merged_into(const std::string& segment) { return t.api.segments.at(segment).merged; }
+
+    Harness t;
+};
+
+TEST_F(TransactionsTest, BeginsWithSegmentsOfItsOwn) {
+    make_stream(2);
+    BegunTransaction one = begun();
+    BegunTransaction two = begun();
+    EXPECT_LT(one.id, two.id);
+    EXPECT_EQ(epoch_of(one.id), 0);
+    ASSERT_THAT(one.segments, SizeIs(2));
+    EXPECT_EQ(one.segments[1], (SegmentRange{segment_id(1, 0), 0.5, 1}));
+    EXPECT_TRUE(t.api.segments.contains(own(one, 0)));
+    EXPECT_TRUE(t.api.segments.contains(own(two, 1)));
+    EXPECT_EQ(t.state(kX, one.id), TransactionState::kOpen);
+    EXPECT_THAT(t.garbage(), IsEmpty());
+}
+
+TEST_F(TransactionsTest, CommitMovesItsBytes) {
+    make_stream(2);
+    BegunTransaction txn = begun();
+    t.write(kX, txn, 0, 10);
+    t.write(kX, txn, 1, 20);
+    EXPECT_EQ(t.commit(kX, txn.id), kSuccess);
+    EXPECT_EQ(t.state(kX, txn.id), TransactionState::kCommitted);
+    EXPECT_EQ(t.api.segments.at("s/x/0.#epoch.0").length, 10);
+    EXPECT_EQ(t.api.segments.at("s/x/1.#epoch.0").length, 20);
+    EXPECT_EQ(t.commit(kX, txn.id), kSuccess) << "again";
+    EXPECT_EQ(t.abort(kX, txn.id), kFailure);
+    EXPECT_EQ(t.ping(kX, txn.id), PingStatus::kCommitted);
+    EXPECT_THAT(t.keys("txn/"), IsEmpty());
+    EXPECT_THAT(t.garbage(), IsEmpty());
+}
+
+TEST_F(TransactionsTest, AbortLeavesNothing) {
+    make_stream(2);
+    BegunTransaction txn = begun();
+    t.write(kX, txn, 0, 10);
+    EXPECT_EQ(t.abort(kX, txn.id), kSuccess);
+    EXPECT_EQ(t.state(kX, txn.id), TransactionState::kAborted);
+    EXPECT_EQ(t.abort(kX, txn.id), kSuccess) << "again";
+    EXPECT_EQ(t.commit(kX, txn.id), kFailure);
+    EXPECT_EQ(t.ping(kX, txn.id), PingStatus::kAborted);
+    EXPECT_EQ(t.api.segments.at("s/x/0.#epoch.0").length, 0);
+    EXPECT_THAT(t.garbage(), IsEmpty());
+}
+
+TEST_F(TransactionsTest, WhatIsNotThere) {
+    make_stream(1);
+    TransactionId unknown{0, 12345};
+    EXPECT_EQ(t.commit(kX, unknown), kFailure);
+    EXPECT_EQ(t.abort(kX, unknown), kFailure);
+    EXPECT_EQ(t.ping(kX, unknown), PingStatus::kUnknown);
+    EXPECT_EQ(t.state(kX, unknown), TransactionState::kUnknown);
+    for (const StreamName& missing : {StreamName{"s", "none"}, StreamName{"none", "x"}, StreamName{"s", "a/b"}}) {
+        EXPECT_EQ(t.begin(missing).error(), Errc::kNotFound);
+        EXPECT_EQ(t.commit(missing, unknown), kFailure);
+        EXPECT_EQ(t.state(missing, unknown), TransactionState::kUnknown);
+        EXPECT_THAT(t.completed(missing), IsEmpty());
+    }
+    EXPECT_EQ(t.begin({"", "x"}).error(), Errc::kInvalidArgument);
+}
+
+TEST_F(TransactionsTest, LeasesHaveLimitsAndTheErrorSaysWhich) {
+    make_stream(1);
+    for (std::int64_t lease : {-1, 0, 9'999, 600'001}) {
+        auto refused = t.begin(kX, lease);
+        EXPECT_EQ(refused.error(), Errc::kInvalidArgument);
+        EXPECT_THAT(refused.error().message(), HasSubstr("lease is " + std::to_string(lease)));
+    }
+    BegunTransaction txn = begun(600'000);
+    EXPECT_EQ(t.ping(kX, txn.id, 600'001), PingStatus::kLeaseTooLarge);
+    EXPECT_EQ(t.ping(kX, txn.id, 5'000), PingStatus::kOk);
+}
+
+TEST_F(TransactionsTest, CommitsKeepTheOrderOfTheirRequests) {
+    make_stream(2);
+    BegunTransaction one = begun();
+    BegunTransaction two = begun();
+    BegunTransaction three = begun();
+    for (const auto* txn : {&one, &two, &three}) {
+        t.write(kX, *txn, 0, 5);
+        t.write(kX, *txn, 1, 5);
+    }
+    // All before any is carried out.
+    std::vector<Result<TransactionOutcome>> outcomes;
+    for (const auto* txn : {&two, &three, &one}) {
+        t.controller->commit_transaction(kX, txn->id, {}, [&](auto outcome) { outcomes.push_back(outcome); });
+    }
+    t.api.arm(FakeSegmentApi::Fault::kNone, 0);
+    t.executor->run_until_idle();
+    ASSERT_THAT(outcomes, SizeIs(3));
+    for (const auto& outcome : outcomes) EXPECT_EQ(outcome, kSuccess);
+    EXPECT_THAT(merged_into("s/x/0.#epoch.0"), ElementsAre(own(two, 0), own(three, 0), own(one, 0)));
+    EXPECT_THAT(merged_into("s/x/1.#epoch.0"), ElementsAre(own(two, 1), own(three, 1), own(one, 1)));
+    EXPECT_THAT(t.garbage(), IsEmpty());
+}
+
+TEST_F(TransactionsTest, ManyCommitsAreOneMergeOfEachSegment) {
+    make_stream(2);
+    std::vector<BegunTransaction> all;
+    for (int i = 0; i < 100; ++i) all.push_back(begun());
+    t.api.arm(FakeSegmentApi::Fault::kNone, 0);
+    for (const auto& txn : all) {
+        t.write(kX, txn, 0, 1);
+        t.controller->commit_transaction(kX, txn.id, {}, [](auto) {});
+    }
+    t.executor->run_until_idle();
+    EXPECT_EQ(t.api.segments.at("s/x/0.#epoch.0").length, 100);
+    // 100 records say committing; then rounds of two merges and one update: the first for the first commit, the rest.
+    EXPECT_LE(t.api.changes(), 100u + 3 * 4);
+    EXPECT_THAT(t.completed(kX), SizeIs(100));
+}
+
+TEST_F(TransactionsTest, ThousandsAreOpenAtOnce) {
+    make_stream(1);
+    std::vector<BegunTransaction> all;
+    for (int i = 0; i < 5'000; ++i) all.push_back(begun());
+    t.restart();
+    EXPECT_EQ(t.state(kX, all[4'321].id), TransactionState::kOpen);
+    EXPECT_EQ(t.commit(kX, all[4'321].id), kSuccess);
+    t.executor->advance(seconds(20));
+    EXPECT_THAT(t.keys("txn/"), IsEmpty());
+    EXPECT_EQ(t.state(kX, all[4'320].id), TransactionState::kAborted);
+    EXPECT_THAT(t.garbage(), IsEmpty());
+}
+
+TEST_F(TransactionsTest, AndThenNoMore) {
+    t.transaction_options.open_limit = 2;
+    t.restart();
+    make_stream(1);
+    BegunTransaction one = begun();
+    begun();
+    EXPECT_EQ(t.begin(kX).error(), Errc::kNoSpace);
+    EXPECT_EQ(t.commit(kX, one.id), kSuccess);
+    EXPECT_TRUE(t.begin(kX));
+}
+
+// ---- leases ----
+
+TEST_F(TransactionsTest, WithoutPingsItIsAbortedWhenItsLeaseIsOver) {
+    make_stream(1);
+    BegunTransaction txn = begun(10'000);
+    t.write(kX, txn, 0, 10);
+    t.executor->advance(seconds(10));
+    EXPECT_EQ(t.state(kX, txn.id), TransactionState::kOpen) << "some seconds more for slow pings";
+    t.executor->advance(seconds(6));
+    EXPECT_EQ(t.state(kX, txn.id), TransactionState::kAborted);
+    EXPECT_THAT(t.garbage(), IsEmpty());
+}
+
+TEST_F(TransactionsTest, PingsKeepItOpenAndWriteNothing) {
+    make_stream(1);
+    BegunTransaction txn = begun(10'000);
+    t.api.arm(FakeSegmentApi::Fault::kNone, 0);
+    for (int i = 0; i < 100; ++i) {
+        t.executor->advance(seconds(9));
+        EXPECT_EQ(t.ping(kX, txn.id, 10'000), PingStatus::kOk);
+    }
+    EXPECT_EQ(t.api.changes(), 0u);
+    t.executor->advance(seconds(16));
+    EXPECT_EQ(t.state(kX, txn.id), TransactionState::kAborted);
+}
+
+TEST_F(TransactionsTest, NoPingGoesBeyondTheLongestExecution) {
+    make_stream(1);
+    BegunTransaction txn = begun(100'000);  // so a day
+    for (int i = 0; i < 863; ++i) {
+        t.executor->advance(seconds(100));
+        ASSERT_EQ(t.ping(kX, txn.id, 100'000), PingStatus::kOk) << i;
+    }
+    t.executor->advance(seconds(10));
+    EXPECT_EQ(t.ping(kX, txn.id, 100'000), PingStatus::kMaxExecutionTimeExceeded);
+    EXPECT_EQ(t.ping(kX, txn.id, 80'000), PingStatus::kOk);
+    BegunTransaction quick = begun(10'000);  // so 10,000 s
+    for (int i = 0; i < 999; ++i) {
+        t.executor->advance(seconds(10));
+        ASSERT_EQ(t.ping(kX, quick.id, 10'000), PingStatus::kOk) << i;
+    }
+    t.executor->advance(seconds(1));
+    EXPECT_EQ(t.ping(kX, quick.id, 10'000), PingStatus::kMaxExecutionTimeExceeded);
+}
+
+TEST_F(TransactionsTest, ALeaseOutlivesARestart) {
+    make_stream(1);
+    BegunTransaction short_one = begun(10'000);
+    BegunTransaction long_one = begun(10'000);
+    EXPECT_EQ(t.ping(kX, long_one.id, 120'000), PingStatus::kOk);
+    t.executor->advance(seconds(9));
+    t.restart();
+    t.executor->advance(seconds(10));
+    EXPECT_EQ(t.state(kX, short_one.id), TransactionState::kOpen) << "its whole lease again";
+    t.executor->advance(seconds(6));
+    EXPECT_EQ(t.state(kX, short_one.id), TransactionState::kAborted);
+    t.executor->advance(seconds(100));
+    EXPECT_EQ(t.state(kX, long_one.id), TransactionState::kOpen) << "as the longest ping was promised";
+    t.executor->advance(seconds(10));
+    EXPECT_EQ(t.state(kX, long_one.id), TransactionState::kAborted);
+}
+
+TEST_F(TransactionsTest, ACommitDoesNotExpire) {
+    make_stream(1);
+    BegunTransaction txn = begun();
+    t.write(kX, txn, 0, 10);
+    t.api.arm(FakeSegmentApi::Fault::kFailBefore, 1);  // the merge, after the record
+    EXPECT_EQ(t.commit(kX, txn.id), kSuccess);
+    EXPECT_EQ(t.state(kX, txn.id), TransactionState::kCommitting);
+    EXPECT_EQ(t.ping(kX, txn.id), PingStatus::kCommitted);
+    t.executor->advance(minutes(1));
+    EXPECT_EQ(t.state(kX, txn.id), TransactionState::kCommitted);
+    EXPECT_EQ(t.api.segments.at("s/x/0.#epoch.0").length, 10);
+}
+
+// ---- prepared ones ----
+
+TEST_F(TransactionsTest, WhatWasWrittenIsKeptWhereTheStreamSaysSo) {
+    make_stream(2, {std::string(kKeepPreparedTag)});
+    BegunTransaction txn = begun(10'000);
+    t.write(kX, txn, 1, 10);
+    t.executor->advance(minutes(11));  // a commit that is repeated ten minutes after the lease ended
+    EXPECT_EQ(t.state(kX, txn.id), TransactionState::kOpen);
+    auto listed = t.transactions(kX);
+    ASSERT_THAT(listed, SizeIs(1));
+    EXPECT_TRUE(listed[0].kept_ms.has_value());
+    EXPECT_EQ(listed[0].kept_bytes, 10);
+    t.executor->advance(hours(24 * 30));
+    t.restart();
+    t.executor->advance(hours(24 * 30));
+    EXPECT_TRUE(t.transactions(kX).at(0).kept_ms.has_value());
+    EXPECT_EQ(t.commit(kX, txn.id), kSuccess);
+    EXPECT_EQ(t.state(kX, txn.id), TransactionState::kCommitted);
+    EXPECT_EQ(t.api.segments.at("s/x/1.#epoch.0").length, 10);
+    EXPECT_THAT(t.garbage(), IsEmpty());
+}
+
+TEST_F(TransactionsTest, OrWhereTheServerDoesAndTheStreamDoesNotDisagree) {
+    t.transaction_options.keep_prepared = true;
+    t.restart();
+    make_stream(1);
+    BegunTransaction kept = begun();
+    t.write(kX, kept, 0, 10);
+    t.executor->advance(minutes(1));
+    EXPECT_EQ(t.state(kX, kept.id), TransactionState::kOpen);
+    EXPECT_EQ(t.update(kX, fixed(1, {std::string(kExpirePreparedTag)})), UpdateStreamStatus::kSuccess);
+    BegunTransaction other = begun();
+    t.write(kX, other, 0, 10);
+    t.executor->advance(minutes(1));
+    EXPECT_EQ(t.state(kX, other.id), TransactionState::kAborted);
+    EXPECT_EQ(t.state(kX, kept.id), TransactionState::kOpen) << "what is kept stays so";
+    EXPECT_EQ(t.abort(kX, kept.id), kSuccess) << "an administrator ends it";
+    EXPECT_THAT(t.transactions(kX), IsEmpty());
+    EXPECT_THAT(t.garbage(), IsEmpty());
+}
+
+TEST_F(TransactionsTest, AnEmptyOneIsKeptNoLongerThanTheLongestExecution) {
+    make_stream(1, {std::string(kKeepPreparedTag)});
+    BegunTransaction txn = begun(100'000);
+    t.executor->advance(hours(23));
+    EXPECT_EQ(t.state(kX, txn.id), TransactionState::kOpen);
+    t.executor->advance(hours(2));
+    EXPECT_EQ(t.state(kX, txn.id), TransactionState::kAborted);
+    EXPECT_THAT(t.garbage(), IsEmpty());
+}
+
+TEST_F(TransactionsTest, APingTakesAPreparedOneUpAgain) {
+    make_stream(1, {std::string(kKeepPreparedTag)});
+    BegunTransaction txn = begun(10'000);
+    t.write(kX, txn, 0, 10);
+    t.executor->advance(hours(48));
+    EXPECT_EQ(t.ping(kX, txn.id, 10'000), PingStatus::kOk) << "no longest execution here";
+    EXPECT_FALSE(t.transactions(kX).at(0).kept_ms.has_value());
+    EXPECT_EQ(t.transactions(kX).at(0).lease_left_ms, 10'000);
+    t.write(kX, txn, 0, 10);
+    t.executor->advance(seconds(16));
+    EXPECT_EQ(t.transactions(kX).at(0).kept_bytes, 20);
+}
+
+TEST_F(TransactionsTest, TooManyPreparedOnesStopNewOnesAndNoOthers) {
+    t.transaction_options.kept_limit = 2;
+    t.transaction_options.kept_bytes_limit = 100;
+    t.restart();
+    make_stream(1, {std::string(kKeepPreparedTag)});
+    std::vector<BegunTransaction> all;
+    for (int i = 0; i < 3; ++i) {
+        all.push_back(begun());
+        t.write(kX, all.back(), 0, 10);
+    }
+    t.executor->advance(minutes(1));
+    for (const auto& txn : all) EXPECT_EQ(t.state(kX, txn.id), TransactionState::kOpen);
+    auto refused = t.begin(kX);
+    EXPECT_EQ(refused.error(), Errc::kNoSpace);
+    EXPECT_THAT(refused.error().message(), HasSubstr("keeps 3 prepared transactions with 30 bytes"));
+    t.restart();
+    EXPECT_EQ(t.begin(kX).error(), Errc::kNoSpace) << "also the next process counts them";
+    EXPECT_EQ(t.abort(kX, all[0].id), kSuccess);
+    EXPECT_EQ(t.commit(kX, all[1].id), kSuccess);
+    BegunTransaction big = begun();
+    t.write(kX, big, 0, 100);
+    t.executor->advance(minutes(1));
+    EXPECT_EQ(t.commit(kX, all[2].id), kSuccess);
+    EXPECT_EQ(t.begin(kX).error(), Errc::kNoSpace) << "too many bytes";
+    EXPECT_EQ(t.commit(kX, big.id), kSuccess);
+    EXPECT_TRUE(t.begin(kX));
+}
+
+// ---- across scales ----
+
+TEST_F(TransactionsTest, AfterAScaleItsSegmentsAreNamedByItsEpoch) {
+    make_stream(2);
+    ScaleRequest request;
+    request.sealed = {segment_id(0, 0)};
+    request.ranges = {{0, 0.25}, {0.25, 0.5}};
+    ASSERT_TRUE(t.scale(kX, request.sealed, request.ranges));
+    BegunTransaction txn = begun();
+    EXPECT_EQ(epoch_of(txn.id), 1);
+    EXPECT_THAT(ids_of(txn.segments), ElementsAre(segment_id(2, 1), segment_id(3, 1), segment_id(1, 1)));
+    t.write(kX, txn, 2, 7);
+    EXPECT_EQ(t.commit(kX, txn.id), kSuccess);
+    EXPECT_EQ(t.api.segments.at("s/x/1.#epoch.0").length, 7) << "which is older than the epoch";
+    EXPECT_THAT(t.garbage(), IsEmpty());
+}
+
+TEST_F(TransactionsTest, OfAnOlderEpochItMakesTwoNewOnes) {
+    make_stream(1);
+    BegunTransaction old = begun();
+    t.write(kX, old, 0, 18);
+    scale_to(2);
+    EXPECT_EQ(t.commit(kX, old.id), kSuccess);
+    EXPECT_EQ(t.state(kX, old.id), TransactionState::kCommitted);
+    EXPECT_THAT(ids_of(*t.current(kX)), ElementsAre(segment_id(1, 3), segment_id(2, 3)));
+    EXPECT_EQ(t.api.segments.at("s/x/0.#epoch.0").length, 0);
+    EXPECT_EQ(t.api.segments.at("s/x/0.#epoch.2").length, 18);
+    EXPECT_TRUE(t.api.segments.at("s/x/0.#epoch.2").sealed);
+    EXPECT_TRUE(t.api.segments.at("s/x/1.#epoch.1").sealed);
+    EXPECT_EQ(epoch_of(begun().id), 1) << "the epoch that the current one copies";
+    EXPECT_THAT(t.garbage(), IsEmpty());
+}
+
+TEST_F(TransactionsTest, CommitsOfSeveralEpochsKeepTheirOrder) {
+    make_stream(1);
+    BegunTransaction old = begun();
+    scale_to(2);
+    BegunTransaction fresh = begun();
+    t.write(kX, old, 0, 1);
+    t.write(kX, fresh, 0, 1);
+    t.controller->commit_transaction(kX, fresh.id, {}, [](auto) {});
+    t.controller->commit_transaction(kX, old.id, {}, [](auto) {});
+    t.executor->run_until_idle();
+    EXPECT_EQ(t.api.segments.at("s/x/1.#epoch.1").length, 1);
+    EXPECT_EQ(t.api.segments.at("s/x/0.#epoch.2").length, 1);
+    EXPECT_THAT(t.garbage(), IsEmpty());
+}
+
+TEST_F(TransactionsTest, ACommitThatWaitsIsCarriedOutBeforeAScale) {
+    make_stream(1);
+    BegunTransaction txn = begun();
+    t.write(kX, txn, 0, 5);
+    t.api.arm(FakeSegmentApi::Fault::kFailBefore, 1);  // the merge, which is tried again later
+    EXPECT_EQ(t.commit(kX, txn.id), kSuccess);
+    EXPECT_EQ(t.state(kX, txn.id), TransactionState::kCommitting);
+    scale_to(2);
+    EXPECT_EQ(t.state(kX, txn.id), TransactionState::kCommitted);
+    EXPECT_EQ(t.api.segments.at("s/x/0.#epoch.0").length, 5);
+    EXPECT_THAT(ids_of(*t.current(kX)), ElementsAre(segment_id(1, 1), segment_id(2, 1)));
+}
+
+// ---- ends of streams ----
+
+TEST_F(TransactionsTest, SealingAbortsOpenOnesAndCommitsOthers) {
+    make_stream(1);
+    BegunTransaction old = begun();
+    t.write(kX, old, 0, 3);
+    scale_to(2);
+    BegunTransaction open = begun();
+    BegunTransaction committing = begun();
+    t.write(kX, open, 0, 1);
+    t.write(kX, committing, 0, 2);
+    t.controller->commit_transaction(kX, committing.id, {}, [](auto) {});
+    t.controller->commit_transaction(kX, old.id, {}, [](auto) {});
+    EXPECT_EQ(t.seal(kX), UpdateStreamStatus::kSuccess);
+    EXPECT_EQ(t.state(kX, open.id), TransactionState::kAborted);
+    EXPECT_EQ(t.state(kX, committing.id), TransactionState::kCommitted);
+    EXPECT_EQ(t.state(kX, old.id), TransactionState::kCommitted);
+    EXPECT_EQ(t.api.segments.at("s/x/0.#epoch.2").length, 3);
+    EXPECT_EQ(t.begin(kX).error(), Errc::kInvalidArgument);
+    EXPECT_EQ(t.commit(kX, committing.id), kSuccess) << "again";
+    EXPECT_THAT(t.garbage(), IsEmpty());
+    EXPECT_EQ(t.remove(kX), DeleteStreamStatus::kSuccess);
+    EXPECT_THAT(t.keys("txn"), ElementsAre("txnid/s")) << "ids are never given twice";
+    EXPECT_EQ(t.state(kX, old.id), TransactionState::kUnknown);
+    EXPECT_THAT(t.garbage(), IsEmpty());
+}
+
+TEST_F(TransactionsTest, IdsGoOnWhereTheyWere) {
+    make_stream(1);
+    TransactionId last = begun().id;
+    t.restart();
+    EXPECT_LT(last, begun().id);
+    EXPECT_EQ(t.delete_scope_recursive("s"), DeleteScopeStatus::kSuccess);
+    EXPECT_EQ(t.create_scope("s"), CreateScopeStatus::kSuccess);
+    make_stream(1);
+    EXPECT_LT(last.low, begun().id.low);
+    EXPECT_THAT(t.garbage(), IsEmpty());
+}
+
+// ---- completed ones ----
+
+TEST_F(TransactionsTest, CompletedOnesAreListedNewestFirst) {
+    make_stream(1);
+    std::vector<TransactionId> ids;
+    for (int i = 0; i < 6; ++i) ids.push_back(begun().id);
+    for (std::size_t i : {3u, 0u, 1u, 2u}) {
+        t.executor->advance(seconds(1));
+        EXPECT_EQ(i == 0 ? t.abort(kX, ids[i]) : t.commit(kX, ids[i]), kSuccess);
+    }
+    auto listed = t.completed(kX);
+    ASSERT_THAT(listed, SizeIs(4));
+    EXPECT_EQ(listed[0].id, ids[2]);
+    EXPECT_EQ(listed[2].id, ids[0]);
+    EXPECT_FALSE(listed[2].committed);
+    EXPECT_EQ(listed[3].id, ids[3]);
+    EXPECT_TRUE(listed[3].committed);
+    EXPECT_THAT(t.completed(kX, 2), SizeIs(2));
+}
+
+TEST_F(TransactionsTest, TheyAreForgottenAfterADay) {
+    make_stream(1);
+    TransactionId early = begun().id;
+    EXPECT_EQ(t.commit(kX, early), kSuccess);
+    t.executor->advance(hours(20));
+    TransactionId late = begun().id;
+    EXPECT_EQ(t.commit(kX, late), kSuccess);
+    EXPECT_EQ(t.state(kX, early), TransactionState::kCommitted);
+    t.executor->advance(hours(5));
+    EXPECT_EQ(t.state(kX, early), TransactionState::kUnknown);
+    EXPECT_EQ(t.state(kX, late), TransactionState::kCommitted);
+}
+
+TEST_F(TransactionsTest, OrWhenTheyAreTooMany) {
+    t.transaction_options.completed_limit = 20;
+    t.restart();
+    make_stream(1);
+    ASSERT_EQ(t.create({"s", "x0"}, fixed(1)), CreateStreamStatus::kSuccess);
+    TransactionId elsewhere = t.begin({"s", "x0"})->id;
+    EXPECT_EQ(t.commit({"s", "x0"}, elsewhere), kSuccess);
+    std::vector<TransactionId> ids;
+    for (int i = 0; i < 50; ++i) {
+        ids.push_back(begun().id);
+        EXPECT_EQ(t.commit(kX, ids.back()), kSuccess);
+    }
+    t.executor->advance(minutes(11));
+    EXPECT_THAT(t.completed(kX), SizeIs(20));
+    EXPECT_EQ(t.state(kX, ids.back()), TransactionState::kCommitted);
+    EXPECT_EQ(t.state(kX, ids.front()), TransactionState::kUnknown);
+    EXPECT_EQ(t.state({"s", "x0"}, elsewhere), TransactionState::kCommitted);
+}
+
+TEST(TransactionLeases, TheNextThatIsDue) {
+    using Clock = std::chrono::steady_clock;
+    Leases<int> leases;
+    std::vector<Leases<int>::Handle> handles(3);
+    Clock::time_point start;
+    for (int i = 0; i < 3; ++i) leases.set(handles[static_cast<std::size_t>(i)], start + seconds(10 - i), i);
+    EXPECT_EQ(leases.next(), start + seconds(8));
+    leases.set(handles[2], start + seconds(20), 2);
+    leases.end(handles[1]);
+    EXPECT_EQ(leases.next(), start + seconds(10));
+    EXPECT_FALSE(leases.take_due(start + seconds(9)));
+    EXPECT_EQ(leases.take_due(start + seconds(30)), 0);
+    EXPECT_FALSE(leases.holds(handles[0]));
+    EXPECT_EQ(leases.take_due(start + seconds(30)), 2);
+    EXPECT_FALSE(leases.next());
+}
+
+}  // namespace
+}  // namespace millrace::controller
