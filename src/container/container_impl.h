@@ -270,6 +270,7 @@ class SegmentContainer::Impl final : public FramePublisher,
     Result<Segment*> replayed(SegmentId segment);
     wal::LogAddress replay_address(std::size_t position) const;
     Result<> adopt_log_index();
+    Result<> drop_tiered(std::map<SegmentId, TailIndex>& segments);
     void maybe_checkpoint();
     void advance_truncation();
     void carry_forward(LogSequence wanted);

@@ -104,11 +104,12 @@ void SegmentContainer::Impl::saved(std::uint64_t batch) {
 void SegmentContainer::Impl::state_failed(const Error& error) { on_log_failed(error); }
 
 void SegmentContainer::Impl::forget_state(Segment& segment) {
-    if (!segment.stored) return;
     state::StateBatch& changes = keeper_.changes();
-    changes.remove(state::SegmentRecord::key(segment.id));
-    changes.remove(state::NameRecord::key(segment.name));
-    if (segment.transient) changes.remove(state::TransientRecord::key(segment.id));
+    if (segment.stored) {
+        changes.remove(state::SegmentRecord::key(segment.id));
+        changes.remove(state::NameRecord::key(segment.name));
+        if (segment.transient) changes.remove(state::TransientRecord::key(segment.id));
+    }
     if (segment.stored_attributes || !segment.all_attributes)
         changes.remove_range(state::AttributeRecord::range(segment.id));
 }

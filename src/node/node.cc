@@ -186,7 +186,8 @@ Result<> Node::Impl::recover() {
         std::min(options_.container.checkpoint_log_bytes, options_.journal.limit_bytes / 8) / count;
     each.state.resident_segments = std::max<std::uint64_t>(options_.container.state.resident_segments / count, 64);
     each.state.marked_max = std::max<std::size_t>(options_.container.state.marked_max / count, 1024);
-    each.state.flush_bytes = std::max<std::size_t>(options_.state.cache_bytes / count, 4 * kMiB);
+    // A start does again what was changed since: some thousand segments of each container.
+    each.state.flush_bytes = std::max<std::size_t>(options_.state.cache_bytes / (4 * count), 1 * kMiB);
     states_.emplace(options_.state);
     if (auto prepared = states_->prepare(*files_); !prepared) return prepared;
     for (std::uint32_t i = 0; i < count; ++i) {

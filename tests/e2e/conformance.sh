@@ -43,7 +43,7 @@ kit() { # name, options...; the server's are in SERVER_OPTIONS
     run_kit "$out" "$@" || status=$?
     counts=$(grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' "$out" | tail -1 || true)
     raced=$(raced_tags "$out")
-    for _ in 1 2; do
+    for _ in 1 2 3 4; do
         [[ $status != 0 && -n $counts && -n $raced ]] || break
         echo "     a race of the client's (${RACES##*/}); once more: $raced"
         status=0
