@@ -3,6 +3,8 @@
 #include <cstdio>
 #include <vector>
 
+#include <fmt/format.h>
+
 #include "peer_socket.h"
 #include "request_loop.h"
 #include "wire/codec.h"
@@ -69,11 +71,7 @@ class Access final : public RequestLoad {
     double requests = 0;
 
   private:
-    std::string key(std::size_t connection) {
-        char text[24];
-        std::snprintf(text, sizeof text, "key-%012zu", next_[connection]++ % keys_);
-        return text;
-    }
+    std::string key(std::size_t connection) { return fmt::format("key-{:012}", next_[connection]++ % keys_); }
     const TableLoad& load_;
     const std::vector<std::string>& names_;
     bool updates_;
