@@ -30,7 +30,8 @@ void expect_transaction(const FakeSegmentApi::Table& table, const std::string& k
         garbage.push_back(key);
         return;
     }
-    for (const SegmentRange& segment : EpochRecord::decode(epoch->second.value)->epoch.segments) {
+    auto of_epoch = EpochRecord::decode(epoch->second.value);
+    for (const SegmentRange& segment : of_epoch->epoch.segments) {
         StreamSegmentId own = segment_id(number_of(segment.id), epoch_of(parsed->id));
         expected.open[transaction_segment_name(parsed->stream, own, parsed->id)] = true;
     }

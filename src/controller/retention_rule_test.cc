@@ -108,7 +108,8 @@ TEST(RetentionRule, EveryOtherOneIsSuperfluous) {
 
 std::int64_t bytes_between(const History& history, const StreamCut& from, const StreamCut& to) {
     std::int64_t sum = 0;
-    for (const Stretch& s : *stretches_between(from, to, history.epochs)) {
+    auto stretches = stretches_between(from, to, history.epochs);
+    for (const Stretch& s : *stretches) {
         sum += (s.end == Stretch::kToItsEnd ? history.lengths.at(s.segment) : s.end) - s.begin;
     }
     return sum;
