@@ -83,7 +83,7 @@ public final class FlightDelays {
     private static <T> MillraceSource<T> source(Options options, String name, int cut, Class<T> type) {
         String stream = options.get("scope") + "/" + name;
         MillraceSourceBuilder<T> source = MillraceSource.<T>builder().controller(options.get("controller")).stream(stream)
-                .deserializer(new JsonDeserializationSchema<>(type)).lagInterval(Duration.ofSeconds(1)).spreadSuccessors()
+                .deserializer(new JsonDeserializationSchema<>(type)).lagInterval(Duration.ofSeconds(1))
                 .startAt(Position.streamCuts(Map.of(stream, options.get("from").split(" ")[cut])));
         String to = options.get("to", "");
         if (!to.isEmpty()) {
