@@ -42,18 +42,19 @@ class Flink:
             for key, value in settings.items():
                 out.write(f"{key}: {value}\n")
         self.launch("jobmanager", "320m", "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint")
-        self.launch("taskmanager", "640m", "org.apache.flink.runtime.taskexecutor.TaskManagerRunner")
+        self.launch("taskmanager", "640m", "org.apache.flink.runtime.taskexecutor.TaskManagerRunner", tier=4)
 
-    def java(self, heap, level, main, *arguments):
-        return ["java", "-Xmx" + heap, "-XX:+UseSerialGC", "-Xshare:auto", f"-Dorg.slf4j.simpleLogger.defaultLogLevel={level}",
+    def java(self, heap, level, main, *arguments, tier=1):
+        """The quick compiler alone is the faster one for what lives some seconds; the TaskManager gets both."""
+        return ["java", "-Xmx" + heap, "-XX:+UseSerialGC", f"-XX:TieredStopAtLevel={tier}", f"-Dorg.slf4j.simpleLogger.defaultLogLevel={level}",
                 "-Dorg.slf4j.simpleLogger.showDateTime=true", "-Dorg.slf4j.simpleLogger.log.io.pravega=error", *OPENS, "-cp", self.classpath, main,
                 *map(str, arguments)]
 
-    def launch(self, name, heap, main):
+    def launch(self, name, heap, main, tier=1):
         with open(os.path.join(self.folder, name + ".log"), "ab") as log:
             # A session of its own: Ctrl-C is the script's to answer.
-            self.processes[name] = subprocess.Popen(self.java(heap, "info", main, "--configDir", self.folder + "/conf"), stdin=subprocess.DEVNULL,
-                                                    stdout=log, stderr=log, start_new_session=True)
+            self.processes[name] = subprocess.Popen(self.java(heap, "info", main, "--configDir", self.folder + "/conf", tier=tier),
+                                                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
 
     def check(self):
         for name, process in self.processes.items():
