@@ -41,7 +41,7 @@ test-e2e: build ## end-to-end tests only (some: make test-e2e ONLY="lifecycle ba
 	tests/e2e/run-all $(or $(ONLY),e2e)
 
 .PHONY: test-slow
-test-slow: build ## conformance tests that take minutes each: retention, watermarks
+test-slow: build ## conformance tests that take minutes each: scaling by load, retention, watermarks, load
 	@scripts/install-deps --java --python
 	tests/e2e/conformance.sh slow
 

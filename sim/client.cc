@@ -220,8 +220,8 @@ void Client::show(const std::function<void(Comparison)>& give, std::size_t* expe
         ++*expected;
         give([key, entry = container_->table_get("meta", key)](const ContainerState& state) -> Differs {
             auto found = state.metadata.find(key);
-            bool same = entry ? found != state.metadata.end() && found->second == entry->value
-                              : found == state.metadata.end();
+            bool same =
+                entry ? found != state.metadata.end() && found->second == entry->value : found == state.metadata.end();
             if (same) return std::nullopt;
             return fmt::format("internal entry {} differs", key);
         });

@@ -1,5 +1,5 @@
-// One node: the local journal on a file system in memory, containers with their states, long-term storage. It is booted on what its
-// predecessor's death has left of the disk.
+// One node: the local journal on a file system in memory, containers with their states, long-term storage. It is booted
+// on what its predecessor's death has left of the disk.
 #pragma once
 
 #include <memory>

@@ -108,6 +108,12 @@ Result<> apply_storage(NodeOptions& options, const std::string& text) {
     return {};
 }
 
+Result<> apply_scaling(NodeOptions& options, const std::string& text) {
+    if (text != "fast" && text != "pravega") return refuse("it must be fast or pravega");
+    options.scaling = text == "fast" ? controller::ScalingProfile::kFast : controller::ScalingProfile::kPravega;
+    return {};
+}
+
 template <std::string lts::S3Options::* Member>
 Result<> apply_s3(NodeOptions& options, const std::string& text) {
     auto odd = [](char c) { return c <= ' ' || c > '~'; };
@@ -259,6 +265,11 @@ constexpr std::array kOptions{
                    return apply_number(text, 1, 1'000'000, o.transactions.kept_limit);
                }},
     OptionSpec{"prepared-bytes", "SIZE", "64GiB", "And bytes of them.", apply_prepared_bytes},
+    OptionSpec{
+        "scaling-profile", "PROFILE", "fast",
+        "How streams scale by their load: fast (splits within seconds, lazy merges), or pravega: its windows of 2 "
+        "to 20 minutes and its cooldowns.",
+        apply_scaling},
     OptionSpec{"io", "KIND", "auto",
                "How files are written: uring (io_uring), threads, or auto: uring where it is allowed.", apply_io},
 };

@@ -430,7 +430,8 @@ void SegmentContainer::Impl::release_session(AppendSession& session) {
     AttributeEntry* writer = std::exchange(session.writer, nullptr);
     if (segment == nullptr) return;
     // A writer that never wrote leaves nothing.
-    if (--writer->pins == 0 && writer->pending == kNullAttribute && writer->durable == kNullAttribute && !writer->marked)
+    if (--writer->pins == 0 && writer->pending == kNullAttribute && writer->durable == kNullAttribute &&
+        !writer->marked)
         segment->attributes.erase(session.writer_id);
     if (--segment->sessions == 0 && segment->durable.gone) {
         std::erase_if(unused_, [&](const std::unique_ptr<Segment>& owned) { return owned.get() == segment; });

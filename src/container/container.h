@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "container/state/state_store.h"
-#include "container/state_keeper.h"
+#include "container/state_options.h"
 #include "container/tiering_options.h"
 #include "container/traffic.h"
 #include "container/types.h"
@@ -122,11 +122,11 @@ class SegmentContainer {
     // Missing and already merged sources count as done. kNotFound, kSealed: of the target.
     void merge_batch(std::string target, std::vector<std::string> sources, Done<std::vector<std::int64_t>> done);
     void update_attributes(std::string name, std::vector<AttributeUpdate> updates,
-                           Done<> done);                                          // kBadAttribute, kSealed, kNotFound
+                           Done<> done);  // kBadAttribute, kSealed, kNotFound
     // Durable state; `done` may run inside the call. kNotFound, kMerged (of an attribute), kClosed.
     void info(std::string_view name, Done<SegmentInfo> done);
     void attribute(std::string_view name, const Uuid& id, Done<std::int64_t> done);  // kNullAttribute when unset
-    std::vector<SegmentTraffic> traffic() const;          // of those that had any; at once
+    std::vector<SegmentTraffic> traffic() const;                                     // of those that had any; at once
     std::vector<SegmentTraffic> scaling_traffic() const;  // of those whose scale type is not 0
     std::vector<std::string> transient_segments() const;  // for clean-up after recovery
 

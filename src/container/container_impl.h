@@ -143,7 +143,7 @@ class SegmentContainer::Impl final : public FramePublisher,
     bool extend_append(AppendRequest& request, Segment& segment);  // joined to the record before it, if that can be
     void refuse(AppendRequest& request, AppendStatus status);
     Segment* find_pending(std::string_view name);  // null when it does not exist once everything pending is done
-    Error missing(std::string_view name) const;  // kMerged for a segment merged not long ago, else kNotFound
+    Error missing(std::string_view name) const;    // kMerged for a segment merged not long ago, else kNotFound
     void release_session(AppendSession& session);
     void drop_queued(AppendSession& session);
     void drop_append(const AppendRequest& request);
@@ -192,7 +192,7 @@ class SegmentContainer::Impl final : public FramePublisher,
     // ---- container_read.cc
     void serve(Segment& segment, std::uint64_t offset, std::size_t max_bytes, bool waited, ReadCallback done);
     ReadId read_known(ReadId read_id, const NameEntry& entry, std::string_view name, std::int64_t offset,
-                    std::size_t max_bytes, ReadCallback done);
+                      std::size_t max_bytes, ReadCallback done);
     void read_again(SegmentId segment_id, std::uint64_t offset, std::size_t max_bytes, wal::LogAddress before,
                     ReadCallback done);
     void read_from_log(const Segment& segment, const Extent* first, std::uint64_t offset, std::size_t max_bytes,
@@ -270,6 +270,7 @@ class SegmentContainer::Impl final : public FramePublisher,
     Result<Segment*> replayed(SegmentId segment);
     wal::LogAddress replay_address(std::size_t position) const;
     Result<> adopt_log_index();
+    Result<> drop_tiered(std::map<SegmentId, TailIndex>& segments);
     void maybe_checkpoint();
     void advance_truncation();
     void carry_forward(LogSequence wanted);
@@ -287,9 +288,9 @@ class SegmentContainer::Impl final : public FramePublisher,
     TrafficMeter traffic_{executor};
     Tiering tiering_;
     absl::flat_hash_map<std::string, NameRef, NameHash, std::equal_to<>> names_;
-    std::deque<std::string> absent_;                              // names of no segment, to be forgotten
-    std::deque<std::pair<std::uint64_t, NameRef>> tombstones_;    // until a batch is saved the state has such segments
-    std::deque<SegmentId> clock_;                                 // all in memory, in the order in which they are visited
+    std::deque<std::string> absent_;                            // names of no segment, to be forgotten
+    std::deque<std::pair<std::uint64_t, NameRef>> tombstones_;  // until a batch is saved the state has such segments
+    std::deque<SegmentId> clock_;                               // all in memory, in the order in which they are visited
     absl::flat_hash_map<std::pair<SegmentId, Uuid>, std::optional<Error>> loading_attributes_;  // with an error: failed
     std::vector<SegmentId> crowded_;
     std::map<SegmentId, std::string> transients_;

@@ -36,6 +36,9 @@ void SegmentContainer::Impl::on_durable(PendingFrame& frame, const wal::Appended
     wake_readers();
     if (where == nullptr) return;
     keeper_.published(where->sequence);
+    table_segments_.store().sweep();
+    // Many that the state could have: the next batch lets them go.
+    if (segments_.size() > options_.state.resident_segments) keeper_.want_save();
     maybe_checkpoint();
 }
 

@@ -150,8 +150,8 @@ void SegmentContainer::Impl::read_from_log(const Segment& segment, const Extent*
         end = from + size;
         total += size;
     }
-    auto deliver = [this, held = want(segment.name), asked = segment.id, offset, max_bytes, begin = first->address, pieces = std::move(pieces),
-                    done = std::move(done)](Result<bytes::Slice> read) mutable {
+    auto deliver = [this, held = want(segment.name), asked = segment.id, offset, max_bytes, begin = first->address,
+                    pieces = std::move(pieces), done = std::move(done)](Result<bytes::Slice> read) mutable {
         if (!read && read.error() == Errc::kNotFound)
             return read_again(asked, offset, max_bytes, begin, std::move(done));
         if (!read) return done(fail(std::move(read.error())));

@@ -1,10 +1,13 @@
 // Replay of the log, checkpoints that let it be truncated, and carrying living bytes forward when a few of them hold a
 // file back.
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "base/log.h"
 #include "base/units.h"
 #include "container/container_impl.h"
+#include "container/state/manifest_record.h"
 
 namespace millrace::container {
 namespace {
@@ -44,10 +47,45 @@ Result<> SegmentContainer::Impl::replay(const wal::Appended& where, bytes::ByteS
     return {};
 }
 
+// Leaves out the segments whose bytes in the log have all moved to long-term storage, which are most of many: one pass
+// over the manifests costs less than to look for each segment.
+Result<> SegmentContainer::Impl::drop_tiered(std::map<SegmentId, TailIndex>& segments) {
+    constexpr std::size_t kFew = 256;
+    if (segments.size() <= kFew) return {};
+    state::KeyRange range{state::ManifestRecord::range(segments.begin()->first).begin,
+                          state::ManifestRecord::range(segments.rbegin()->first).end};
+    SegmentId current;
+    Manifest manifest;
+    auto finish = [&] {
+        auto found = segments.find(current);
+        if (found == segments.end()) return;
+        const TailIndex& index = found->second;
+        bool moved = std::all_of(index.begin(), index.end(),
+                                 [&](const Extent& extent) { return manifest.covers(extent.offset, extent.end()); });
+        if (moved) segments.erase(found);
+    };
+    auto loaded = keeper_.store().load(range, [&](std::string_view key, std::string_view value) -> Result<> {
+        auto record = state::ManifestRecord::decode(key, value);
+        if (!record) return fail(std::move(record.error()));
+        if (record->segment != current) {
+            finish();
+            current = record->segment;
+            manifest = {};
+        }
+        manifest.put({record->offset, record->size, ObjectId(record->object.value()), record->object_offset},
+                     [](const ManifestEntry&) {});
+        return {};
+    });
+    finish();
+    return loaded;
+}
+
 // The state says which segments there are and what of them is in long-term storage; the log still has these bytes.
 Result<> SegmentContainer::Impl::adopt_log_index() {
     if (!log_index_) return {};
-    for (auto& [segment_id, index] : std::exchange(log_index_, {})->segments()) {
+    auto read = std::exchange(log_index_, {});
+    if (auto dropped = drop_tiered(read->segments()); !dropped) return dropped;
+    for (auto& [segment_id, index] : read->segments()) {
         Segment* segment = find_segment(segment_id);
         if (segment == nullptr) continue;  // it has gone
         for (const Extent& extent : index) {
@@ -260,6 +298,10 @@ void SegmentContainer::Impl::carry_forward(LogSequence wanted) {
             if (extent.in_log() && extent.address.file <= last_file) carry_.push_back({segment_id, extent});
         }
     }
+    std::sort(carry_.begin(), carry_.end(), [](const Carry& a, const Carry& b) {  // as they lie there
+        return std::pair(a.extent.address.file, a.extent.address.offset) <
+               std::pair(b.extent.address.file, b.extent.address.offset);
+    });
     carrying_ = true;
     log::info("container {}: carries {} forward in the log to free its oldest files", id.value(), format_bytes(bytes));
     carry_next();

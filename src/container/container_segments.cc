@@ -83,16 +83,16 @@ void SegmentContainer::Impl::create(std::string name, CreateOptions options, Don
                 for (const auto& [key, value] : record.attributes) segment->attribute(key).pending = value;
                 TableSegments::recognise(*segment);
                 pipeline_.put(record);
-                after_commit([this, segment, record = std::move(record),
-                              done = std::move(done)](const Error* error) mutable {
-                    if (error != nullptr) return done(fail(*error));
-                    segment->exists = true;
-                    ++segment_count_;
-                    if (segment->transient) transients_[segment->id] = segment->name;
-                    segment->last_modified_ms = record.created_ms;
-                    publish_attributes(*segment, record.attributes);
-                    done({});
-                });
+                after_commit(
+                    [this, segment, record = std::move(record), done = std::move(done)](const Error* error) mutable {
+                        if (error != nullptr) return done(fail(*error));
+                        segment->exists = true;
+                        ++segment_count_;
+                        if (segment->transient) transients_[segment->id] = segment->name;
+                        segment->last_modified_ms = record.created_ms;
+                        publish_attributes(*segment, record.attributes);
+                        done({});
+                    });
             });
 }
 
@@ -128,27 +128,28 @@ void SegmentContainer::Impl::seal(const std::string& name, Done<std::int64_t> do
 }
 
 void SegmentContainer::Impl::truncate(const std::string& name, std::int64_t offset, Done<> done) {
-    control(SpaceNeed::kFrees, {{want(name)}, {}}, [this, name, offset, done = std::move(done)](const Error* closed) mutable {
-        if (closed != nullptr) return done(fail(*closed));
-        Segment* segment = find_pending(name);
-        if (segment == nullptr) {
-            return after_commit(refusal(std::move(done), missing(name)));
-        }
-        auto start = static_cast<std::int64_t>(segment->pending.start);
-        if (offset < start || offset > static_cast<std::int64_t>(segment->pending.length)) {
-            return after_commit(refusal(std::move(done), Error(Errc::kTruncated, start)));
-        }
-        if (offset != start) {
-            segment->pending.start = static_cast<std::uint64_t>(offset);
-            pipeline_.put(TruncateRecord{segment->id, segment->pending.start});
-        }
-        after_commit(
-            [this, segment, start = segment->pending.start, done = std::move(done)](const Error* error) mutable {
-                if (error != nullptr) return done(fail(*error));
-                publish_truncate(*segment, start);
-                done({});
+    control(SpaceNeed::kFrees, {{want(name)}, {}},
+            [this, name, offset, done = std::move(done)](const Error* closed) mutable {
+                if (closed != nullptr) return done(fail(*closed));
+                Segment* segment = find_pending(name);
+                if (segment == nullptr) {
+                    return after_commit(refusal(std::move(done), missing(name)));
+                }
+                auto start = static_cast<std::int64_t>(segment->pending.start);
+                if (offset < start || offset > static_cast<std::int64_t>(segment->pending.length)) {
+                    return after_commit(refusal(std::move(done), Error(Errc::kTruncated, start)));
+                }
+                if (offset != start) {
+                    segment->pending.start = static_cast<std::uint64_t>(offset);
+                    pipeline_.put(TruncateRecord{segment->id, segment->pending.start});
+                }
+                after_commit([this, segment, start = segment->pending.start,
+                              done = std::move(done)](const Error* error) mutable {
+                    if (error != nullptr) return done(fail(*error));
+                    publish_truncate(*segment, start);
+                    done({});
+                });
             });
-    });
 }
 
 void SegmentContainer::Impl::publish_truncate(Segment& segment, std::uint64_t start) {
@@ -198,8 +199,7 @@ void SegmentContainer::Impl::splice(Segment& target, Segment& source, std::uint6
 
 void SegmentContainer::Impl::drop_below(Segment& segment, std::uint64_t start) {
     segment.index.drop_below(start, [&](const Extent& extent) { drop_bytes(segment, extent); });
-    segment.manifest.drop_below(start,
-                                [&](const ManifestEntry& entry) { tiering_.remove(segment, entry); });
+    segment.manifest.drop_below(start, [&](const ManifestEntry& entry) { tiering_.remove(segment, entry); });
 }
 
 void SegmentContainer::Impl::remove(const std::string& name, Done<> done) {
@@ -312,25 +312,26 @@ void SegmentContainer::Impl::merge_batch(const std::string& target, const std::v
                                          Done<std::vector<std::int64_t>> done) {
     Needs needs{{want(target)}, {}};
     for (const std::string& source : sources) needs.names.push_back(want(source));
-    control(SpaceNeed::kOrdinary, std::move(needs), [this, target, sources, done = std::move(done)](const Error* closed) mutable {
-        if (closed != nullptr) return done(fail(*closed));
-        Result<std::vector<std::int64_t>> ends;
-        Segment* into = find_pending(target);
-        if (into == nullptr) ends = fail(Errc::kNotFound, target);
-        for (const std::string& source : sources) {
-            if (!ends) break;
-            auto end = start_merge(target, source, {});
-            if (!end && end.error() == Errc::kNotFound) end = static_cast<std::int64_t>(into->pending.length);
-            if (end)
-                ends->push_back(*end);
-            else
-                ends = fail(end.error());
-        }
-        after_commit([ends = std::move(ends), done = std::move(done)](const Error* error) mutable {
-            if (error != nullptr) return done(fail(*error));
-            done(std::move(ends));
-        });
-    });
+    control(SpaceNeed::kOrdinary, std::move(needs),
+            [this, target, sources, done = std::move(done)](const Error* closed) mutable {
+                if (closed != nullptr) return done(fail(*closed));
+                Result<std::vector<std::int64_t>> ends;
+                Segment* into = find_pending(target);
+                if (into == nullptr) ends = fail(Errc::kNotFound, target);
+                for (const std::string& source : sources) {
+                    if (!ends) break;
+                    auto end = start_merge(target, source, {});
+                    if (!end && end.error() == Errc::kNotFound) end = static_cast<std::int64_t>(into->pending.length);
+                    if (end)
+                        ends->push_back(*end);
+                    else
+                        ends = fail(end.error());
+                }
+                after_commit([ends = std::move(ends), done = std::move(done)](const Error* error) mutable {
+                    if (error != nullptr) return done(fail(*error));
+                    done(std::move(ends));
+                });
+            });
 }
 
 // ---- attributes ----
@@ -390,12 +391,12 @@ void SegmentContainer::Impl::update_attributes(const std::string& name, std::vec
                 }
                 AttributesRecord record{segment->id, std::move(*values)};
                 pipeline_.put(record);
-                after_commit([this, segment, record = std::move(record),
-                              done = std::move(done)](const Error* error) mutable {
-                    if (error != nullptr) return done(fail(*error));
-                    publish_attributes(*segment, record.values);
-                    done({});
-                });
+                after_commit(
+                    [this, segment, record = std::move(record), done = std::move(done)](const Error* error) mutable {
+                        if (error != nullptr) return done(fail(*error));
+                        publish_attributes(*segment, record.values);
+                        done({});
+                    });
             });
 }
 
@@ -435,24 +436,25 @@ std::vector<std::string> SegmentContainer::Impl::transient_segments() const {
 
 void SegmentContainer::Impl::update_table(std::string table, std::vector<TableUpdate> updates, SpaceNeed need,
                                           Done<std::vector<std::int64_t>> done) {
-    control(need, {}, [this, table = std::move(table), updates = std::move(updates),
-                   done = std::move(done)](const Error* closed) mutable {
-        if (closed != nullptr) return done(fail(*closed));
-        auto record = tables_.prepare(std::move(table), std::move(updates));
-        if (!record) {
-            return after_commit(refusal(std::move(done), record.error()));
-        }
-        if (!record->entries.empty()) pipeline_.put(*record);
-        after_commit([this, record = std::move(*record), done = std::move(done)](const Error* error) mutable {
-            if (error != nullptr) return done(fail(*error));
-            tables_.publish(record);
-            save_internal(record);
-            std::vector<std::int64_t> versions;
-            versions.reserve(record.entries.size());
-            for (const auto& entry : record.entries) versions.push_back(entry.value ? entry.version : 0);
-            done(std::move(versions));
-        });
-    });
+    control(need, {},
+            [this, table = std::move(table), updates = std::move(updates),
+             done = std::move(done)](const Error* closed) mutable {
+                if (closed != nullptr) return done(fail(*closed));
+                auto record = tables_.prepare(std::move(table), std::move(updates));
+                if (!record) {
+                    return after_commit(refusal(std::move(done), record.error()));
+                }
+                if (!record->entries.empty()) pipeline_.put(*record);
+                after_commit([this, record = std::move(*record), done = std::move(done)](const Error* error) mutable {
+                    if (error != nullptr) return done(fail(*error));
+                    tables_.publish(record);
+                    save_internal(record);
+                    std::vector<std::int64_t> versions;
+                    versions.reserve(record.entries.size());
+                    for (const auto& entry : record.entries) versions.push_back(entry.value ? entry.version : 0);
+                    done(std::move(versions));
+                });
+            });
 }
 
 }  // namespace millrace::container

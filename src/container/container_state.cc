@@ -104,12 +104,14 @@ void SegmentContainer::Impl::saved(std::uint64_t batch) {
 void SegmentContainer::Impl::state_failed(const Error& error) { on_log_failed(error); }
 
 void SegmentContainer::Impl::forget_state(Segment& segment) {
-    if (!segment.stored) return;
     state::StateBatch& changes = keeper_.changes();
-    changes.remove(state::SegmentRecord::key(segment.id));
-    changes.remove(state::NameRecord::key(segment.name));
-    if (segment.transient) changes.remove(state::TransientRecord::key(segment.id));
-    if (segment.stored_attributes || !segment.all_attributes) changes.remove_range(state::AttributeRecord::range(segment.id));
+    if (segment.stored) {
+        changes.remove(state::SegmentRecord::key(segment.id));
+        changes.remove(state::NameRecord::key(segment.name));
+        if (segment.transient) changes.remove(state::TransientRecord::key(segment.id));
+    }
+    if (segment.stored_attributes || !segment.all_attributes)
+        changes.remove_range(state::AttributeRecord::range(segment.id));
 }
 
 void SegmentContainer::Impl::save_internal(const TableRecord& record) {
@@ -138,8 +140,8 @@ Result<> SegmentContainer::Impl::load() {
         {state::MergedNameRecord::range(), &Impl::load_small}, {state::DoomedRecord::range(), &Impl::load_small}};
     for (const auto& [range, each] : kinds) {
         if (auto loaded = load(range, each); !loaded) {
-            return fail(Error(loaded.error().code(),
-                              fmt::format("container {}: {}", id.value(), loaded.error().message())));
+            return fail(
+                Error(loaded.error().code(), fmt::format("container {}: {}", id.value(), loaded.error().message())));
         }
     }
     return {};

@@ -30,21 +30,22 @@ void SegmentContainer::Impl::read_part(SegmentId segment_id, std::uint64_t offse
 }
 
 void SegmentContainer::Impl::log_object(ObjectWrittenRecord record, runtime::Callback<Result<>> done) {
-    control(SpaceNeed::kFrees, {}, [this, record = std::move(record), done = std::move(done)](const Error* closed) mutable {
-        if (closed != nullptr) return done(fail(*closed));
-        pipeline_.put(record);
-        after_commit([this, record = std::move(record), done = std::move(done)](const Error* error) mutable {
-            if (error != nullptr) return done(fail(*error));
-            if (!tiering_.apply(record)) {
-                log::error("container {}: object {} does not fit the manifests of its segments", id.value(),
-                           record.object.key);
-            }
-            settle(record);
-            if (index_full()) drop_stale_extents();
-            advance_truncation();
-            done({});
-        });
-    });
+    control(SpaceNeed::kFrees, {},
+            [this, record = std::move(record), done = std::move(done)](const Error* closed) mutable {
+                if (closed != nullptr) return done(fail(*closed));
+                pipeline_.put(record);
+                after_commit([this, record = std::move(record), done = std::move(done)](const Error* error) mutable {
+                    if (error != nullptr) return done(fail(*error));
+                    if (!tiering_.apply(record)) {
+                        log::error("container {}: object {} does not fit the manifests of its segments", id.value(),
+                                   record.object.key);
+                    }
+                    settle(record);
+                    if (index_full()) drop_stale_extents();
+                    advance_truncation();
+                    done({});
+                });
+            });
 }
 
 void SegmentContainer::Impl::settle(const ObjectWrittenRecord& record) {

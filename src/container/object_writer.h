@@ -25,7 +25,7 @@ class SegmentSource {
 };
 
 struct ObjectPlan {
-    TieredObject object;  // its data_bytes follow from the writing
+    TieredObject object;            // its data_bytes follow from the writing
     std::vector<ObjectPart> parts;  // object offsets, too
 
     std::uint64_t bytes() const {

@@ -16,7 +16,7 @@ void StateKeeper::published(LogSequence sequence) {
 void StateKeeper::maybe_save() {
     if (failed_ || closed_ || encoding_ || under_way_ >= kUnderWayMax || published_ == queued_) return;
     bool enough = marked_ >= options_.marked_max || changes_.size_bytes() >= options_.batch_bytes;
-    if (!enough && !flush_wanted_) return;
+    if (!enough && !flush_wanted_ && !save_wanted_) return;
     encoding_ = true;
     encode_slice();
 }
@@ -32,6 +32,7 @@ void StateKeeper::encode_slice() {
 void StateKeeper::send() {
     encoding_ = false;
     marked_ = 0;
+    save_wanted_ = false;
     queued_ = published_;
     std::uint64_t number = ++batches_;
     bytes_since_flush_ += changes_.size_bytes();
@@ -44,6 +45,15 @@ void StateKeeper::send() {
         if (!failed_) maybe_save();
     });
     if (flush_wanted_) flush();
+}
+
+void StateKeeper::want_save() {
+    constexpr std::chrono::milliseconds kPace{500};
+    auto now = executor_.clock().now();
+    if (save_wanted_ || now - wanted_before_ < kPace) return;
+    wanted_before_ = now;
+    save_wanted_ = true;
+    maybe_save();
 }
 
 void StateKeeper::checkpoint(Flushed done) {

@@ -13,6 +13,7 @@
 // the container must be recovered.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -20,16 +21,10 @@
 
 #include "base/ids.h"
 #include "container/state/state_store.h"
+#include "container/state_options.h"
 #include "runtime/executor.h"
 
 namespace millrace::container {
-
-struct StateOptions {
-    std::size_t marked_max = 8'192;          // segments and attributes that wait to be encoded
-    std::size_t batch_bytes = 2ULL << 20;     // of changes
-    std::size_t flush_bytes = 32ULL << 20;    // of batches since the last flush: what replay has to do again
-    std::uint64_t resident_segments = 16'384;  // idle segments that are kept in memory
-};
 
 class StateHost {
   public:
@@ -67,6 +62,8 @@ class StateKeeper {
         started_ = true;
         maybe_save();
     }
+    // Something waits for the next batch: it goes out soon, though little has changed.
+    void want_save();
     // Flushes the state as it is now; `done` has the sequence that is then on stable storage, and does not come when
     // that fails.
     void checkpoint(Flushed done);
@@ -109,6 +106,8 @@ class StateKeeper {
     bool started_ = false;
     bool encoding_ = false;
     bool flush_wanted_ = false;
+    bool save_wanted_ = false;
+    std::chrono::steady_clock::time_point wanted_before_;
     std::vector<Flushed> flushed_;
     runtime::Task finishing_;
     bool failed_ = false;

@@ -62,8 +62,8 @@ TEST(TableRecovery, AnUpdateThatDoesNotFollowTheOneBeforeIsDamage) {
     auto id = SegmentId(1);
     auto fresh = fresh_container(h);
     ASSERT_TRUE(fresh->replay({LogSequence(1), {1, 64}}, h.disk->frames.front().payload));
-    auto replayed =
-        fresh->replay({LogSequence(2), {1, 640}}, payload_of(TableUpdateRecord{id, 1, false, {{"a", "1", 0, kNotExists}}}));
+    auto replayed = fresh->replay({LogSequence(2), {1, 640}},
+                                  payload_of(TableUpdateRecord{id, 1, false, {{"a", "1", 0, kNotExists}}}));
     ASSERT_FALSE(replayed);
     EXPECT_EQ(replayed.error(), Errc::kCorrupt);
 }
@@ -146,7 +146,9 @@ TEST(TableRecovery, RandomRunsSurviveCrashesAtEveryFrame) {
         TableHarness h(options);
         h.disk->frames_per_file = 1 + random.below(6);
         if (seed % 3 == 0) {
-            h.make_state = [&h, memory = h.make_state] { return std::make_unique<SlowStateStore>(memory(), h.executor); };
+            h.make_state = [&h, memory = h.make_state] {
+                return std::make_unique<SlowStateStore>(memory(), h.executor);
+            };
         }
         h.crash();
         std::map<std::string, TableModel> models;

@@ -13,8 +13,8 @@ namespace millrace::container {
 // An update, or a deletion of the whole table; in the order of arrival.
 struct TableWork {
     TableBatch batch;
-    bool checked = false;                 // the items are what they may be
-    std::vector<std::int64_t> versions;   // that the store has of the items
+    bool checked = false;                // the items are what they may be
+    std::vector<std::int64_t> versions;  // that the store has of the items
     TableSegments::Done<std::vector<std::int64_t>> updated;
 
     bool removal = false;
@@ -259,8 +259,7 @@ void TableSegments::start(Segment& segment, const std::shared_ptr<TableWork>& fi
 }
 
 // The works go on when the store has answered, unless they were refused meanwhile.
-void TableSegments::take_known(SegmentId id, const std::vector<std::shared_ptr<TableWork>>& works,
-                               const Error* error) {
+void TableSegments::take_known(SegmentId id, const std::vector<std::shared_ptr<TableWork>>& works, const Error* error) {
     auto found = container_.segments_.find(id);
     if (found == container_.segments_.end()) return;  // gone() has refused them
     Segment& segment = *found->second;

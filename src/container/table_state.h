@@ -16,7 +16,7 @@ struct TableWork;
 struct TableState {
     // A key with an update in the pipeline, or with one that became durable while versions are being fetched.
     struct Pending {
-        std::int64_t version = 0;            // kNotExists: removed
+        std::int64_t version = 0;  // kNotExists: removed
         std::uint32_t in_flight = 0;
     };
 

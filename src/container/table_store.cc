@@ -43,7 +43,6 @@ void TableStore::open_layer(std::uint64_t batch) {
 
 void TableStore::saved(std::uint64_t batch) {
     while (layers_.size() > 1 && layers_.front()->batch <= batch) layers_.pop_front();
-    sweep();
 }
 
 TableStore::View TableStore::with_newer(View view) const {
@@ -106,7 +105,6 @@ void TableStore::drop(SegmentId id, std::uint64_t entries) {
     resume(id);
 }
 
-// One page of a large table that is gone, with each batch.
 void TableStore::sweep() {
     if (doomed_.empty() || sweeping_) return;
     sweeping_ = true;
@@ -132,12 +130,13 @@ Result<std::int64_t> TableStore::version_now(SegmentId id, const std::string& ke
     if (const Cell* cell = find(view(), id, key)) return cell->value ? cell->version : kNotExists;
     std::string at = TableEntryRecord::key(id, key);
     std::int64_t version = kNotExists;
-    auto loaded = keeper_.store().load({at, state::next_key(at)}, [&](std::string_view k, std::string_view v) -> Result<> {
-        auto entry = decode(k, v);
-        if (!entry) return fail(entry.error());
-        version = entry->version;
-        return {};
-    });
+    auto loaded =
+        keeper_.store().load({at, state::next_key(at)}, [&](std::string_view k, std::string_view v) -> Result<> {
+            auto entry = decode(k, v);
+            if (!entry) return fail(entry.error());
+            version = entry->version;
+            return {};
+        });
     if (!loaded) return fail(loaded.error());
     return version;
 }
@@ -158,18 +157,18 @@ void TableStore::versions(SegmentId id, const std::vector<std::string_view>& key
     }
     if (unknown.empty()) return done(std::move(versions));
     auto asked = unknown;
-    keeper_.store().multi_get(std::move(asked), [versions = std::move(versions), unknown = std::move(unknown),
-                                                 places = std::move(places),
-                                                 done = std::move(done)](Result<state::StateValues> read) mutable {
-        if (!read) return done(fail(std::move(read.error())));
-        for (std::size_t i = 0; i < places.size(); ++i) {
-            if (!read->values[i]) continue;
-            auto entry = decode(unknown[i], *read->values[i]);
-            if (!entry) return done(fail(std::move(entry.error())));
-            versions[places[i]] = entry->version;
-        }
-        done(std::move(versions));
-    });
+    keeper_.store().multi_get(std::move(asked),
+                              [versions = std::move(versions), unknown = std::move(unknown), places = std::move(places),
+                               done = std::move(done)](Result<state::StateValues> read) mutable {
+                                  if (!read) return done(fail(std::move(read.error())));
+                                  for (std::size_t i = 0; i < places.size(); ++i) {
+                                      if (!read->values[i]) continue;
+                                      auto entry = decode(unknown[i], *read->values[i]);
+                                      if (!entry) return done(fail(std::move(entry.error())));
+                                      versions[places[i]] = entry->version;
+                                  }
+                                  done(std::move(versions));
+                              });
 }
 
 struct TableStore::Get {

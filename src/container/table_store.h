@@ -76,8 +76,7 @@ class TableStore {
     void versions(SegmentId table, const std::vector<std::string_view>& keys, Done<std::vector<std::int64_t>> done);
     // One for each key, in the order of the keys, with kNotExists for an absent one. kLimit: keys and values have more
     // than `max_bytes` together.
-    void get(SegmentId table, std::vector<std::string> keys, std::size_t max_bytes,
-             Done<std::vector<TableEntry>> done);
+    void get(SegmentId table, std::vector<std::string> keys, std::size_t max_bytes, Done<std::vector<TableEntry>> done);
     // In bytewise order of the keys.
     void scan_keys(SegmentId table, KeyRange range, ScanLimit limit, Done<TableScan> done);
     // In order of the versions.
@@ -88,6 +87,7 @@ class TableStore {
     // ---- for the container ----
     void sealed(std::uint64_t batch) { open_layer(batch + 1); }
     void saved(std::uint64_t batch);
+    void sweep();  // removes some of what is left of tables that are gone
     void resume(SegmentId table) { doomed_.push_back({table, false, ""}); }  // a removal that was not finished
 
   private:
@@ -126,7 +126,6 @@ class TableStore {
     void scan_next_keys(std::shared_ptr<KeyScan> scan);
     void scan_next_versions(std::shared_ptr<VersionScan> scan);
     void read_versions(std::shared_ptr<VersionScan> scan, state::ScanPage page);
-    void sweep();
 
     StateKeeper& keeper_;
     std::deque<std::shared_ptr<Layer>> layers_;  // oldest first; the last one takes changes

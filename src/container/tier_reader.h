@@ -32,8 +32,7 @@ class TierReader {
 
     // At least one byte from `offset`, at most `max_bytes`; the range lies within the object's data. `passing`: a scan
     // that will not come back.
-    void read(const TieredObject& object, std::uint64_t offset, std::size_t max_bytes, bool passing,
-              Done done);
+    void read(const TieredObject& object, std::uint64_t offset, std::size_t max_bytes, bool passing, Done done);
 
     // These bytes are probably read next. Best effort; the result is how many of them are in memory or on the way.
     std::uint64_t will_need(const TieredObject& object, std::uint64_t offset, std::uint64_t size);

@@ -23,8 +23,9 @@ constexpr std::size_t kPackPartsMax = 16'384;
 // An object whose record a crash prevented is hardly younger than the log; those of another copy's life soon are.
 constexpr std::chrono::milliseconds kForeignAge{10 * 60'000};
 constexpr std::chrono::seconds kPatience{60};  // without any answer from the store
-// Ownership that was looked up is believed for so long.
-constexpr std::chrono::seconds kConfirmed{5};
+// Ownership that was looked up is believed for so long: by who writes, under keys of its own, and by who removes.
+constexpr std::chrono::milliseconds kConfirmedToWrite{5'000};
+constexpr std::chrono::milliseconds kConfirmedToRemove{500};
 constexpr std::chrono::seconds kSweepAgain{60};
 
 int magnitude(std::uint64_t bytes) { return std::bit_width(bytes) / 3; }
@@ -212,7 +213,9 @@ void Tiering::publish_gauges() {
 void Tiering::look() {
     publish_gauges();
     if (!active() || in_round_ || confirming_ || fenced_) return;
-    if (!owns() && (!ours_ || is_due() || !garbage_.empty())) return confirm();
+    bool removes = !garbage_.empty() && !removing_;
+    if (!ours_ || (is_due() && !owned_within(kConfirmedToWrite)) || (removes && !owned_within(kConfirmedToRemove)))
+        return confirm();
     remove_garbage();
     if (is_due()) {
         plan_round();
@@ -243,7 +246,9 @@ void Tiering::watch() {
 
 // ---- ownership ----
 
-bool Tiering::owns() const { return ours_ && !fenced_ && executor_.clock().now() - confirmed_at_ < kConfirmed; }
+bool Tiering::owned_within(std::chrono::milliseconds age) const {
+    return ours_ && !fenced_ && executor_.clock().now() - confirmed_at_ < age;
+}
 
 void Tiering::confirm() {
     if (std::exchange(confirming_, true)) return;
@@ -490,7 +495,7 @@ void Tiering::round_ended() {
 
 void Tiering::remove_garbage() {
     if (!active() || removing_ || garbage_.empty() || fenced_) return;
-    if (!owns()) {  // with the next look
+    if (!owned_within(kConfirmedToRemove)) {  // with the next look
         if (timer_.value() == 0 && !in_round_ && !confirming_) arm_timer(kTick);
         return;
     }

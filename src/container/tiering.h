@@ -36,10 +36,10 @@ namespace millrace::container {
 // What the storage writer needs of its container.
 class TieringHost : public SegmentSource {
   public:
-    virtual Segment* find_segment(SegmentId segment) = 0;  // durable; null when it has gone
-    virtual bool wants_space() const = 0;                  // the log is full, or asked for its oldest files
+    virtual Segment* find_segment(SegmentId segment) = 0;            // durable; null when it has gone
+    virtual bool wants_space() const = 0;                            // the log is full, or asked for its oldest files
     virtual state::StateBatch& state_changes(Segment& segment) = 0;  // of what is being published
-    virtual void storage_failed() = 0;                     // objects are no longer taken, for a while
+    virtual void storage_failed() = 0;                               // objects are no longer taken, for a while
     // Logs that an object was written, and calls `done` when Tiering::apply() has been called for it.
     virtual void log_object(ObjectWrittenRecord record, runtime::Callback<Result<>> done) = 0;
 };
@@ -61,9 +61,9 @@ class Tiering {
     void encode_changed(state::StateBatch& out);  // objects
     std::uint64_t next_object() const { return next_object_; }
     void splice(Segment& target, Segment& source, std::uint64_t base);  // manifests, in a merge
-    void became_dirty(Segment& segment);      // it has bytes only in the log
-    void became_scattered(Segment& segment);  // it has small pieces, perhaps
-    void remove(Segment& segment, const ManifestEntry& entry);  // it was taken out of the manifest
+    void became_dirty(Segment& segment);                                // it has bytes only in the log
+    void became_scattered(Segment& segment);                            // it has small pieces, perhaps
+    void remove(Segment& segment, const ManifestEntry& entry);          // it was taken out of the manifest
 
     // ---- serving ----
     // `store` may be null: then nothing is moved. `prefix` of all keys, without a slash at its end.
@@ -98,8 +98,8 @@ class Tiering {
     void release(const ManifestEntry& entry);
     void arm_timer(std::chrono::milliseconds delay);
     void look();
-    bool owns() const;  // looked up a moment ago
-    void confirm();     // looks it up, and goes on with look()
+    bool owned_within(std::chrono::milliseconds age) const;  // looked up so long ago at most
+    void confirm();                                          // looks it up, and goes on with look()
     void register_read(Result<lts::Register> found);
     void claim(const lts::RegisterTag& seen);
     void owner_is(lts::RegisterTag tag);

@@ -51,6 +51,7 @@ class FakeSegmentApi final : public store::SegmentApi {
         changes_ = 0;
     }
     std::size_t changes() const { return changes_; }
+    std::size_t reads() const { return reads_; }
     bool hangs() const { return !hanging_.empty(); }
     void let_go() { hanging_.clear(); }  // drops the callbacks
     bool dead() const { return dead_; }
@@ -230,6 +231,7 @@ class FakeSegmentApi final : public store::SegmentApi {
     }
     template <typename T, typename Look>
     void read(runtime::Executor& on, Done<T> done, Look look) {
+        ++reads_;
         if (!dead_) answer<T>(on, std::move(done), look());
     }
     template <typename T>
@@ -244,6 +246,7 @@ class FakeSegmentApi final : public store::SegmentApi {
     Fault fault_ = Fault::kNone;
     std::size_t at_ = 0;
     std::size_t changes_ = 0;
+    std::size_t reads_ = 0;
     bool dead_ = false;
     std::vector<runtime::Task> hanging_;
 };

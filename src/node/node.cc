@@ -184,7 +184,10 @@ Result<> Node::Impl::recover() {
     // The journal is freed by checkpoints: all containers together write some before it is half full.
     each.checkpoint_log_bytes =
         std::min(options_.container.checkpoint_log_bytes, options_.journal.limit_bytes / 8) / count;
-    each.state.flush_bytes = std::max<std::size_t>(options_.state.cache_bytes / count, 4 * kMiB);
+    each.state.resident_segments = std::max<std::uint64_t>(options_.container.state.resident_segments / count, 64);
+    each.state.marked_max = std::max<std::size_t>(options_.container.state.marked_max / count, 1024);
+    // A start does again what was changed since: some thousand segments of each container.
+    each.state.flush_bytes = std::max<std::size_t>(options_.state.cache_bytes / (4 * count), 1 * kMiB);
     states_.emplace(options_.state);
     if (auto prepared = states_->prepare(*files_); !prepared) return prepared;
     for (std::uint32_t i = 0; i < count; ++i) {
@@ -281,7 +284,9 @@ Result<> Node::Impl::start_controller() {
     options.transactions = options_.transactions;
     options.retention_period = options_.retention_period;
     options.watermark_period = options_.watermark_period;
-    controller_ = std::make_unique<controller::Controller>(control_, store_->api(), std::move(options));
+    options.scaling = options_.scaling;
+    controller_ =
+        std::make_unique<controller::Controller>(control_, store_->api(), std::move(options), &store_->traffic_api());
     auto started = Countdown::of(1);
     controller_->start([started](Result<> result) { started->arrive(std::move(result)); });
     if (auto done = started->wait(); !done) return done;
@@ -402,7 +407,12 @@ Health Node::Impl::health() const {
                     {"longestStallMs", fmt::to_string(stalls_.longest_stall().count())}};
     if (space.full)
         root.details.emplace_back("warning", "log full: appends wait until streams are truncated or deleted");
-    root.children.push_back(Health{"controller", status, {}, {}});
+    controller::AutoScalingStats scaling = controller_->auto_scaling();  // on the control loop, as REST is
+    Health controller{"controller", status, {}, {}};
+    controller.details = {{"splitsByLoad", fmt::to_string(scaling.splits)},
+                          {"mergesByLoad", fmt::to_string(scaling.merges)},
+                          {"lastScaling", scaling.last.empty() ? "none" : scaling.last}};
+    root.children.push_back(std::move(controller));
     root.children.push_back(std::move(store));
     root.children.push_back(storage_health());
     root.children.push_back(journal_health(status, files_->description(), space, recovered_.torn_tails));

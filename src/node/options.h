@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "container/container.h"
+#include "controller/scaling_policy.h"
 #include "controller/transaction_types.h"
 #include "io/file.h"
 #include "lts/s3/s3_options.h"
@@ -68,6 +69,7 @@ struct NodeOptions {
     store::StoreOptions store;
     rest::HttpOptions http;
     controller::TransactionOptions transactions;
+    controller::ScalingProfile scaling = controller::ScalingProfile::kFast;
 };
 
 // Cores -> shards, where the options name none.

@@ -22,7 +22,7 @@ class StateResources;
 namespace millrace::node {
 
 struct StatesOptions {
-    std::string directory;                // of all states
+    std::string directory;                  // of all states
     std::uint64_t cache_bytes = 64 * kMiB;  // of all states together; a part of it is for what is not on disk yet
 };
 

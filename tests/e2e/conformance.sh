@@ -10,7 +10,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 need_kit conformance "conformance kit"
 
 TAGS=${MILLRACE_KIT_TAGS:-stem,write,bytes,sync,scale,truncate,txn,kvt}
-SLOW_TAGS=${MILLRACE_KIT_SLOW_TAGS:-retention,watermark}
+SLOW_TAGS=${MILLRACE_KIT_SLOW_TAGS:-autoscale,retention,watermark,load}
 EXCLUDED=${MILLRACE_KIT_EXCLUDED:-}
 RESTART_EXCLUDED=${MILLRACE_KIT_RESTART_EXCLUDED:-}
 
@@ -43,7 +43,7 @@ kit() { # name, options...; the server's are in SERVER_OPTIONS
     run_kit "$out" "$@" || status=$?
     counts=$(grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' "$out" | tail -1 || true)
     raced=$(raced_tags "$out")
-    for _ in 1 2; do
+    for _ in 1 2 3 4; do
         [[ $status != 0 && -n $counts && -n $raced ]] || break
         echo "     a race of the client's (${RACES##*/}); once more: $raced"
         status=0
@@ -76,7 +76,7 @@ for run in "${runs[@]}"; do
     [[ $run == plain || $run == slow ]] || SERVER_OPTIONS=("${NARROW[@]}")
     case $run in
     plain) kit conformance --tags "$TAGS" ${EXCLUDED:+--exclude "$EXCLUDED"} ;;
-    slow) kit conformance-slow --tags "$SLOW_TAGS" --retention-minutes 2 ;;
+    slow) kit conformance-slow --tags "$SLOW_TAGS" --retention-minutes 2 --autoscale-minutes 1 --autoscale-down-minutes 3 ;;
     tiered) kit conformance-tiered --tags "$TAGS" ${EXCLUDED:+--exclude "$EXCLUDED"} ;;
     restart)
         kit conformance-restart --tags restart ${RESTART_EXCLUDED:+--exclude "$RESTART_EXCLUDED"} \

@@ -33,8 +33,24 @@ print(f"counted {passed} passed, {failed} failed, {skipped} skipped: connector f
 PYTHON
 }
 
+# The jar for SQL holds all that it needs, under other names: it must work without the client and its dependencies beside it.
+sql_jar() { # line
+    local build=$ROOT/build/flink/$1 alone=$SCRATCH/alone-$1 jars found
+    mkdir -p "$alone/io/millrace/flink/faults"
+    cp "$build/test-classes/io/millrace/flink/faults/SqlJar.class" "$alone/io/millrace/flink/faults/"
+    jars=$(ls "$build"/lib/*.jar | grep -vE '/(pravega-|netty-|grpc-|guava-|protobuf-|gson-|opencensus|perfmark|jjwt|jackson-|proto-google|bcprov)' |
+        tr '\n' ':')
+    found=$(java -Xmx512m --add-opens=java.base/java.util=ALL-UNNAMED --add-opens=java.base/java.lang=ALL-UNNAMED \
+        -Dorg.slf4j.simpleLogger.defaultLogLevel=error -cp "$alone:$jars$(ls "$build"/millrace-connector-flink-*-sql.jar)" \
+        io.millrace.flink.faults.SqlJar "$CONTROLLER" "sqljar$RANDOM" 2>"$SCRATCH/sql-jar-$1.log" | grep '^+I' | tr '\n' ' ') || true
+    if [[ $found == "+I[1, one] +I[2, two] " ]]; then echo "ok the jar for SQL alone, Flink $1"; else
+        echo "FAILED the jar for SQL alone, Flink $1: '$found', $(grep -m1 -E 'Exception|Error' "$SCRATCH/sql-jar-$1.log" || true)"
+    fi
+}
+
 for line in $lines; do
     tests "$line"
+    sql_jar "$line"
     if [[ -z ${MILLRACE_FLINK_CONTROLLER:-} ]]; then
         # shellcheck disable=SC2086
         "$ROOT/tests/flink/exactly_once.py" --flink "$line" ${MILLRACE_FLINK_FAULTS:---faults 3 --numbers 300 --rate 200} || true

@@ -192,27 +192,30 @@ def two_copies():
     second = Server(os.path.join(SCRATCH, "second"), options=SMALL + shared)
     shutil.copytree(first.data, second.data)
     first.start()
-    stream.client = None
-    stream.write(24)
-    until("it has moved", lambda: storage_health(first)["journalOnlyBytes"] == "0")
     second.start()
+    stream.client = None
     copied = Stream(second, "a", 1)
+    copied.writer = stream.writer
     copied.connect()
     expect(copied.blocks == 20, f"the copy has {copied.blocks} blocks")
     copied.write(28)
     until("the second moves its bytes", lambda: storage_health(second)["journalOnlyBytes"] == "0")
-    stream.write(32)
-    until("the first says so", lambda: storage_health(first)["state"].startswith("taken over"))
+
+    def says_so():  # it looks when it has something to move
+        stream.write(stream.blocks + 1)
+        return storage_health(first)["state"].startswith("taken over")
+
+    until("the first says so", says_so)
     expect("another server" in first.log(), "the first one's log does not say so")
     with Wire(first.store) as client:
         client.truncate(stream.segment, client.info(stream.segment)[1])  # what it would remove now is the other one's
     time.sleep(2)
     copied.check()
     expect(storage_health(second)["state"] == "working", f"the second is {storage_health(second)}")
-    stream.write(36)
-    stream.check(from_block=32)
-    first.stop_in_order()
-    second.stop_in_order()
+    stream.write(stream.blocks + 4)
+    stream.check(from_block=stream.blocks - 4)
+    first.stop()
+    second.stop()
 
 
 if __name__ == "__main__":

@@ -61,6 +61,7 @@ class Flink:
             "taskmanager.memory.network.min": "32m", "taskmanager.memory.network.max": "32m", "taskmanager.memory.managed.size": "32m",
             "taskmanager.memory.jvm-metaspace.size": "128m", "taskmanager.memory.jvm-overhead.min": "64m",
             "taskmanager.memory.jvm-overhead.max": "64m",
+            "pekko.startup-timeout": "300 s", "pekko.ask.timeout": "60 s",
             "heartbeat.interval": 2000, "heartbeat.timeout": 15000, "heartbeat.rpc-failure-threshold": 2,
             # Else a cluster that is five minutes old refuses a job whose TaskManager is still starting.
             "resourcemanager.standalone.start-up-time": 86400000, "slot.request.timeout": 300000,

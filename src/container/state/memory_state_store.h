@@ -32,7 +32,8 @@ class MemoryStateStore final : public StateStore {
 
     // ---- the test's side ----
     void crash();  // callbacks that have not run never do
-    // So many of the batches that no flush has acknowledged are on the disk nevertheless, as buffers that were full are.
+    // So many of the batches that no flush has acknowledged are on the disk nevertheless, as buffers that were full
+    // are.
     void write_out_early(std::size_t batches);
     std::size_t unflushed_batches() const { return unflushed_.size(); }
     void forget_flushes() { forgets_flushes_ = true; }  // they are acknowledged and not done

@@ -79,7 +79,8 @@ TEST(StateRecords, WhatTheStoreSaysOfItself) {
 }
 
 TEST(StateRecords, Counters) {
-    check(CountersRecord{7, 8, 9}, "43", "01070000000000000008000000000000000900000000000000");
+    check(CountersRecord{7, 8, 9, 10, 11}, "43",
+          "010700000000000000080000000000000009000000000000000a000000000000000b00000000000000");
 }
 
 SegmentRecord segment() {
@@ -171,6 +172,10 @@ TEST(StateRecords, Attribute) {
 
 TEST(StateRecords, Doomed) { check(DoomedRecord{SegmentId(2)}, "440000000000000002", "01"); }
 
+TEST(StateRecords, Transient) {
+    check(TransientRecord{SegmentId(2), "t"}, "450000000000000002", "0174", {.value = true});
+}
+
 TEST(StateRecords, Manifest) {
     check(ManifestRecord{SegmentId(2), 0x100, 0x200, ObjectId(7), 0x40, ObjectKind::kPack},
           "4d00000000000000020000000000000100",
@@ -229,7 +234,7 @@ TEST(StateRecords, KindsAreDistinct) {
         ++types;
     });
     EXPECT_EQ(kinds.size(), static_cast<std::size_t>(types));
-    EXPECT_EQ(types, 13);
+    EXPECT_EQ(types, 14);
 }
 
 TEST(StateRecords, OrderOfKeysIsOrderOfFields) {

@@ -7,8 +7,8 @@
 
 namespace millrace::controller {
 
-// Of a stream that scales by its load and has, or will have, more segments than its policy's least: it is looked at also
-// when it has no traffic. `inherited`: by the number of a segment, the rate of what was split into it.
+// Of a stream that scales by its load and has, or will have, more segments than its policy's least: it is looked at
+// also when it has no traffic. `inherited`: by the number of a segment, the rate of what was split into it.
 struct AutoscaleRecord {
     std::map<std::int32_t, double> inherited;
     bool operator==(const AutoscaleRecord&) const = default;

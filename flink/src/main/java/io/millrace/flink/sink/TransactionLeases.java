@@ -22,7 +22,7 @@ import org.slf4j.LoggerFactory;
 final class TransactionLeases {
     private static final Logger LOG = LoggerFactory.getLogger(TransactionLeases.class);
     private static final long SHORTEST = 10_000;
-    /** The most that Pravega grants by default. */
+    /** The most that Pravega and Millrace grant by default. */
     private static final long COMMON_LIMIT = 600_000;
 
     private final StoreClient client;
@@ -75,7 +75,7 @@ final class TransactionLeases {
                 String refusal = unwrap(e.getCause()) instanceof PingFailedException ? String.valueOf(e.getMessage()) : null;
                 boolean limit = refusal != null && refusal.contains("LEASE_TOO_LARGE");
                 if (lease > SHORTEST && (limit || (refusal != null && refusal.contains("MAX_EXECUTION_TIME")))) {
-                    lease = Math.max(SHORTEST, lease > COMMON_LIMIT ? COMMON_LIMIT : lease / 2);
+                    lease = shorter(lease);
                     if (limit) {
                         preparedLease = lease;
                         LOG.info("the server limits leases: a prepared transaction of {} outlasts an outage of {} s at most", stream, lease / 1000);
@@ -87,6 +87,11 @@ final class TransactionLeases {
                 }
             }
         }
+    }
+
+    /** Half of it, but not past what most servers grant. */
+    static long shorter(long lease) {
+        return Math.max(SHORTEST, lease > COMMON_LIMIT ? Math.max(COMMON_LIMIT, lease / 2) : lease / 2);
     }
 
     private static void pause() throws IOException {
