@@ -36,6 +36,8 @@ class Flink:
             "jobmanager.scheduler": "adaptive", "jobmanager.adaptive-scheduler.executing.cooldown-after-rescaling": "5 s",
             "jobmanager.adaptive-scheduler.executing.resource-stabilization-timeout": "1 s",
             "jobmanager.adaptive-scheduler.submission.resource-stabilization-timeout": "1 s",
+            # A machine that is busy with other things is no reason to fail.
+            "pekko.ask.timeout": "60 s", "heartbeat.timeout": 120000,
             "web.refresh-interval": 1000, "metrics.fetcher.update-interval": 1000,
         }
         with open(os.path.join(folder, "conf", "config.yaml"), "w") as out:
