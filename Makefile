@@ -84,6 +84,16 @@ test-flink: build ## its tests against build/millrace, then faults on a cluster 
 	@scripts/install-deps --java --python
 	MILLRACE_FLINK_LINES="$(LINES)" tests/e2e/run-all flink
 
+.PHONY: demo
+demo: ## flights and weather live through Flink, verified row by row (SPEEDUP=1000000 MONTHS=12 PORT_BASE=9090 KEEP=1)
+	@echo "installing what is missing"
+	scripts/install-deps
+	echo "building Millrace (the first time takes some minutes)"
+	[[ -n "$(MILLRACE_BIN)" ]] || scripts/build-millrace release millrace
+	echo "building the connector and the demo (the first time fetches Flink)"
+	demo/build
+	exec demo/run $(if $(SPEEDUP),--speed-up $(SPEEDUP)) $(if $(MONTHS),--months $(MONTHS)) $(if $(PORT_BASE),--port-base $(PORT_BASE)) $(if $(KEEP),--keep)
+
 .PHONY: check-lite
 check-lite: ## format, layering, reasons of the deviations
 	@scripts/install-deps --build --python

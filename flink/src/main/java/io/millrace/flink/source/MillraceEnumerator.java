@@ -39,8 +39,12 @@ class MillraceEnumerator implements SplitEnumerator<SegmentSplit, EnumeratorStat
     private final Set<Integer> settled = new HashSet<>();
     private final Set<Integer> ended = new HashSet<>();
     private final Set<String> expanding = new HashSet<>();
-    /** Finished segment to the readers that wait to hear that it is known, which they do when its successors are. */
-    private final Map<String, Set<Integer>> unanswered = new HashMap<>();
+    private record End(SegmentGraph graph, long id) {}
+
+    /** Finished segment to the readers that wait to hear that it is known, which they do when its successors are with readers. */
+    private final Map<End, Set<Integer>> unanswered = new HashMap<>();
+    /** Readers that know that they are needed for nothing now. */
+    private final Set<Integer> toldAllGiven = new HashSet<>();
     /** Final offsets of finished segments, for reporting progress. */
     private final Map<String, Long> ends = new HashMap<>();
     /** Checkpoint to the segments that were done when it was taken. */
@@ -163,10 +167,6 @@ class MillraceEnumerator implements SplitEnumerator<SegmentSplit, EnumeratorStat
             graph.expand(id, successors);
             expandAll(graph);
             assign();
-            Set<Integer> readers = unanswered.remove(name);
-            if (readers != null) {
-                readers.forEach(reader -> answer(reader, name));
-            }
         });
     }
 
@@ -191,6 +191,8 @@ class MillraceEnumerator implements SplitEnumerator<SegmentSplit, EnumeratorStat
         LOG.info("reader {} was reset; it gives back {}", subtask, splits);
         settled.remove(subtask);
         ended.remove(subtask);
+        toldAllGiven.remove(subtask);
+        unanswered.values().forEach(readers -> readers.remove(subtask));
         for (SegmentSplit split : splits) {
             SegmentGraph graph = graphs.get(split.stream());
             if (graph != null) {
@@ -218,6 +220,7 @@ class MillraceEnumerator implements SplitEnumerator<SegmentSplit, EnumeratorStat
     private void onHello(int subtask, SourceEvents.Hello hello) throws IOException {
         settled.add(subtask);
         ended.remove(subtask);
+        toldAllGiven.remove(subtask);
         for (byte[] bytes : hello.splits) {
             SegmentSplit split = serializer.deserialize(SegmentSplitSerializer.VERSION, bytes);
             SegmentGraph graph = graphs.get(split.stream());
@@ -244,12 +247,31 @@ class MillraceEnumerator implements SplitEnumerator<SegmentSplit, EnumeratorStat
         ends.put(split.splitId(), split.offset());
         node.owner = subtask;
         graph.finish(split.segmentId());
+        unanswered.computeIfAbsent(new End(graph, split.segmentId()), end -> new TreeSet<>()).add(subtask);
         if (node.expanded) {
             assign();
-            answer(subtask, split.splitId());
         } else {
-            unanswered.computeIfAbsent(split.splitId(), id -> new TreeSet<>()).add(subtask);
             expand(graph, split.segmentId());
+        }
+    }
+
+    /** A reader holds the watermark back at the end of a segment until what follows it is with a reader. */
+    private void answerThoseThatWait() {
+        unanswered.entrySet().removeIf(entry -> {
+            End end = entry.getKey();
+            Node node = end.graph.get(end.id);
+            if (node != null && (!node.expanded || end.graph.with(Status.READY).stream().anyMatch(next -> next.predecessors.contains(end.id)))) {
+                return false;
+            }
+            entry.getValue().forEach(reader -> answer(reader, SegmentSplit.idOf(end.graph.stream, end.id)));
+            return true;
+        });
+        if (discovered && expanding.isEmpty() && graphs.values().stream().allMatch(graph -> graph.with(Status.READY).isEmpty())) {
+            for (int reader : new TreeSet<>(settled)) {
+                if (context.registeredReaders().containsKey(reader) && toldAllGiven.add(reader)) {
+                    context.sendEventToSourceReader(reader, new SourceEvents.AllGiven());
+                }
+            }
         }
     }
 
@@ -271,6 +293,7 @@ class MillraceEnumerator implements SplitEnumerator<SegmentSplit, EnumeratorStat
                 }
             }
         }
+        answerThoseThatWait();
         if (!discovering() && graphs.values().stream().allMatch(SegmentGraph::complete)) {
             for (int reader : new TreeSet<>(settled)) {
                 if (context.registeredReaders().containsKey(reader) && ended.add(reader)) {

@@ -33,10 +33,14 @@ final class MillraceReader<T> extends SingleThreadMultiplexSourceReaderBase<Segm
     private final Map<String, SegmentSplit> finished = new LinkedHashMap<>();
     /** Outputs of finished splits: they hold the watermark back until what follows them is with a reader. */
     private final Set<String> held = new HashSet<>();
+    /** Finished before a restore: they are held too, when there is an output. */
+    private final Set<String> toHold = new HashSet<>();
     private final List<SegmentSplit> restored = new ArrayList<>();
     private final TreeMap<Long, Map<String, Long>> offsetsAt = new TreeMap<>();
     private HoldingOutput<T> output;
     private boolean started;
+    /** Idle before that, it would let others pass by what it is about to be given: its events would come late. */
+    private boolean allGiven;
     private boolean idle;
 
     MillraceReader(SourceSettings settings, MillraceDeserializationSchema<T> schema, SourceReaderContext context) {
@@ -68,6 +72,7 @@ final class MillraceReader<T> extends SingleThreadMultiplexSourceReaderBase<Segm
             }
             if (split.finished()) {
                 finished.put(split.splitId(), split);
+                toHold.add(split.splitId());
             } else {
                 toRead.add(split);
             }
@@ -82,14 +87,23 @@ final class MillraceReader<T> extends SingleThreadMultiplexSourceReaderBase<Segm
         if (output == null || output.to != to) {
             output = new HoldingOutput<>(to, held);
         }
+        for (String id : toHold) {
+            to.createOutputForSplit(id);
+            held.add(id);
+        }
+        toHold.clear();
         InputStatus status = super.pollNext(output);
-        // Without a segment there is nothing that could hold others up.
-        boolean nothing = getNumberOfCurrentlyAssignedSplits() == 0 && held.isEmpty();
+        idleWithoutSegments();
+        return status;
+    }
+
+    /** Without a segment there is nothing that could hold others up. Also where an event changes that: nobody polls a reader that has nothing. */
+    private void idleWithoutSegments() {
+        boolean nothing = allGiven && getNumberOfCurrentlyAssignedSplits() == 0 && held.isEmpty() && toHold.isEmpty();
         if (nothing && !idle) {
-            to.markIdle();
+            output.to.markIdle();
         }
         idle = nothing;
-        return status;
     }
 
     @Override
@@ -105,8 +119,15 @@ final class MillraceReader<T> extends SingleThreadMultiplexSourceReaderBase<Segm
     public void handleSourceEvents(SourceEvent event) {
         if (event instanceof SourceEvents.FinishedNoted noted) {
             finished.remove(noted.splitId);
+            toHold.remove(noted.splitId);
             if (held.remove(noted.splitId) && output != null) {
                 output.to.releaseOutputForSplit(noted.splitId);
+                idleWithoutSegments();
+            }
+        } else if (event instanceof SourceEvents.AllGiven) {
+            allGiven = true;
+            if (output != null) {
+                idleWithoutSegments();
             }
         } else {
             super.handleSourceEvents(event);

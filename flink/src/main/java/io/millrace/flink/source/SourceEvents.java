@@ -40,6 +40,11 @@ final class SourceEvents {
         }
     }
 
+    /** Enumerator: each segment that can be read now is with a reader; if you have none, you hold nobody up. */
+    static final class AllGiven implements SourceEvent {
+        private static final long serialVersionUID = 1L;
+    }
+
     /** Reader: a checkpoint is complete, and this is how far my splits were read in it. */
     static final class Progress implements SourceEvent {
         private static final long serialVersionUID = 1L;

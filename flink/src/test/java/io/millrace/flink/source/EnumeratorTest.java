@@ -26,6 +26,8 @@ class EnumeratorTest {
 
     private final TreeMap<Long, List<Successor>> followers = new TreeMap<>();
     private final List<String> said = new ArrayList<>();
+    /** Readers that heard that each segment is with a reader. */
+    private final List<Integer> told = new ArrayList<>();
     private final Map<Integer, ReaderInfo> registered = new HashMap<>();
     private final SourceSettings settings = new SourceSettings();
     private final Context context = new Context();
@@ -45,6 +47,10 @@ class EnumeratorTest {
 
         @Override
         public void sendEventToSourceReader(int subtask, SourceEvent event) {
+            if (event instanceof SourceEvents.AllGiven) {
+                told.add(subtask);
+                return;
+            }
             said.add("noted " + ((SourceEvents.FinishedNoted) event).splitId.charAt(4) + " to " + subtask);
         }
 
@@ -153,7 +159,19 @@ class EnumeratorTest {
         finish(enumerator, 0, 0);
         assertEquals(List.of("noted 0 to 0"), said());
         finish(enumerator, 1, 1);
-        assertEquals(List.of("end to 0", "end to 1", "noted 1 to 1"), said());
+        assertEquals(List.of("noted 1 to 1", "end to 0", "end to 1"), said());
+    }
+
+    @Test
+    void nobodyMayBeIdleWhileASegmentIsWithNoReader() throws Exception {
+        MillraceEnumerator enumerator = enumerator(null);
+        hello(enumerator, 0);
+        assertEquals(List.of(), told, "segment 1 waits for reader 1");
+        hello(enumerator, 1);
+        assertEquals(List.of(0, 1), told);
+        enumerator.addSplitsBack(List.of(split(1, 0, false)), 1);
+        hello(enumerator, 1);
+        assertEquals(List.of(0, 1, 1), told, "a reader that restarts forgot it");
     }
 
     @Test
@@ -180,12 +198,12 @@ class EnumeratorTest {
         enumerator.snapshotState(7);
         said();
         finish(enumerator, 0, 0);
-        assertEquals(List.of("2@0 to 0", "noted 0 to 0"), said());
+        assertEquals(List.of("2@0 to 0"), said(), "the end of segment 0 holds the watermark until segment 3 is with a reader");
         enumerator.notifyCheckpointComplete(7);
         assertEquals(List.of(), said(), "the checkpoint was begun before the segment was read");
         enumerator.snapshotState(8);
         enumerator.notifyCheckpointComplete(8);
-        assertEquals(List.of("3@0 to 1"), said());
+        assertEquals(List.of("3@0 to 1", "noted 0 to 0"), said());
     }
 
     @Test
@@ -199,10 +217,10 @@ class EnumeratorTest {
         said();
         finish(enumerator, 0, 0);
         finish(enumerator, 1, 1);
-        assertEquals(List.of("noted 0 to 0", "noted 1 to 1"), said());
+        assertEquals(List.of("noted 0 to 0"), said(), "what follows segment 0 waits for segment 1, which holds the watermark itself");
         enumerator.snapshotState(2);
         enumerator.notifyCheckpointComplete(2);
-        assertEquals(List.of("2@0 to 0"), said());
+        assertEquals(List.of("2@0 to 0", "noted 1 to 1"), said());
     }
 
     @Test
@@ -217,9 +235,9 @@ class EnumeratorTest {
         MillraceEnumerator enumerator = enumerator(state);
         // The end of segment 0 was on its way when the checkpoint was taken: the reader's half has it, the enumerator's not.
         hello(enumerator, 1, split(0, 100, true));
-        assertEquals(List.of("noted 0 to 1"), said(), "reader 0 may hold anything");
+        assertEquals(List.of(), said(), "reader 0 may hold anything");
         hello(enumerator, 0, split(1, 50, false));
-        assertEquals(List.of("2@0 to 1"), said());
+        assertEquals(List.of("2@0 to 1", "noted 0 to 1"), said());
     }
 
     @Test

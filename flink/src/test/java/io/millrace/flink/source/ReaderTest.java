@@ -9,6 +9,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import org.apache.flink.api.common.serialization.SimpleStringSchema;
+import org.apache.flink.api.connector.source.ReaderOutput;
 import org.apache.flink.api.connector.source.SourceEvent;
 import org.apache.flink.api.connector.source.SourceReaderContext;
 import org.apache.flink.configuration.Configuration;
@@ -59,5 +60,45 @@ class ReaderTest {
             assertEquals(checkpoint, restored.snapshotState(3));
         }
         assertEquals(List.of("hello 1"), sent);
+    }
+
+    /** Writes down what the reader does with its outputs. */
+    @SuppressWarnings("unchecked")
+    private static ReaderOutput<String> output(List<String> done) {
+        return (ReaderOutput<String>) Proxy.newProxyInstance(ReaderTest.class.getClassLoader(), new Class<?>[] {ReaderOutput.class},
+                (proxy, method, arguments) -> {
+                    done.add(method.getName() + (arguments == null ? "" : " " + arguments[0]));
+                    return null;
+                });
+    }
+
+    @Test
+    void aReaderWithoutSegmentsIsIdleWhenAllAreGivenAndNotBefore() throws Exception {
+        List<String> done = new ArrayList<>();
+        try (MillraceReader<String> reader = reader()) {
+            reader.start();
+            ReaderOutput<String> output = output(done);
+            reader.pollNext(output);
+            assertEquals(List.of(), done, "idle, it would let the watermark pass by a segment that is on its way to it");
+            reader.handleSourceEvents(new SourceEvents.AllGiven());
+            assertEquals(List.of("markIdle"), done, "nobody polls it again: it has nothing");
+            reader.pollNext(output);
+            assertEquals(List.of("markIdle"), done);
+        }
+    }
+
+    @Test
+    void afterARestoreTheEndOfASegmentHoldsTheWatermarkUntilItIsNoted() throws Exception {
+        SegmentSplit split = new SegmentSplit(STREAM, 0, 70, Long.MAX_VALUE, false, true);
+        List<String> done = new ArrayList<>();
+        try (MillraceReader<String> reader = reader()) {
+            reader.addSplits(List.of(split));
+            reader.start();
+            reader.pollNext(output(done));
+            reader.handleSourceEvents(new SourceEvents.AllGiven());
+            assertEquals(List.of("createOutputForSplit " + split.splitId()), done);
+            reader.handleSourceEvents(new SourceEvents.FinishedNoted(split.splitId()));
+            assertEquals(List.of("createOutputForSplit " + split.splitId(), "releaseOutputForSplit " + split.splitId(), "markIdle"), done);
+        }
     }
 }
