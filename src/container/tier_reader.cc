@@ -19,11 +19,7 @@ std::uint64_t bytes_of_block(const TieredObject& object, std::uint64_t block, st
 
 }  // namespace
 
-// Who waits for an object's table holds the object, which holds who waits.
-TierReader::~TierReader() {
-    *alive_ = false;
-    for (auto& [id, object] : objects_) object->waiting.clear();
-}
+TierReader::~TierReader() { *alive_ = false; }
 
 void TierReader::read(const TieredObject& object, std::uint64_t offset, std::size_t max_bytes, bool passing,
                       Done done) {
@@ -143,9 +139,11 @@ void TierReader::load(const ObjectRef& object, std::uint64_t first, std::uint64_
             ++run;
         }
         if (run > 0) {
-            with_table(object, [this, object, block, run](Result<> there) {
-                if (!there) return failed(object, block, run, there.error());
-                fetch(object, block, run);
+            // Whoever calls this back holds the object; if this held it too, neither would ever go.
+            with_table(object, [this, weak = std::weak_ptr(object), block, run](Result<> there) {
+                ObjectRef held = weak.lock();
+                if (!there) return failed(held, block, run, there.error());
+                fetch(held, block, run);
             });
         }
         block += std::max<std::uint64_t>(run, 1);

@@ -37,15 +37,19 @@ class StreamCensusTest : public testing::Test {
         EXPECT_EQ(t.create(name, fixed(segments)), CreateStreamStatus::kSuccess);
     }
     StreamCensus::CensusRef take(StreamCensus& census) {
-        StreamCensus::CensusRef taken;
-        bool within = true;
-        census.take(kPatience, [&](StreamCensus::CensusRef result) {
-            EXPECT_FALSE(within);
-            taken = std::move(result);
+        // The answer may come long after this has returned.
+        struct Answer {
+            StreamCensus::CensusRef taken;
+            bool within = true;
+        };
+        auto answer = std::make_shared<Answer>();
+        census.take(kPatience, [answer](StreamCensus::CensusRef result) {
+            EXPECT_FALSE(answer->within);
+            answer->taken = std::move(result);
         });
-        within = false;
+        answer->within = false;
         t.executor->run_until_idle();
-        return taken;
+        return std::exchange(answer->taken, nullptr);
     }
 
     controller::Harness t;
