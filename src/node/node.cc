@@ -403,8 +403,9 @@ Health Node::Impl::health() const {
                      {"containers", fmt::to_string(containers_.size())}};
     wal::LogSpace space = journal_->space();
     Health root{"", status, {}, {}};
-    root.details = {{"stalls", fmt::to_string(stalls_.stalls())},
-                    {"longestStallMs", fmt::to_string(stalls_.longest_stall().count())}};
+    Health runtime{"runtime", status, {}, {}};
+    runtime.details = {{"stalls", fmt::to_string(stalls_.stalls())},
+                       {"longestStallMs", fmt::to_string(stalls_.longest_stall().count())}};
     if (space.full)
         root.details.emplace_back("warning", "log full: appends wait until streams are truncated or deleted");
     controller::AutoScalingStats scaling = controller_->auto_scaling();  // on the control loop, as REST is
@@ -413,6 +414,7 @@ Health Node::Impl::health() const {
                           {"mergesByLoad", fmt::to_string(scaling.merges)},
                           {"lastScaling", scaling.last.empty() ? "none" : scaling.last}};
     root.children.push_back(std::move(controller));
+    root.children.push_back(std::move(runtime));
     root.children.push_back(std::move(store));
     root.children.push_back(storage_health());
     root.children.push_back(journal_health(status, files_->description(), space, recovered_.torn_tails));

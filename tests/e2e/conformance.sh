@@ -9,8 +9,9 @@
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 need_kit conformance "conformance kit"
 
-TAGS=${MILLRACE_KIT_TAGS:-stem,write,bytes,sync,scale,truncate,txn,kvt}
+TAGS=${MILLRACE_KIT_TAGS:-stem,stream,write,read,batch,bytes,sync,scale,truncate,txn,kvt}
 SLOW_TAGS=${MILLRACE_KIT_SLOW_TAGS:-autoscale,retention,watermark,load}
+TIERED_TAGS=${MILLRACE_KIT_TIERED_TAGS:-stem,write,bytes,sync,truncate,kvt}  # what reads history
 EXCLUDED=${MILLRACE_KIT_EXCLUDED:-}
 RESTART_EXCLUDED=${MILLRACE_KIT_RESTART_EXCLUDED:-}
 
@@ -77,7 +78,7 @@ for run in "${runs[@]}"; do
     case $run in
     plain) kit conformance --tags "$TAGS" ${EXCLUDED:+--exclude "$EXCLUDED"} ;;
     slow) kit conformance-slow --tags "$SLOW_TAGS" --retention-minutes 2 --autoscale-minutes 1 --autoscale-down-minutes 3 ;;
-    tiered) kit conformance-tiered --tags "$TAGS" ${EXCLUDED:+--exclude "$EXCLUDED"} ;;
+    tiered) kit conformance-tiered --tags "$TIERED_TAGS" ${EXCLUDED:+--exclude "$EXCLUDED"} ;;
     restart)
         kit conformance-restart --tags restart ${RESTART_EXCLUDED:+--exclude "$RESTART_EXCLUDED"} \
             --restart-cmd "$(printf '%q restart %q' "$HERE/server.py" "$SCRATCH/conformance-restart")"

@@ -37,7 +37,9 @@ void list_reader_groups(Controller& controller, const HttpRequest& request, Resp
 // out.
 json::object group_json(const std::string& scope, const std::string& group, const ReaderGroupConfig& config) {
     json::array streams;
-    for (const controller::StreamPosition& position : config.start) streams.emplace_back(position.stream.stream);
+    for (const controller::StreamPosition& position : config.start) {
+        streams.emplace_back(position.stream.scope + "/" + position.stream.stream);
+    }
     json::object object;
     object["scopeName"] = scope;
     object["readerGroupName"] = group;
