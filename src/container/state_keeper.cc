@@ -18,14 +18,15 @@ void StateKeeper::maybe_save() {
     bool enough = marked_ >= options_.marked_max || changes_.size_bytes() >= options_.batch_bytes;
     if (!enough && !flush_wanted_ && !save_wanted_) return;
     encoding_ = true;
-    encode_slice();
+    encode_slice(kSlice);
 }
 
-void StateKeeper::encode_slice() {
+// Between two slices frames mark what was encoded already. As slices grow, a batch ends however fast that goes.
+void StateKeeper::encode_slice(std::size_t most) {
     if (failed_ || closed_) return;
-    if (host_.encode_marked(changes_, kSlice)) return send();
-    executor_.post([this, alive = std::weak_ptr<bool>(alive_)] {
-        if (alive.lock()) encode_slice();
+    if (host_.encode_marked(changes_, most)) return send();
+    executor_.post([this, most, alive = std::weak_ptr<bool>(alive_)] {
+        if (alive.lock()) encode_slice(2 * most);
     });
 }
 

@@ -82,10 +82,10 @@ class StateKeeper {
 
   private:
     static constexpr std::size_t kUnderWayMax = 2;
-    static constexpr std::size_t kSlice = 512;
+    static constexpr std::size_t kSlice = 512;  // the first one; each that follows is twice as long
 
     void maybe_save();
-    void encode_slice();
+    void encode_slice(std::size_t most);
     void send();
     void flush();
     void fail(const Error& error);
