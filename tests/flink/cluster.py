@@ -122,6 +122,20 @@ class Flink:
     def state(self, job):
         return self.get(f"/jobs/{job}")["state"]
 
+    def parallelism(self, job):
+        """Of its widest vertex, if the job and all of its tasks run; else None."""
+        found = self.get(f"/jobs/{job}")
+        fine = found["state"] == "RUNNING" and all(each["tasks"].get("RUNNING", 0) == each["parallelism"] for each in found["vertices"])
+        return max(each["parallelism"] for each in found["vertices"]) if fine else None
+
+    def metric(self, job, vertex, name):
+        """Sum over the subtasks of the vertex with this text in its name; None while there is none."""
+        for each in self.get(f"/jobs/{job}")["vertices"]:
+            if vertex in each["name"]:
+                found = self.get(f"/jobs/{job}/vertices/{each['id']}/subtasks/metrics?get={name}&agg=sum")
+                return found[0]["sum"] if found else None
+        return None
+
 
 def tool(flink, main, *arguments, timeout=600):
     """Runs one of the test's programs to its end; returns the last line that it printed."""
