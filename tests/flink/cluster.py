@@ -2,9 +2,11 @@
 import atexit
 import json
 import os
+import queue
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -37,6 +39,8 @@ class Flink:
         self.rest, self.rpc = base, base + 1
         self.processes = {}
         self.lives = 0
+        self.ids = {}  # of the TaskManagers that live, by number
+        self.tools = None
         for folder in ("conf", "checkpoints", "savepoints", "tmp"):
             os.makedirs(os.path.join(scratch, folder))
         settings = {
@@ -75,8 +79,9 @@ class Flink:
 
     def start_taskmanager(self, number):
         self.lives += 1
+        self.ids[number] = f"tm-{number}-{self.lives}"
         self.launch(f"taskmanager-{number}", self.heap, "org.apache.flink.runtime.taskexecutor.TaskManagerRunner",
-                    ["-D", f"taskmanager.resource-id=tm-{number}-{self.lives}"])
+                    ["-D", f"taskmanager.resource-id={self.ids[number]}"])
 
     def kill(self, name):
         process = self.processes.pop(name)
@@ -84,6 +89,8 @@ class Flink:
         process.wait()
 
     def end(self):
+        if self.tools:
+            self.tools.end()
         for name in list(self.processes):
             if self.processes[name].poll() is None:
                 self.kill(name)
@@ -99,12 +106,23 @@ class Flink:
                 if last or body is not None:
                     raise
 
+    def again(self, name):
+        """Starts a TaskManager again that ended because the machine was too busy for it to start; whether it was one."""
+        with open(os.path.join(self.scratch, name + ".log"), errors="replace") as log:
+            slow = "Could not create actor system" in log.read()
+        if not slow or not name.startswith("taskmanager-"):
+            return False
+        note(f"{name} did not start within Flink's 10 s: starting it again")
+        os.rename(os.path.join(self.scratch, name + ".log"), os.path.join(self.scratch, f"{name}-slow-{self.lives}.log"))
+        self.start_taskmanager(int(name.split("-")[1]))
+        return True
+
     def until(self, what, seconds, ask):
         """Waits until ask() gives something; raises after so many seconds."""
         end = time.monotonic() + seconds
         while True:
-            for name, process in self.processes.items():
-                if process.poll() is not None:
+            for name, process in list(self.processes.items()):
+                if process.poll() is not None and not self.again(name):
                     raise RuntimeError(f"{name} ended; see {self.scratch}/{name}.log")
             try:
                 answer = ask()
@@ -122,6 +140,11 @@ class Flink:
     def state(self, job):
         return self.get(f"/jobs/{job}")["state"]
 
+    def cancel(self, job):
+        if self.state(job) not in ("FINISHED", "CANCELED", "FAILED"):
+            self.get(f"/jobs/{job}?mode=cancel", method="PATCH")
+            self.until("end of the job", 180, lambda: self.state(job) in ("FINISHED", "CANCELED", "FAILED"))
+
     def parallelism(self, job):
         """Of its widest vertex, if the job and all of its tasks run; else None."""
         found = self.get(f"/jobs/{job}")
@@ -137,15 +160,49 @@ class Flink:
         return None
 
 
-def tool(flink, main, *arguments, timeout=600):
-    """Runs one of the test's programs to its end; returns the last line that it printed."""
-    command = ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=off", *OPENS, "-cp",
-               flink.classpath, "io.millrace.flink.faults." + main, *map(str, arguments)]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout)
-    if done.returncode != 0:
-        raise RuntimeError(f"{main} {arguments[0]} failed: {done.stderr.decode(errors='replace')[-2000:]}")
-    lines = done.stdout.decode().strip().split("\n")
-    return lines[-1]
+class Tools:
+    """The test's programs in one JVM that stays: a start for each of them would be most of what they take."""
+
+    def __init__(self, flink):
+        log = open(os.path.join(flink.scratch, "tools.log"), "ab")
+        self.log = log.name
+        self.process = subprocess.Popen(["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+                                         "-Dorg.slf4j.simpleLogger.defaultLogLevel=off", *OPENS, "-cp", flink.classpath,
+                                         "io.millrace.flink.faults.FaultTools", "serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=log, start_new_session=True, text=True)
+        log.close()
+        self.answers = queue.Queue()
+        threading.Thread(target=self.listen, daemon=True).start()
+
+    def listen(self):
+        for line in self.process.stdout:
+            if line[0] in "=!":
+                self.answers.put(line.rstrip("\n"))
+        self.answers.put("!ended")
+
+    def run(self, arguments, timeout):
+        self.process.stdin.write(" ".join(map(str, arguments)) + "\n")
+        self.process.stdin.flush()
+        try:
+            answer = self.answers.get(timeout=timeout)
+        except queue.Empty:
+            self.process.kill()
+            raise RuntimeError(f"{arguments[0]}: no answer after {timeout} s") from None
+        if answer[0] != "=":
+            raise RuntimeError(f"{arguments[0]} failed: {answer[1:]}; see {self.log}")
+        return answer[1:]
+
+    def end(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+def tool(flink, *arguments, timeout=600):
+    """Runs one of FaultTools to its end; returns the line that it answers. The first argument: create, scale, verify, job."""
+    if flink.tools is None:
+        flink.tools = Tools(flink)
+    return flink.tools.run(arguments, timeout)
 
 
 class Feeder:
@@ -176,7 +233,7 @@ class Feeder:
 
 def verify(flink, controller, stream, keys, numbers, patience):
     """Reads the stream: {events, found, lost, duplicated, reordered, foreign, first_wrong}; `events` is how many there must be."""
-    return json.loads(tool(flink, "FaultTools", "verify", controller, stream, keys, numbers, patience, timeout=3600))
+    return json.loads(tool(flink, "verify", controller, stream, keys, numbers, patience, timeout=3600))
 
 
 def exact(verdict):

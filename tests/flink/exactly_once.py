@@ -33,7 +33,7 @@ OVERLAP = 0.25  # of the faults strike before the job has recovered from the one
 
 
 class Run:
-    def __init__(self, options, seed, line, scratch):
+    def __init__(self, options, seed, flink, scratch):
         self.options = options
         self.random = random.Random(seed)
         self.server = None
@@ -43,21 +43,23 @@ class Run:
             self.server = servers.Server(os.path.join(scratch, "server"))
             self.server.start()
             self.controller = f"tcp://127.0.0.1:{self.server.base}"
-        self.flink = Flink(line, os.path.join(scratch, "flink"), 2)
+        self.flink = flink
         scope = "faults%d" % (time.time() * 1000)
         self.source, self.sink = scope + "/in", scope + "/out"
         self.parallelism = 2
         self.job = None
+        self.feeder = None
         self.done = []
         self.recoveries = []  # seconds from a fault to the second checkpoint after it
 
     def end(self):
-        self.flink.end()
+        if self.feeder:
+            self.feeder.kill()
         if self.server:
             self.server.kill_quietly()
 
     def submit(self, savepoint="-"):
-        line = tool(self.flink, "FaultJob", self.flink.rest, self.controller, self.source, self.sink, self.parallelism, 1000, savepoint,
+        line = tool(self.flink, "job", self.flink.rest, self.controller, self.source, self.sink, self.parallelism, 1000, savepoint,
                     "unaligned" if self.options.unaligned else "aligned")
         self.job = line.split()[-1]
 
@@ -68,8 +70,8 @@ class Run:
 
     def kill_taskmanager(self):
         # One that has tasks, if Flink's REST API knows of one.
-        busy = [int(each["id"].split("-")[1]) for each in self.flink.get("/taskmanagers")["taskmanagers"] if each["freeSlots"] < each["slotsNumber"]]
-        number = self.random.choice(sorted(set(busy)) or [0, 1])
+        busy = [each["id"] for each in self.flink.get("/taskmanagers")["taskmanagers"] if each["freeSlots"] < each["slotsNumber"]]
+        number = self.random.choice([number for number, name in sorted(self.flink.ids.items()) if name in busy] or [0, 1])
         self.flink.kill(f"taskmanager-{number}")
         self.flink.start_taskmanager(number)
         return str(number)
@@ -100,7 +102,7 @@ class Run:
 
     def scale_stream(self):
         stream, segments = self.random.choice([self.source, self.sink]), self.random.randrange(1, 5)
-        tool(self.flink, "FaultTools", "scale", self.controller, stream, segments)
+        tool(self.flink, "scale", self.controller, stream, segments)
         return f"{stream} to {segments}"
 
     def faults(self):
@@ -135,7 +137,7 @@ class Run:
         while time.monotonic() < end:
             begun = time.monotonic()
             segments = self.random.choice([s for s in (1, 2, 3, 4, 6) if turns == 0 or s != segments])
-            tool(self.flink, "FaultTools", "scale", self.controller, self.source, segments)
+            tool(self.flink, "scale", self.controller, self.source, segments)
             turns += 1
             counts = self.flink.get(f"/jobs/{self.job}/checkpoints")["counts"]
             note(f"scaled to {segments}; checkpoints {counts}")
@@ -150,10 +152,10 @@ class Run:
 
     def run(self):
         options = self.options
-        tool(self.flink, "FaultTools", "create", self.controller, self.source, 2, self.sink, 2)
+        tool(self.flink, "create", self.controller, self.source, 2, self.sink, 2)
         self.flink.until("TaskManagers", 180, lambda: self.flink.get("/overview")["taskmanagers"] >= 2)
         self.submit()
-        feeder = Feeder(self.flink, self.controller, self.source, options.keys, options.rate)
+        self.feeder = Feeder(self.flink, self.controller, self.source, options.keys, options.rate)
         self.checkpoint()
         note("first checkpoints are complete")
         more = {}
@@ -161,20 +163,25 @@ class Run:
             more = self.scalings()
         else:
             self.faults()
-        numbers = feeder.end(options.patience)
+        numbers = self.feeder.end(options.patience)
         note("all is written")
-        return verify(self.flink, self.controller, self.sink, options.keys, numbers, options.patience) | more
+        found = verify(self.flink, self.controller, self.sink, options.keys, numbers, options.patience)
+        note("verified")
+        self.flink.cancel(self.job)
+        return found | more
 
 
-def one(options, seed, line):
-    """One run: its line for --json. Its logs stay if it failed."""
+def one(options, seed, line, clusters):
+    """One run: its line for --json. Its logs stay if it failed. The cluster serves the next run too, unless this one failed."""
     scratch = tempfile.mkdtemp(prefix="millrace-flink-")
     note(f"seed {seed}, Flink {line}, logs in {scratch}")
     begun = time.monotonic()
     result = {"seed": seed, "line": line}
     run = None
     try:
-        run = Run(options, seed, line, scratch)
+        if line not in clusters:
+            clusters[line] = Flink(line, tempfile.mkdtemp(prefix="millrace-flink-cluster-"), 2)
+        run = Run(options, seed, clusters[line], scratch)
         result |= run.run()
         result["exact"] = exact(result) and not result.get("failed")
     except Exception as error:  # whatever it is, the seed and the logs are needed
@@ -190,6 +197,9 @@ def one(options, seed, line):
         shutil.rmtree(scratch, ignore_errors=True)
     else:
         result["logs"] = scratch
+        if line in clusters:
+            result["cluster_logs"] = clusters[line].scratch
+            clusters.pop(line).end()
     text = json.dumps(result)
     print(text, flush=True)
     print("ok exactly_once" if result["exact"] else f"FAILED exactly_once: seed {seed}, Flink {line}", flush=True)
@@ -217,10 +227,13 @@ def main():
     parser.add_argument("--minutes", type=float, default=30)
     options = parser.parse_args()
     first = options.seed if options.seed is not None else 1 if options.rounds else random.randrange(1 << 31)
-    good = True
+    good, clusters = True, {}
     for seed in range(first, first + (options.rounds or 1)):
         for line in options.flink.split(","):
-            good = one(options, seed, line) and good
+            good = one(options, seed, line, clusters) and good
+    for cluster in clusters.values():
+        cluster.end()
+        shutil.rmtree(cluster.scratch, ignore_errors=True)
     return 0 if good else 1
 
 

@@ -87,7 +87,7 @@ def run(options, scratch):
     source, sink = scope + "/in", scope + "/out"
     most = SLOTS * TASKMANAGERS
     try:
-        tool(flink, "FaultTools", "create", controller, sink, 4)
+        tool(flink, "create", controller, sink, 4)
         # The first rate is little enough of a segment's target for all to merge to one again; ten times that is too much for three.
         target = int(options.rate * 3)
         enough = min(most, math.ceil(options.rate * options.times / target))
@@ -96,7 +96,7 @@ def run(options, scratch):
         if status != 201:
             raise RuntimeError(f"the stream was answered {status}: {answer}")
         flink.until("TaskManagers", 180, lambda: flink.get("/overview")["slots-total"] >= most)
-        job = tool(flink, "FaultJob", flink.rest, controller, source, sink, 1, 1000, "-", "aligned").split()[-1]
+        job = tool(flink, "job", flink.rest, controller, source, sink, 1, 1000, "-", "aligned").split()[-1]
         flink.until("checkpoint", options.patience, lambda: flink.completed(job) >= 1)
         with open(os.path.join(scratch, "flink-scale.log"), "wb") as log:
             scaler = subprocess.Popen([servers.program(), "flink-scale", "--flink", f"http://127.0.0.1:{flink.rest}", "--job", job, "--metrics",

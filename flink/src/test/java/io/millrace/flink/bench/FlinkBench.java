@@ -1,5 +1,6 @@
 package io.millrace.flink.bench;
 
+import com.sun.management.OperatingSystemMXBean;
 import io.millrace.flink.client.StoreClient;
 import io.millrace.flink.client.StoreOptions;
 import io.millrace.flink.client.StreamName;
@@ -17,6 +18,7 @@ import io.pravega.client.stream.StreamCut;
 import io.pravega.client.stream.Transaction;
 import io.pravega.client.stream.TransactionalEventStreamWriter;
 import io.pravega.client.stream.impl.ByteArraySerializer;
+import java.lang.management.ManagementFactory;
 import java.net.URI;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
@@ -53,6 +55,7 @@ public final class FlinkBench {
     private static final AtomicLong EVENTS = new AtomicLong();
     private static volatile long firstNanos;
     private static volatile long lastNanos;
+    private static volatile long firstCpu;
 
     private FlinkBench() {}
 
@@ -125,6 +128,7 @@ public final class FlinkBench {
         for (int pass = 0; pass < passes; pass++) {
             long events = 0;
             long first = 0;
+            long cpu = 0;
             try (BatchClientFactory factory = BatchClientFactory.withScope(stream.scope(), config(controller))) {
                 Iterator<SegmentRange> ranges = factory.getSegments(stream.toStream(), StreamCut.UNBOUNDED, StreamCut.UNBOUNDED).getIterator();
                 while (ranges.hasNext()) {
@@ -133,17 +137,24 @@ public final class FlinkBench {
                             segment.next();
                             if (events++ == 0) {
                                 first = System.nanoTime();
+                                cpu = cpu();
                             }
                         }
                     }
                 }
             }
-            tell(events, System.nanoTime() - first);
+            tell(events, System.nanoTime() - first, cpu);
         }
     }
 
-    private static void tell(long events, long nanos) {
-        System.out.printf(Locale.ROOT, "events=%d seconds=%.3f events_s=%.0f%n", events, nanos / 1e9, events / (nanos / 1e9));
+    private static void tell(long events, long nanos, long cpuBefore) {
+        System.out.printf(Locale.ROOT, "events=%d seconds=%.3f events_s=%.0f client_us_per_event=%.2f%n", events, nanos / 1e9, events / (nanos / 1e9),
+                (cpu() - cpuBefore) / 1e3 / Math.max(events, 1));
+    }
+
+    /** Nanoseconds that this process used of all cores. */
+    private static long cpu() {
+        return ((OperatingSystemMXBean) ManagementFactory.getOperatingSystemMXBean()).getProcessCpuTime();
     }
 
     /** Passes bytes on as they are. */
@@ -185,6 +196,7 @@ public final class FlinkBench {
         public boolean filter(byte[] event) {
             if (events++ == 0) {
                 firstNanos = System.nanoTime();
+                firstCpu = cpu();
             }
             EVENTS.lazySet(events);
             if (events % 64 == 0) {
@@ -213,7 +225,7 @@ public final class FlinkBench {
                             .endAt(Position.tail()).build(), WatermarkStrategy.noWatermarks(), "in")
                     .filter(new Count(false)).print();
             environment.execute();
-            tell(EVENTS.get(), lastNanos - firstNanos);
+            tell(EVENTS.get(), lastNanos - firstNanos, firstCpu);
         }
     }
 
@@ -225,6 +237,7 @@ public final class FlinkBench {
             long number = 0;
             for (int window = 0; window < windows; window++) {
                 long begun = System.nanoTime();
+                long cpu = cpu();
                 long before = number;
                 while (System.nanoTime() - begun < TimeUnit.SECONDS.toNanos(seconds)) {
                     long end = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(millis);
@@ -236,7 +249,7 @@ public final class FlinkBench {
                     transaction.flush();
                     transaction.commit();
                 }
-                tell(number - before, System.nanoTime() - begun);
+                tell(number - before, System.nanoTime() - begun, cpu);
             }
         }
     }
@@ -256,9 +269,10 @@ public final class FlinkBench {
         }
         for (int window = 0; window < windows; window++) {
             long begun = System.nanoTime();
+            long cpu = cpu();
             long before = EVENTS.get();
             TimeUnit.SECONDS.sleep(seconds);
-            tell(EVENTS.get() - before, System.nanoTime() - begun);
+            tell(EVENTS.get() - before, System.nanoTime() - begun, cpu);
         }
         job.cancel().get(60, TimeUnit.SECONDS);
     }

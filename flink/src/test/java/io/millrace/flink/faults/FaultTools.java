@@ -17,6 +17,7 @@ import java.io.IOException;
 import java.io.InputStreamReader;
 import java.net.URI;
 import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
 import java.util.BitSet;
 import java.util.HashMap;
 import java.util.List;
@@ -28,40 +29,74 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicReference;
 
-/** What the fault test does with streams. First argument: create, feed, scale or verify. */
+/**
+ * What the fault test does with streams. First argument: create, feed, scale or verify. With the only argument serve: each line of stdin has the
+ * arguments of one of these, or of {@link FaultJob} after the word job; its result is a line that begins with =, or with ! for an error.
+ */
 public final class FaultTools {
     private static final int HEAD = 1;
 
     private FaultTools() {}
 
     public static void main(String[] args) throws Exception {
-        String controller = args[HEAD];
-        try (StoreClient client = new StoreClient(StoreOptions.of(controller))) {
-            switch (args[0]) {
-                case "create" -> create(client, args);
-                case "feed" -> feed(controller, args);
-                case "scale" -> scale(client, StreamName.parse(args[2]), Integer.parseInt(args[3]));
-                case "verify" -> verify(controller, args);
-                default -> throw new IllegalArgumentException(args[0]);
-            }
+        if (args[0].equals("serve")) {
+            serve();
+        } else {
+            System.out.println(run(args));
         }
         System.exit(0);
     }
 
+    private static String run(String[] args) throws Exception {
+        if (args[0].equals("job")) {
+            return FaultJob.submit(Arrays.copyOfRange(args, 1, args.length));
+        }
+        String controller = args[HEAD];
+        if (args[0].equals("feed")) {
+            return feed(controller, args);
+        }
+        if (args[0].equals("verify")) {
+            return verify(controller, args);
+        }
+        try (StoreClient client = new StoreClient(StoreOptions.of(controller))) {
+            return switch (args[0]) {
+                case "create" -> create(client, args);
+                case "scale" -> scale(client, StreamName.parse(args[2]), Integer.parseInt(args[3]));
+                default -> throw new IllegalArgumentException(args[0]);
+            };
+        }
+    }
+
+    private static void serve() throws IOException {
+        try (BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8))) {
+            for (String line = in.readLine(); line != null; line = in.readLine()) {
+                String result;
+                try {
+                    result = "=" + run(line.split(" "));
+                } catch (Exception e) {
+                    e.printStackTrace();
+                    result = "!" + e.toString().replace('\n', ' ');
+                }
+                System.out.println(result);
+            }
+        }
+    }
+
     /** create CONTROLLER STREAM SEGMENTS... */
-    private static void create(StoreClient client, String[] args) throws Exception {
+    private static String create(StoreClient client, String[] args) throws Exception {
         for (int i = 2; i + 1 < args.length; i += 2) {
             StreamName stream = StreamName.parse(args[i]);
             client.controller().createScope(stream.scope()).get(60, TimeUnit.SECONDS);
             client.createStream(stream, Integer.parseInt(args[i + 1]));
         }
+        return "created";
     }
 
     /**
      * feed CONTROLLER STREAM KEYS NUMBERS EVENTS-A-SECOND: k0:0, k1:0, ... k0:1, ... until each key has so many numbers. With 0 numbers until
      * stdin ends; each line of stdin is another rate. Ends with a line that says how many numbers each key has.
      */
-    private static void feed(String controller, String[] args) throws Exception {
+    private static String feed(String controller, String[] args) throws Exception {
         StreamName stream = StreamName.parse(args[2]);
         int keys = Integer.parseInt(args[3]);
         int numbers = Integer.parseInt(args[4]);
@@ -100,10 +135,10 @@ public final class FaultTools {
             }
             writer.flush();
         }
-        System.out.println("fed " + number);
+        return "fed " + number;
     }
 
-    private static void scale(StoreClient client, StreamName stream, int segments) throws Exception {
+    private static String scale(StoreClient client, StreamName stream, int segments) throws Exception {
         List<Long> old = client.controller().getCurrentSegments(stream.scope(), stream.name()).get(60, TimeUnit.SECONDS).getSegments().stream()
                 .map(segment -> segment.getSegmentId()).toList();
         Map<Double, Double> ranges = new HashMap<>();
@@ -111,8 +146,11 @@ public final class FaultTools {
             ranges.put((double) i / segments, i + 1 == segments ? 1.0 : (double) (i + 1) / segments);
         }
         ScheduledExecutorService executor = Executors.newScheduledThreadPool(1);
-        System.out.println("scaled " + client.controller().scaleStream(stream.toStream(), old, ranges, executor).getFuture().get(120, TimeUnit.SECONDS));
-        executor.shutdownNow();
+        try {
+            return "scaled " + client.controller().scaleStream(stream.toStream(), old, ranges, executor).getFuture().get(120, TimeUnit.SECONDS);
+        } finally {
+            executor.shutdownNow();
+        }
     }
 
     /**
@@ -120,7 +158,7 @@ public final class FaultTools {
      * events were found, how many never (lost), how many again (duplicated), how many after a later one of their key (reordered, which also
      * counts what the job saw out of order).
      */
-    private static void verify(String controller, String[] args) throws Exception {
+    private static String verify(String controller, String[] args) throws Exception {
         StreamName stream = StreamName.parse(args[2]);
         int keys = Integer.parseInt(args[3]);
         int numbers = Integer.parseInt(args[4]);
@@ -134,6 +172,8 @@ public final class FaultTools {
         long reordered = 0;
         long foreign = 0;
         long expected = (long) keys * numbers;
+        long begun = System.nanoTime();
+        long complete = 0;
         try (ReaderGroupManager groups = ReaderGroupManager.withScope(stream.scope(), config)) {
             // A reader lets go of a segment that it has read to its end, and so gets what follows it, at the group's automatic checkpoints only.
             groups.createReaderGroup(group, ReaderGroupConfig.builder().stream(stream.toString()).groupRefreshTimeMillis(200)
@@ -148,6 +188,9 @@ public final class FaultTools {
                     }
                     last = System.nanoTime();
                     found++;
+                    if (found == expected) {
+                        complete = last - begun;
+                    }
                     BitSet of = seen.computeIfAbsent(FaultJob.key(event), key -> new BitSet(numbers));
                     int mark = event.indexOf('!');
                     int number = Integer.parseInt(event.substring(event.indexOf(':') + 1, mark < 0 ? event.length() : mark));
@@ -168,8 +211,8 @@ public final class FaultTools {
         for (BitSet of : seen.values()) {
             there += of.get(0, numbers).cardinality();
         }
-        System.out.println("{\"events\": " + expected + ", \"found\": " + found + ", \"lost\": " + (expected - there) + ", \"duplicated\": " + duplicated
+        return "{\"events\": " + expected + ", \"found\": " + found + ", \"lost\": " + (expected - there) + ", \"duplicated\": " + duplicated
                 + ", \"reordered\": " + reordered + ", \"foreign\": " + (foreign + (seen.size() > keys ? seen.size() - keys : 0))
-                + ", \"first_wrong\": \"" + firstWrong + "\"}");
+                + ", \"read_s\": " + complete / 100_000_000 / 10.0 + ", \"first_wrong\": \"" + firstWrong + "\"}";
     }
 }
