@@ -152,10 +152,12 @@ class Flink:
         return max(each["parallelism"] for each in found["vertices"]) if fine else None
 
     def metric(self, job, vertex, name):
-        """Sum over the subtasks of the vertex with this text in its name; None while there is none."""
+        """Sum over the subtasks of the vertex with this text in its name; None while there is none. Of an operator's: its last part."""
         for each in self.get(f"/jobs/{job}")["vertices"]:
             if vertex in each["name"]:
-                found = self.get(f"/jobs/{job}/vertices/{each['id']}/subtasks/metrics?get={name}&agg=sum")
+                path = f"/jobs/{job}/vertices/{each['id']}/subtasks/metrics"
+                known = [found["id"] for found in self.get(path) if found["id"] == name or found["id"].endswith("." + name)]
+                found = self.get(f"{path}?get={known[0]}&agg=sum") if known else None
                 return found[0]["sum"] if found else None
         return None
 

@@ -60,15 +60,15 @@ class Follower:
                 last = now[:2]
 
     def wait(self, what, patience, condition):
-        """Until condition(segments, parallelism, unread) holds; the time at which it did."""
+        """Until condition(segments, parallelism, unread) holds, from now on; the time at which it did."""
         end = time.monotonic() + patience
-        looked = 0
+        looked = len(self.seen)
         while time.monotonic() < end:
-            seen = self.seen
+            seen = self.seen[:]
             for when, *state in seen[looked:]:
                 if condition(*state):
                     return when
-            looked = len(seen)
+            looked = max(looked, len(seen))
             time.sleep(0.1)
         raise RuntimeError(f"not within {patience} s: {what}; last seen {self.seen[-1:]}")
 
