@@ -60,7 +60,7 @@ def compared(report, title, unit, rounds, note):
     plain, ours = [each["plain"] for each in rounds], [each["connector"] for each in rounds]
     report.section(title, h.table([f"plain client {unit}", f"connector {unit}", "MB/s", "ratio", "client CPU µs/event, plain", "connector", "others %"], [[
         f"{h.median(plain, 'events_s'):,.0f}", f"{h.median(ours, 'events_s'):,.0f}", f"{h.median(ours, 'events_s') * EVENT_BYTES / 1e6:.0f}",
-        h.spread([each["connector"]["events_s"] / each["plain"]["events_s"] for each in rounds]),
+        h.spread([each["connector"]["events_s"] / max(each["plain"]["events_s"], 1) for each in rounds]),
         f"{h.median(plain, 'client_us_per_event'):.1f}", f"{h.median(ours, 'client_us_per_event'):.1f}",
         f"{h.median(plain + ours, 'others'):.0f}"]]) + "\n\n" + note)
 
