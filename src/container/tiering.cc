@@ -320,7 +320,9 @@ void Tiering::plan_round() {
     ++counters_.rounds;
     auto dirty = std::exchange(dirty_, {});
     dirty_since_.clear();
-    auto scattered = std::exchange(scattered_, {});
+    const std::uint64_t last_file = host_.move_through(options_.round_bytes);
+    std::vector<SegmentId> scattered;
+    if (last_file == kAllFiles) scattered = std::exchange(scattered_, {});
     // Neighbours in one pack are neighbours in the next; and a simulated run is always the same.
     std::ranges::sort(dirty);
     std::ranges::sort(scattered);
@@ -328,7 +330,7 @@ void Tiering::plan_round() {
         Segment* segment = host_.find_segment(id);
         if (segment == nullptr) continue;
         segment->dirty = false;
-        plan_log_runs(*segment);
+        plan_log_runs(*segment, last_file);
         // Until its bytes have moved it stays in the list, for the next round.
         if (segment->log_only_bytes > 0) became_dirty(*segment);
     }
@@ -342,11 +344,12 @@ void Tiering::plan_round() {
     close_pack();
 }
 
-void Tiering::plan_log_runs(Segment& segment) {
+void Tiering::plan_log_runs(Segment& segment, std::uint64_t last_file) {
     std::uint64_t begin = 0;
     std::uint64_t end = 0;
     for (const Extent& extent : segment.index) {
-        if (extent.address.file == 0) continue;
+        if (!extent.in_log() || extent.address.file > last_file) continue;
+        host_.will_move(extent);
         if (extent.offset == end && extent.end() - begin <= options_.object_bytes_max) {
             end = extent.end();
             continue;
@@ -481,6 +484,7 @@ void Tiering::round_ended() {
     for (SegmentId id : std::exchange(planned_, {})) {
         if (Segment* segment = host_.find_segment(id)) --segment->planned;
     }
+    host_.round_over();
     if (!std::exchange(in_round_, false) || !active() || fenced_) return;
     if (trouble_) {
         auto spread =
