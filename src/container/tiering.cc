@@ -59,7 +59,7 @@ bool Tiering::apply(const ObjectWrittenRecord& record) {
         Segment* segment = host_.find_segment(part.segment);
         if (segment == nullptr || part.end() <= segment->durable.start) continue;
         fits = put(*segment, {part.offset, part.size, record.object.id, part.object_offset}) && fits;
-        if (part.size < options_.chunk_bytes_min) became_scattered(*segment);
+        if (part.size < options_.piece_bytes_min) became_scattered(*segment);
     }
     release({0, 1, record.object.id, 0});
     return fits;
@@ -196,6 +196,12 @@ void Tiering::poke() {
     if (!in_round_ && !trouble_ && !confirming_) arm_timer(std::chrono::milliseconds(0));
 }
 
+void Tiering::hurry() {
+    if (!active() || in_round_ || trouble_ || confirming_ || fenced_) return;
+    hurried_ = true;
+    arm_timer(std::chrono::milliseconds(0));
+}
+
 bool Tiering::is_due() const {
     if (dirty_.empty()) return false;
     if (trouble_ || poked_ || host_.wants_space()) return true;
@@ -211,6 +217,7 @@ void Tiering::publish_gauges() {
 }
 
 void Tiering::look() {
+    hurried_ = false;
     publish_gauges();
     if (!active() || in_round_ || confirming_ || fenced_) return;
     bool removes = !garbage_.empty() && !removing_;
@@ -369,7 +376,7 @@ void Tiering::plan_small_pieces(Segment& segment) {
         std::size_t last = first;
         std::uint64_t bytes = 0;
         // Of one order of magnitude only, so that a byte is written again a few times and not with every join.
-        while (last < entries.size() && entries[last].size < options_.chunk_bytes_min &&
+        while (last < entries.size() && entries[last].size < options_.piece_bytes_min &&
                magnitude(entries[last].size) == magnitude(entries[first].size) &&
                (last == first || entries[last].offset == entries[last - 1].end()) &&
                bytes + entries[last].size <= options_.object_bytes_max) {
@@ -377,7 +384,7 @@ void Tiering::plan_small_pieces(Segment& segment) {
             ++last;
         }
         std::size_t count = last - first;
-        if (count >= options_.pieces_max || (count > 1 && bytes >= options_.chunk_bytes_min))
+        if (count >= options_.pieces_max || (count > 1 && bytes >= options_.piece_bytes_min))
             add_run(segment, entries[first].offset, entries[last - 1].end());
         else
             left_over = left_over || count > 0;

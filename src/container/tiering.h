@@ -87,7 +87,10 @@ class Tiering {
 
     TieringStats stats() const;
     const TieringGauges& gauges() const { return gauges_; }
-    void count_log_only(std::int64_t change) { log_only_bytes_ += static_cast<std::uint64_t>(change); }
+    void count_log_only(std::int64_t change) {
+        log_only_bytes_ += static_cast<std::uint64_t>(change);
+        if (log_only_bytes_ >= options_.flush_bytes && !hurried_) hurry();
+    }
 
   private:
     struct Object {
@@ -105,6 +108,7 @@ class Tiering {
     void release(const ManifestEntry& entry);
     void arm_timer(std::chrono::milliseconds delay);
     void look();
+    void hurry();  // enough bytes: no waiting for the next look
     bool owned_within(std::chrono::milliseconds age) const;  // looked up so long ago at most
     void confirm();                                          // looks it up, and goes on with look()
     void register_read(Result<lts::Register> found);
@@ -162,6 +166,7 @@ class Tiering {
     // The round under way.
     bool in_round_ = false;
     bool poked_ = false;
+    bool hurried_ = false;  // a look comes at once
     std::deque<ObjectPlan> plans_;
     ObjectPlan pack_;
     std::uint64_t pack_bytes_ = 0;

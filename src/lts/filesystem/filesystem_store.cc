@@ -19,6 +19,7 @@ namespace millrace::lts {
 namespace {
 
 constexpr std::chrono::milliseconds kLockPause{5};
+constexpr std::uint64_t kWritesAtOnce = 2;  // of pieces of objects
 
 struct State {
     State(runtime::Executor& on, io::FileSystem& with, FilesystemOptions given, Instance mine)
@@ -27,7 +28,8 @@ struct State {
           options(std::move(given)),
           layout(options.directory),
           instance(std::move(mine)),
-          register_turn(on, 1) {}
+          register_turn(on, 1),
+          write_turns(on, kWritesAtOnce) {}
 
     std::string new_temporary() { return layout.temporary(instance.name, next_temporary++); }
     Result<> check_open() const {
@@ -40,7 +42,9 @@ struct State {
     const FilesystemOptions options;
     const Layout layout;
     const Instance instance;
+
     runtime::Semaphore register_turn;  // one write of a register at a time: the others would only wait for the lock
+    runtime::Semaphore write_turns;
     std::uint64_t next_temporary = 1;
     StoreStats stats;
     bool closed = false;
@@ -92,7 +96,7 @@ Async<std::unique_ptr<StagedFile>> begin_object(StateRef state, std::string temp
     };
     auto file = co_await on_pool<std::shared_ptr<io::File>>(state->files, std::move(work));
     if (!file) co_return fail(file.error());
-    co_return std::make_unique<StagedFile>(state->files, std::move(*file));
+    co_return std::make_unique<StagedFile>(state->files, state->write_turns, std::move(*file));
 }
 
 // From the written file to the object. The temporary is gone afterwards, whatever happened.

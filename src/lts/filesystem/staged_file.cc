@@ -10,7 +10,7 @@
 namespace millrace::lts {
 namespace {
 
-constexpr std::size_t kPiece = 4 * kMiB;  // of one write
+constexpr std::size_t kPiece = 1 * kMiB;  // of one write
 
 Result<> write_copied(io::File& file, std::uint64_t offset, const bytes::Chain& part) {
     std::size_t padded = align_up(part.size(), bytes::kPageSize);
@@ -26,9 +26,12 @@ Result<> write_copied(io::File& file, std::uint64_t offset, const bytes::Chain& 
 
 }  // namespace
 
-StagedFile::StagedFile(io::FileSystem& files, std::shared_ptr<io::File> file) : files_(files), file_(std::move(file)) {}
+StagedFile::StagedFile(io::FileSystem& files, runtime::Semaphore& turns, std::shared_ptr<io::File> file)
+    : files_(files), turns_(turns), file_(std::move(file)) {}
 
-void StagedFile::begin(bytes::Chain part) {
+Async<> StagedFile::begin(bytes::Chain part) {
+    auto wait = [&](runtime::Callback<runtime::SemaphoreUnits> granted) { turns_.take(1, std::move(granted)); };
+    flight_->turn = co_await runtime::await<runtime::SemaphoreUnits>(std::move(wait));
     std::uint64_t offset = begun_;
     begun_ += part.size();
     flight_->busy = true;
@@ -38,10 +41,12 @@ void StagedFile::begin(bytes::Chain part) {
     };
     auto done = [flight = flight_] {
         flight->busy = false;
+        flight->turn = {};
         if (flight->outcome) flight->outcome = std::move(flight->written);
         if (auto tell = std::exchange(flight->waiting, nullptr)) tell();
     };
     files_.run_blocking(std::move(work), std::move(done));
+    co_return Result<>();
 }
 
 Async<> StagedFile::settle() {
@@ -61,7 +66,7 @@ Async<> StagedFile::append(bytes::Chain data) {
         if (!before) co_return before;
         bytes::Chain part = rest_.sub(0, size);
         rest_ = rest_.sub(size, rest_.size() - size);
-        begin(std::move(part));
+        (void)co_await begin(std::move(part));
     }
     co_return flight_->outcome;
 }
@@ -70,7 +75,8 @@ Async<> StagedFile::finish() {
     Result<> before = co_await settle();
     if (!before) co_return before;
     if (!rest_.empty()) {
-        begin(std::exchange(rest_, {}));
+        bytes::Chain last_part = std::exchange(rest_, {});
+        (void)co_await begin(std::move(last_part));
         Result<> last = co_await settle();
         if (!last) co_return last;
         std::move_only_function<Result<>()> cut = [file = file_, size = size_] { return file->resize(size); };

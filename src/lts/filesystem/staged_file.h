@@ -1,6 +1,7 @@
 // An object's file while it is written: in order, past the file system's cache (the bytes are in our own, and pages of
 // the system's would only be filled to be written and dropped), the next piece taken while one is on its way to the
-// disk. Copying into aligned memory and writing happen on the file system's pool.
+// disk. Copying into aligned memory and writing happen on the file system's pool. All files of a store share a few
+// turns: what is on its way to the disk is what a synced write of the journal finds before it in the disk's queue.
 //
 // Thread rule: on the executor, one call at a time. Includes the room's coroutine type: for .cc files only.
 #pragma once
@@ -9,13 +10,14 @@
 
 #include "io/file.h"
 #include "lts/async.h"
+#include "runtime/units.h"
 
 namespace millrace::lts {
 
 class StagedFile {
   public:
-    // `file` is opened with OpenOptions::direct. `files` outlives this.
-    StagedFile(io::FileSystem& files, std::shared_ptr<io::File> file);
+    // `file` is opened with OpenOptions::direct. `files` and `turns` outlive this.
+    StagedFile(io::FileSystem& files, runtime::Semaphore& turns, std::shared_ptr<io::File> file);
 
     // Takes the bytes; waits while too many are on their way. An error may be that of an earlier piece, and stays.
     Async<> append(bytes::Chain data);
@@ -29,13 +31,15 @@ class StagedFile {
   private:
     struct Flight {
         bool busy = false;
+        runtime::SemaphoreUnits turn;
         Result<> written;  // by the pool
         Result<> outcome;  // the first error stays
         runtime::Callback<> waiting;
     };
-    void begin(bytes::Chain part);
+    Async<> begin(bytes::Chain part);
 
     io::FileSystem& files_;
+    runtime::Semaphore& turns_;
     std::shared_ptr<io::File> file_;
     std::uint64_t size_ = 0;
     std::uint64_t begun_ = 0;  // bytes that are written or on their way: whole pages
