@@ -416,7 +416,7 @@ def full_disk():
     try:
         server.start()
         segment, writer = "bad/disk/0.#epoch.0", uuid.uuid4()
-        client = Wire(server.store, timeout=5)
+        client = Wire(server.store, timeout=1)
         client.create(segment)
         client.setup(segment, writer)
         acknowledged = 0
