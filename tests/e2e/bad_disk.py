@@ -419,9 +419,9 @@ def full_disk():
         client = Wire(server.store, timeout=1)
         client.create(segment)
         client.setup(segment, writer)
-        acknowledged = 0
+        acknowledged, until = 0, time.monotonic() + 20
         try:
-            while acknowledged < 900:
+            while acknowledged < 900 and time.monotonic() < until:
                 client.append(writer, BLOCK, acknowledged + 1)
                 acknowledged += 1
         except (Closed, socket.timeout):
