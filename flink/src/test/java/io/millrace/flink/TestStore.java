@@ -34,7 +34,11 @@ public final class TestStore implements AutoCloseable {
     private final ScheduledExecutorService executor = Executors.newScheduledThreadPool(1);
 
     public TestStore() {
-        controller = System.getProperty("millrace.controller", "");
+        this(System.getProperty("millrace.controller", ""));
+    }
+
+    public TestStore(String controller) {
+        this.controller = controller;
         Assumptions.assumeFalse(controller.isEmpty(), "no server: set -Dmillrace.controller");
         ClientConfig config = ClientConfig.builder().controllerURI(URI.create(controller)).build();
         streams = new StreamManagerImpl(config);
