@@ -5,6 +5,7 @@ import java.util.Properties;
 import java.util.concurrent.ConcurrentHashMap;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.metrics.Counter;
+import org.apache.flink.metrics.Gauge;
 import org.apache.flink.metrics.Metric;
 import org.apache.flink.metrics.MetricConfig;
 import org.apache.flink.metrics.MetricGroup;
@@ -36,6 +37,13 @@ public final class TestMetrics implements MetricReporter {
     /** Sum of the counters whose full name ends so. */
     public static long sum(String end) {
         return ALL.entrySet().stream().filter(entry -> entry.getKey().endsWith(end)).mapToLong(entry -> ((Counter) entry.getValue()).getCount()).sum();
+    }
+
+    /** Largest of the gauges of that name that have a number to show. */
+    public static long largest(String end) {
+        return ALL.entrySet().stream().filter(entry -> entry.getKey().endsWith(end) && entry.getValue() instanceof Gauge)
+                .map(entry -> ((Gauge<?>) entry.getValue()).getValue()).filter(value -> value instanceof Number)
+                .mapToLong(value -> ((Number) value).longValue()).max().orElse(-1);
     }
 
     @Override
