@@ -97,7 +97,7 @@ class CheckpointsIT {
         configuration.setString("execution.checkpointing.unaligned.enabled", "true");
         configuration.setString("execution.checkpointing.aligned-checkpoint-timeout", "0 ms");
         // Full buffers, so that there is something to overtake.
-        configuration.setString("taskmanager.memory.segment-size", "1 kb");
+        configuration.setString("taskmanager.memory.segment-size", "4 kb");
         configuration.setString("taskmanager.network.memory.buffer-debloat.enabled", "false");
         StreamExecutionEnvironment environment = StreamExecutionEnvironment.createLocalEnvironment(2, configuration);
         environment.enableCheckpointing(200);
@@ -146,7 +146,7 @@ class CheckpointsIT {
                         .deliveryGuarantee(DeliveryGuarantee.EXACTLY_ONCE).build());
         environment.execute();
         assertOvertakenAndFailed();
-        Map<String, List<Integer>> found = TestJobs.byKey(TestJobs.collect(source(to).endAt(Position.tail()).build(), 1));
+        Map<String, List<Integer>> found = TestJobs.byKey(store.contents(to));
         found.values().forEach(numbers -> numbers.sort(null));
         TestJobs.assertSequences(found, KEYS, 0, NUMBERS);
     }
@@ -229,16 +229,16 @@ class CheckpointsIT {
                 .sinkTo(MillraceSink.<String>builder().controller(store.controller).stream(to).serializer(new SimpleStringSchema(), event -> "one")
                         .deliveryGuarantee(DeliveryGuarantee.EXACTLY_ONCE).noteWatermarks().build());
         JobClient job = environment.executeAsync();
-        String held = runAhead("fast-in", "slow-in", event -> contents(to).contains(event));
-        List<String> order = contents(to);
+        String held = runAhead("fast-in", "slow-in", event -> written(to).contains(event));
+        List<String> order = written(to);
         assertTrue(order.indexOf("slow:250") < order.indexOf(held), order.toString());
         assertEquals(order.size(), order.stream().distinct().count(), order.toString());
         job.cancel().get();
     }
 
-    private static List<String> contents(String stream) {
+    private static List<String> written(String stream) {
         try {
-            return TestJobs.collect(source(stream).endAt(Position.tail()).build(), 1);
+            return store.contents(stream);
         } catch (Exception e) {
             throw new AssertionError(e);
         }

@@ -42,7 +42,7 @@ import org.junit.jupiter.params.provider.EnumSource;
 
 /** What a user sees when something is wrong: the error of the job says it in a sentence, and what can go on does. */
 @Tag("server")
-@Timeout(value = 300, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
+@Timeout(value = 600, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
 class FaultsIT {
     private static final String NOWHERE = "tcp://127.0.0.1:1";
     private static TestStore store;
@@ -149,22 +149,11 @@ class FaultsIT {
         String to = store.createStream("sealed-later-" + guarantee.ordinal(), 1);
         JobClient job = copy(TestJobs.configuration(0), from, to, guarantee);
         store.writeSequences("feed-" + guarantee.ordinal(), 1, 0, 10);
-        awaitEvents(to, 10);
+        store.awaitEvents(to, 10);
         store.streams.sealStream(store.scope, "sealed-later-" + guarantee.ordinal());
         store.writeSequences("feed-" + guarantee.ordinal(), 1, 10, 20);
         Exception failure = assertThrows(Exception.class, () -> job.getJobExecutionResult().get(120, TimeUnit.SECONDS));
         assertSays("stream " + to + " is sealed", said(failure));
-    }
-
-    private static List<String> contents(String stream) throws Exception {
-        return TestJobs.collect(source(stream).endAt(Position.tail()).build(), 1);
-    }
-
-    private static void awaitEvents(String stream, int count) throws Exception {
-        for (int i = 0; contents(stream).size() < count; i++) {
-            assertTrue(i < 200, "not all came: " + contents(stream));
-            Thread.sleep(200);
-        }
     }
 
     @Test
@@ -173,10 +162,10 @@ class FaultsIT {
         String to = store.createStream("ends-copy", 1);
         JobClient job = copy(TestJobs.configuration(0), from, to, DeliveryGuarantee.AT_LEAST_ONCE);
         store.writeSequences("ends", 3, 0, 10);
-        awaitEvents(to, 30);
+        store.awaitEvents(to, 30);
         store.streams.sealStream(store.scope, "ends");
         job.getJobExecutionResult().get(120, TimeUnit.SECONDS);
-        assertEquals(30, contents(to).size());
+        assertEquals(30, store.contents(to).size());
     }
 
     private static StreamCut tail(String name) {
@@ -298,39 +287,30 @@ class FaultsIT {
             String from = own.createStream("from", 2);
             String once = own.createStream("once", 1);
             String atLeast = own.createStream("at-least", 1);
-            // No restarts: the job itself has to wait.
+            // No restarts: the job itself has to wait. By hand: -Dmillrace.outage=300.
+            int seconds = Integer.getInteger("millrace.outage", 20);
+            Duration patience = Duration.ofSeconds(120 + seconds);
+            StoreOptions patient = StoreOptions.of(server.controller).withRetryTimeout(patience);
             StreamExecutionEnvironment environment = TestJobs.environment(1, 0);
             environment.enableCheckpointing(500);
-            var events = environment.fromSource(MillraceSource.<String>builder().controller(server.controller).stream(from)
+            var events = environment.fromSource(MillraceSource.<String>builder().store(patient).stream(from)
                     .deserializer(new SimpleStringSchema()).build(), WatermarkStrategy.noWatermarks(), "in");
-            events.sinkTo(sink(once, DeliveryGuarantee.EXACTLY_ONCE).controller(server.controller).build());
-            events.sinkTo(sink(atLeast, DeliveryGuarantee.AT_LEAST_ONCE).controller(server.controller).build());
+            events.sinkTo(sink(once, DeliveryGuarantee.EXACTLY_ONCE).store(patient).timeout(patience).build());
+            events.sinkTo(sink(atLeast, DeliveryGuarantee.AT_LEAST_ONCE).store(patient).timeout(patience).build());
             JobClient job = environment.executeAsync();
             own.writeSequences("from", 5, 0, 50);
-            awaitEvents(server.controller, atLeast, 250);
+            own.awaitEvents(atLeast, 250);
             // In the middle of the job's writing.
             own.writeSequences("from", 5, 50, 100);
             server.kill();
-            Thread.sleep(TimeUnit.SECONDS.toMillis(Integer.getInteger("millrace.outage", 20)));
+            Thread.sleep(TimeUnit.SECONDS.toMillis(seconds));
             server.startAgain();
             own.writeSequences("from", 5, 100, 150);
-            awaitEvents(server.controller, atLeast, 750);
-            awaitEvents(server.controller, once, 750);
-            TestJobs.assertSequences(TestJobs.byKey(events(server.controller, once)), 5, 0, 150);
+            own.awaitEvents(atLeast, 750);
+            own.awaitEvents(once, 750);
+            TestJobs.assertSequences(TestJobs.byKey(own.contents(once)), 5, 0, 150);
             assertEquals(org.apache.flink.api.common.JobStatus.RUNNING, job.getJobStatus().get());
             job.cancel().get();
-        }
-    }
-
-    private static List<String> events(String controller, String stream) throws Exception {
-        return TestJobs.collect(MillraceSource.<String>builder().controller(controller).stream(stream).deserializer(new SimpleStringSchema())
-                .endAt(Position.tail()).build(), 1);
-    }
-
-    private static void awaitEvents(String controller, String stream, int count) throws Exception {
-        for (int i = 0; events(controller, stream).size() < count; i++) {
-            assertTrue(i < 200, "not all came to " + stream);
-            Thread.sleep(500);
         }
     }
 }

@@ -66,18 +66,6 @@ class DocsIT {
         }
     }
 
-    private static List<String> contents(String stream) throws Exception {
-        return TestJobs.collect(MillraceSource.<String>builder().controller(store.controller).stream(stream).deserializer(new SimpleStringSchema())
-                .endAt(Position.tail()).build(), 1);
-    }
-
-    private static void awaitEvents(String stream, int count) throws Exception {
-        for (int i = 0; contents(stream).size() < count; i++) {
-            assertTrue(i < 200, "not all came: " + contents(stream));
-            Thread.sleep(200);
-        }
-    }
-
     @Test
     @Tag("transactions")
     void sourceAndSink() throws Exception {
@@ -88,9 +76,9 @@ class DocsIT {
         env.enableCheckpointing(300);
         Samples.copy(env, store.controller, orders, results);
         JobClient job = env.executeAsync();
-        awaitEvents(results, 10);
+        store.awaitEvents(results, 10);
         job.cancel().get();
-        assertTrue(contents(results).contains("K1:4"));
+        assertTrue(store.contents(results).contains("K1:4"));
     }
 
     @Test
@@ -103,12 +91,12 @@ class DocsIT {
                 .sinkTo(MillraceSink.<String>builder().controller(store.controller).stream(copy).serializer(new SimpleStringSchema(), event -> null).build());
         JobClient job = env.executeAsync();
         // From the tail: what was there before does not come. When the job has begun to read is not known; so write until something comes.
-        for (int i = 3; contents(copy).isEmpty(); i++) {
+        for (int i = 3; store.contents(copy).isEmpty(); i++) {
             assertTrue(i < 300);
             store.writeSequences("orders-1", 1, i, i + 1);
         }
         job.cancel().get();
-        assertTrue(contents(copy).stream().noneMatch(event -> event.equals("k0:0")), orders);
+        assertTrue(store.contents(copy).stream().noneMatch(event -> event.equals("k0:0")), orders);
     }
 
     @Test
@@ -202,12 +190,12 @@ class DocsIT {
         env.fromSource(Samples.continued(store.controller, store.scope, "old-job"), WatermarkStrategy.noWatermarks(), "in").returns(Types.STRING)
                 .sinkTo(MillraceSink.<String>builder().controller(store.controller).stream(copy).serializer(new SimpleStringSchema(), event -> "k").build());
         JobClient job = env.executeAsync();
-        for (int i = 0; !contents(copy).contains("k0:19"); i++) {
+        for (int i = 0; !store.contents(copy).contains("k0:19"); i++) {
             assertTrue(i < 200);
             Thread.sleep(200);
         }
         job.cancel().get();
-        List<String> continued = contents(copy);
+        List<String> continued = store.contents(copy);
         int first = Integer.parseInt(continued.get(0).substring(3));
         assertTrue(first <= 7, "lost: " + continued);
         TestJobs.assertSequences(TestJobs.byKey(continued), 1, first, 20);
