@@ -140,40 +140,48 @@ class DocsIT {
         assertTrue(store.streams.getStreamTags(store.scope, "kept").contains("millrace.prepared=keep"));
     }
 
-    /** Reads {@code count} events as the older connector's reader does, and leaves a checkpoint behind. */
-    private static Checkpoint leave(ReaderGroup group, String name, int count) throws Exception {
+    private record Left(Checkpoint checkpoint, int events) {}
+
+    /** Reads {@code count} events, or some more, as the older connector's reader does, and leaves a checkpoint behind. */
+    private static Left leave(ReaderGroup group, String name, int count) throws Exception {
         try (EventStreamReader<String> reader = store.factory().createReader("r", name, new UTF8StringSerializer(), ReaderConfig.builder().build())) {
-            for (int i = 0; i < count;) {
-                i += reader.readNextEvent(1000).getEvent() == null ? 0 : 1;
-            }
-            CompletableFuture<Checkpoint> checkpoint = group.initiateCheckpoint("PVG-CHK-1");
-            for (int i = 0; !checkpoint.isDone(); i++) {
-                assertTrue(i < 600, "no checkpoint");
+            int events = 0;
+            CompletableFuture<Checkpoint> checkpoint = null;
+            for (int i = 0; i < 2000; i++) {
+                if (checkpoint == null && events >= count) {
+                    checkpoint = group.initiateCheckpoint("PVG-CHK-1");
+                }
+                // Slowly, so that there is something left.
+                Thread.sleep(20);
                 EventRead<String> read = reader.readNextEvent(100);
-                assertTrue(read.getEvent() == null, "read on");
                 if (read.isCheckpoint()) {
                     // The next call says that it was taken; what it may read is not part of it.
                     reader.readNextEvent(0);
-                    break;
+                    return new Left(checkpoint.get(60, TimeUnit.SECONDS), events);
                 }
+                events += read.getEvent() == null ? 0 : 1;
+                assertTrue(events < 1000, "no checkpoint");
             }
-            return checkpoint.get(60, TimeUnit.SECONDS);
+            throw new AssertionError("no checkpoint");
         }
     }
 
     @Test
     void migration(@TempDir Path folder) throws Exception {
         String stream = store.createStream("old", 1);
-        store.writeSequences("old", 1, 0, 20);
+        store.writeSequences("old", 1, 0, 1000);
+        int last;
         ClientConfig config = ClientConfig.builder().controllerURI(URI.create(store.controller)).build();
         try (ReaderGroupManager groups = ReaderGroupManager.withScope(store.scope, config)) {
-            groups.createReaderGroup("old-job", ReaderGroupConfig.builder().stream(stream).disableAutomaticCheckpoints().build());
+            groups.createReaderGroup("old-job", ReaderGroupConfig.builder().stream(stream).groupRefreshTimeMillis(200).disableAutomaticCheckpoints().build());
             try (ReaderGroup group = groups.getReaderGroup("old-job")) {
-                Checkpoint checkpoint = leave(group, "old-job", 7);
+                Left left = leave(group, "old-job", 7);
+                last = left.events();
+                assertTrue(last < 1000);
 
                 // From the savepoint: exact.
-                byte[] bytes = new byte[checkpoint.toBytes().remaining()];
-                checkpoint.toBytes().get(bytes);
+                byte[] bytes = new byte[left.checkpoint().toBytes().remaining()];
+                left.checkpoint().toBytes().get(bytes);
                 try (var out = Files.newOutputStream(folder.resolve("_metadata"))) {
                     Checkpoints.storeCheckpointMetadata(new CheckpointMetadata(1, List.of(), List.of(new MasterState("old-uid", bytes, 2))), out);
                 }
@@ -181,7 +189,7 @@ class DocsIT {
                 assertEquals(List.of(stream), List.copyOf(found.get("old-uid").keySet()));
                 String cut = found.get("old-uid").get(stream);
                 TestJobs.assertSequences(TestJobs.byKey(TestJobs.collect(MillraceSource.<String>builder().controller(store.controller).stream(stream)
-                        .startAt(Position.streamCut(stream, cut)).endAt(Position.tail()).deserializer(new SimpleStringSchema()).build(), 1)), 1, 7, 20);
+                        .startAt(Position.streamCut(stream, cut)).endAt(Position.tail()).deserializer(new SimpleStringSchema()).build(), 1)), 1, last, 1000);
             }
         }
         // By the reader group: where it stands, at or before what was read last.
@@ -190,25 +198,31 @@ class DocsIT {
         env.fromSource(Samples.continued(store.controller, store.scope, "old-job"), WatermarkStrategy.noWatermarks(), "in").returns(Types.STRING)
                 .sinkTo(MillraceSink.<String>builder().controller(store.controller).stream(copy).serializer(new SimpleStringSchema(), event -> "k").build());
         JobClient job = env.executeAsync();
-        for (int i = 0; !store.contents(copy).contains("k0:19"); i++) {
+        for (int i = 0; !store.contents(copy).contains("k0:999"); i++) {
             assertTrue(i < 200);
             Thread.sleep(200);
         }
         job.cancel().get();
         List<String> continued = store.contents(copy);
         int first = Integer.parseInt(continued.get(0).substring(3));
-        assertTrue(first <= 7, "lost: " + continued);
-        TestJobs.assertSequences(TestJobs.byKey(continued), 1, first, 20);
+        assertTrue(first <= last, "lost: " + first);
+        TestJobs.assertSequences(TestJobs.byKey(continued), 1, first, 1000);
     }
 
     /** All statements of a page, in their order; those that would never end are planned only. */
     private static List<String> run(String page, TableEnvironment tables, TestStore own) throws Exception {
         List<String> rows = new ArrayList<>();
         for (String block : Pages.blocks(Pages.ROOT.resolve("docs/flink/" + page), "sql")) {
-            for (String line : block.replaceAll("--[^\\n]*", "").split(";")) {
+            for (String line : block.replaceAll("--[^\\n]*", "").split(";\\s*(\\n|$)")) {
                 String statement = line.strip().replace("tcp://127.0.0.1:9090", store.controller).replace("demo/", own.scope + "/")
                         .replace("'demo'", "'" + own.scope + "'").replace("demo.", "`" + own.scope + "`.");
                 if (statement.isEmpty()) {
+                    continue;
+                }
+                if (statement.startsWith("SET")) {
+                    // The SQL client's own.
+                    String[] setting = statement.split("'");
+                    tables.getConfig().set(setting[1], setting[3]);
                     continue;
                 }
                 boolean query = statement.startsWith("SELECT");
