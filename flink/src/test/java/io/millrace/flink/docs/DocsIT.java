@@ -28,6 +28,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.TreeSet;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.Executors;
+import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import org.apache.flink.api.common.eventtime.WatermarkStrategy;
 import org.apache.flink.api.common.serialization.SimpleStringSchema;
@@ -144,12 +146,14 @@ class DocsIT {
 
     /** Reads {@code count} events, or some more, as the older connector's reader does, and leaves a checkpoint behind. */
     private static Left leave(ReaderGroup group, String name, int count) throws Exception {
+        // The client's own thread for it may be the one that it waits for, on a small machine.
+        ScheduledExecutorService executor = Executors.newSingleThreadScheduledExecutor();
         try (EventStreamReader<String> reader = store.factory().createReader("r", name, new UTF8StringSerializer(), ReaderConfig.builder().build())) {
             int events = 0;
             CompletableFuture<Checkpoint> checkpoint = null;
             for (int i = 0; i < 2000; i++) {
                 if (checkpoint == null && events >= count) {
-                    checkpoint = group.initiateCheckpoint("PVG-CHK-1");
+                    checkpoint = group.initiateCheckpoint("PVG-CHK-1", executor);
                 }
                 // Slowly, so that there is something left.
                 Thread.sleep(20);
@@ -163,6 +167,8 @@ class DocsIT {
                 assertTrue(events < 1000, "no checkpoint");
             }
             throw new AssertionError("no checkpoint");
+        } finally {
+            executor.shutdownNow();
         }
     }
 
