@@ -305,10 +305,12 @@ class FaultsIT {
             server.kill();
             Thread.sleep(TimeUnit.SECONDS.toMillis(seconds));
             server.startAgain();
-            own.writeSequences("from", 5, 100, 150);
-            own.awaitEvents(atLeast, 750);
-            own.awaitEvents(once, 750);
-            TestJobs.assertSequences(TestJobs.byKey(own.contents(once)), 5, 0, 150);
+            try (TestStore again = own.again()) {
+                again.writeSequences("from", 5, 100, 150);
+                again.awaitEvents(atLeast, 750);
+                again.awaitEvents(once, 750);
+                TestJobs.assertSequences(TestJobs.byKey(again.contents(once)), 5, 0, 150);
+            }
             assertEquals(org.apache.flink.api.common.JobStatus.RUNNING, job.getJobStatus().get());
             job.cancel().get();
         }

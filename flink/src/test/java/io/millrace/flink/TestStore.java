@@ -33,7 +33,7 @@ import org.junit.jupiter.api.Assumptions;
 /** A running server ({@code -Dmillrace.controller}) with a scope of its own for a test class. */
 public final class TestStore implements AutoCloseable {
     public final String controller;
-    public final String scope = "flink" + UUID.randomUUID().toString().replace("-", "").substring(0, 12);
+    public final String scope;
     public final StoreClient client;
     public final StreamManager streams;
     private final EventStreamClientFactory factory;
@@ -44,7 +44,17 @@ public final class TestStore implements AutoCloseable {
     }
 
     public TestStore(String controller) {
+        this(controller, "flink" + UUID.randomUUID().toString().replace("-", "").substring(0, 12));
+    }
+
+    /** The same scope over new connections: after a long outage the old ones wait up to two minutes before they look again. */
+    public TestStore again() {
+        return new TestStore(controller, scope);
+    }
+
+    private TestStore(String controller, String scope) {
         this.controller = controller;
+        this.scope = scope;
         Assumptions.assumeFalse(controller.isEmpty(), "no server: set -Dmillrace.controller");
         ClientConfig config = ClientConfig.builder().controllerURI(URI.create(controller)).build();
         streams = new StreamManagerImpl(config);
