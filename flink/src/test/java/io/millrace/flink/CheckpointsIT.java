@@ -34,7 +34,7 @@ import org.junit.jupiter.api.Timeout;
 
 /** Source and sink under checkpoints that overtake events, and under watermarks that wait for each other. */
 @Tag("server")
-@Timeout(value = 300, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
+@Timeout(value = 600, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
 class CheckpointsIT {
     private static final int KEYS = 6;
     private static final int NUMBERS = 150;
