@@ -142,8 +142,7 @@ std::optional<ScalingDecision> splits(const StreamLoad& stream) {
                           shares >= kMoreThanShare;
         if (is_hot_key) return;
         auto needed = static_cast<std::size_t>(std::min(std::ceil(rate / (kFill * target)), 1e6));
-        std::size_t most = std::min(kMostParts, most_parts(stream.policy));
-        std::size_t parts = shares >= kFewKeys ? 2 : std::clamp<std::size_t>(needed, 2, most);
+        std::size_t parts = shares >= kFewKeys ? 2 : std::clamp<std::size_t>(needed, 2, kMostParts);
         if (count + parts - 1 > kMostByLoad || !can_be_split(load.range, parts)) return;
         count += parts - 1;
         highest = std::max(highest, rate);

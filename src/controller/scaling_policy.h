@@ -1,9 +1,6 @@
 // The decision to scale: a pure function of a stream's traffic, policy, segments and last epochs. Who calls it, when,
 // and what it does with the answer is auto_scaler.h; nothing here looks at a clock or remembers anything.
 //
-// In both profiles a segment becomes at most "scale factor" segments at a time (two, when that is less), as the
-// clients' documentation of a policy says. What needs more of them is split again.
-//
 // Profile `fast`, the default:
 // - Splits are eager. A step shows in every one of the last looks (a burst does not) and is answered at once, by as
 //   many parts as the rate needs at three quarters of the target each. Less than half above the target is waited for
@@ -14,9 +11,11 @@
 // - A hot key cannot be divided. A segment whose load went on undivided when what it comes from was split
 //   (`inherited`), while the rest of the stream has less, is left alone until it has twice as much. A segment with
 //   several times its share of the load is halved, not cut in many: few keys make it so.
+// - The policy's scale factor is not looked at: with the usual factor of 2 a tenfold step would take four splits, one
+//   after the other, each a change of segments for every writer and reader.
 //
 // Profile `pravega`: the reference's windows (2, 5, 10 and 20 minutes), no decision within 10 minutes of a segment's
-// creation, merges of two or three neighbours.
+// creation, at most "scale factor" parts (two, when that is less), merges of two or three neighbours.
 #pragma once
 
 #include <chrono>
