@@ -2,6 +2,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -9,18 +10,27 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "sim/controller_simulation.h"
 #include "sim/simulation.h"
+#include "sim/stream_simulation.h"
 
 namespace {
 
 using namespace millrace;
 
 constexpr std::string_view kUsage =
-    "millrace-sim --seed N [--steps M] [--seeds COUNT] [--plant BUG] [--trace] [--log]\n"
+    "millrace-sim [containers|controller|streams] --seed N [--steps M] [--seeds COUNT] [--plant BUG] [--trace] "
+    "[--log]\n"
+    "  containers    what is simulated: the clients of containers, which is the default,\n"
+    "  controller    those that make and change streams, groups and tables,\n"
+    "  streams       those that write to streams, with transactions, and read them\n"
     "  --seed N      the first seed (1)\n"
-    "  --steps M     steps of a run (300)\n"
+    "  --steps M     steps of a run (300), rounds of the others (25)\n"
     "  --seeds COUNT runs, one seed after the other (1)\n"
-    "  --plant BUG   ack-before-sync, no-directory-sync, reused-generation, early-sweep, forgotten-writer\n"
+    "  --plant BUG   ack-before-sync, no-directory-sync, reused-generation, early-sweep, forgotten-writer, "
+    "lost-flush;\n"
+    "                forgotten-intents; of streams too: merged-twice, forgotten-merge, forgotten-removal,\n"
+    "                early-truncation, forgotten-ping, forgotten-report, never-expires\n"
     "  --trace       prints every event\n"
     "  --log         the node's own log\n";
 
@@ -36,16 +46,54 @@ int refuse(std::string_view why) {
     return 2;
 }
 
+enum class World { kContainers, kController, kStreams };
+
+struct Wanted {
+    World world = World::kContainers;
+    std::uint64_t seed = 1;
+    std::uint64_t seeds = 1;
+    std::optional<std::uint64_t> steps;
+    std::string_view plant;
+    bool print_trace = false;
+};
+
+// The simulations above the containers: `simulate` runs one seed.
+template <typename Options, typename Simulate>
+int run_rounds(const Wanted& wanted, Simulate simulate) {
+    Options options;
+    options.print_trace = wanted.print_trace;
+    options.rounds = wanted.steps.value_or(options.rounds);
+    auto planted = sim::parse_planted_control(wanted.plant);
+    if (!wanted.plant.empty() && !planted) return refuse(fmt::format("{} is no planted bug", wanted.plant));
+    options.planted = planted.value_or(sim::PlantedControl::kNothing);
+    std::uint64_t violations = 0;
+    std::uint64_t deaths = 0;
+    for (options.seed = wanted.seed; options.seed < wanted.seed + wanted.seeds; ++options.seed) {
+        auto report = simulate(options);
+        deaths += report.deaths + report.deaths_in_recovery;
+        if (report.violation) ++violations;
+        if (report.violation) fmt::print("seed {} round {}: {}\n", options.seed, report.round, *report.violation);
+        std::fflush(stdout);
+    }
+    fmt::print("{} seeds, {} violations; {} deaths\n", wanted.seeds, violations, deaths);
+    return violations == 0 ? 0 : 1;
+}
+
+int run_containers(const Wanted& wanted);
+
 }  // namespace
 
 int main(int argc, char** argv) {
-    sim::SimulationOptions options;
-    std::uint64_t seeds = 1;
+    Wanted wanted;
     log::Level level = log::Level::kOff;
     for (int i = 1; i < argc; ++i) {
         std::string_view name = argv[i];
-        if (name == "--trace") {
-            options.print_trace = true;
+        if (name == "containers" || name == "controller" || name == "streams") {
+            wanted.world = name == "containers"   ? World::kContainers
+                           : name == "controller" ? World::kController
+                                                  : World::kStreams;
+        } else if (name == "--trace") {
+            wanted.print_trace = true;
         } else if (name == "--log") {
             level = log::Level::kDebug;
         } else if (name == "--help") {
@@ -54,25 +102,40 @@ int main(int argc, char** argv) {
         } else if (i + 1 == argc) {
             return refuse(fmt::format("{} is no option, or lacks its value", name));
         } else if (name == "--plant") {
-            auto planted = sim::parse_planted(argv[++i]);
-            if (!planted) return refuse(fmt::format("{} is no planted bug", argv[i]));
-            options.planted = *planted;
+            wanted.plant = argv[++i];
         } else {
             char* rest = nullptr;
             std::uint64_t value = std::strtoull(argv[++i], &rest, 10);
             if (*argv[i] == '\0' || *rest != '\0') return refuse(fmt::format("{} is no number", argv[i]));
             if (name == "--seed")
-                options.seed = value;
+                wanted.seed = value;
             else if (name == "--steps")
-                options.steps = value;
+                wanted.steps = value;
             else if (name == "--seeds")
-                seeds = value;
+                wanted.seeds = value;
             else
                 return refuse(fmt::format("{} is no option", name));
         }
     }
     log::set_level(level);
     std::signal(SIGABRT, on_abort);
+    if (wanted.world == World::kController)
+        return run_rounds<sim::ControllerSimulationOptions>(wanted, sim::simulate_controller);
+    if (wanted.world == World::kStreams) return run_rounds<sim::StreamSimulationOptions>(wanted, sim::simulate_streams);
+    return run_containers(wanted);
+}
+
+namespace {
+
+int run_containers(const Wanted& wanted) {
+    sim::SimulationOptions options;
+    options.seed = wanted.seed;
+    options.steps = wanted.steps.value_or(options.steps);
+    options.print_trace = wanted.print_trace;
+    auto planted = sim::parse_planted(wanted.plant);
+    if (!wanted.plant.empty() && !planted) return refuse(fmt::format("{} is no planted bug", wanted.plant));
+    options.planted = planted.value_or(sim::Planted::kNothing);
+    std::uint64_t seeds = wanted.seeds;
     std::uint64_t violations = 0;
     std::uint64_t kills = 0;
     std::uint64_t in_recovery = 0;
@@ -103,3 +166,5 @@ int main(int argc, char** argv) {
         all.unknown_survived, all.unknown_lost, all.read_bytes);
     return violations == 0 ? 0 : 1;
 }
+
+}  // namespace
