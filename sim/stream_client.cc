@@ -20,6 +20,12 @@ constexpr std::int64_t kFarBeyond = 1'000'000;
 constexpr std::int64_t kLeases[] = {2'000, 30'000, 200'000};
 const std::string kSubscriber = fmt::format("{}/{}", kScope, kGroup);
 
+std::string text_of(const StreamCut& cut) {
+    std::string text;
+    for (const auto& [id, offset] : cut) text += fmt::format(" {}.#epoch.{}:{}", number_of(id), epoch_of(id), offset);
+    return text;
+}
+
 bool is_refusal(const Error& error) {
     return error == Errc::kSealed || error == Errc::kNotFound || error == Errc::kMerged || error == Errc::kBadOffset;
 }
@@ -162,10 +168,7 @@ void StreamClients::truncate(StreamModel& stream, Change& change) {
         else
             change.cut.begin()->second += kFarBeyond;
     }
-    std::string text;
-    for (const auto& [id, offset] : change.cut)
-        text += fmt::format(" {}.#epoch.{}:{}", number_of(id), epoch_of(id), offset);
-    trace_.add(fmt::format("{}: truncate at{}", stream.name.stream, text));
+    trace_.add(fmt::format("{}: truncate at{}", stream.name.stream, text_of(change.cut)));
     node_.controller().truncate_stream(stream.name, change.cut, judged(stream, UpdateStreamStatus::kSuccess));
 }
 
@@ -467,7 +470,7 @@ void StreamClients::report(StreamModel& stream) {
         report.cut = stream.reported[random_.below(stream.reported.size() - 1)];
         backward = report.cut != stream.reported.back();
     }
-    if (report.cut.empty()) {
+    if (!backward) {
         StreamCut from = stream.view.head;
         if (!stream.reported.empty()) from = stream.reported.back();
         if (stream.reporting) from = *stream.reporting;
@@ -484,7 +487,8 @@ void StreamClients::report(StreamModel& stream) {
         bool may_refuse = group_changes_ || changes_[stream.name.stream].what == What::kDelete;
         if (backward && taken) violated(controller::to_string(stream.name) + ": a report goes back, and is taken");
         if (!backward && !taken && !may_refuse)
-            violated(fmt::format("{}: a report is refused: {}", controller::to_string(stream.name),
+            violated(fmt::format("{}: a report of{} behind{} is refused: {}", controller::to_string(stream.name),
+                                 text_of(cut), stream.reported.empty() ? "" : text_of(stream.reported.back()),
                                  static_cast<int>(*status)));
         if (backward || !taken) return;
         ++reports_;
