@@ -307,7 +307,13 @@ void StreamClients::write_part(StreamModel& stream) {
     TransactionId id;
     TxnModel* txn = some_transaction(stream, id);
     if (txn == nullptr) return;
-    std::size_t at = random_.below(txn->parts.size());
+    for (std::size_t at = 0; at < txn->parts.size(); ++at) {
+        if (random_.below(2) == 0) write_part_of(stream, id, at);
+    }
+}
+
+void StreamClients::write_part_of(StreamModel& stream, const TransactionId& id, std::size_t at) {
+    TxnModel* txn = &stream.txns.at(id);
     TxnModel::Part& part = txn->parts[at];
     if (part.writing) return;
     std::uint64_t number = stream.new_event(id, at, {txn->ranges[at].id, part.length}, random_);
@@ -393,7 +399,10 @@ void StreamClients::end_transaction(StreamModel& stream, bool commits) {
         bool first_yes = told == Told::kAsked && now == Told::kYes;
         told = now;
         own.told_at = node_.now();
-        if (commits && first_yes) own.commit_told = ++stream.happened;
+        if (!commits || !first_yes) return;
+        own.commit_told = ++stream.happened;
+        // Others wait at once behind it: their order counts.
+        if (random_.below(2) == 0) end_transaction(stream, true);
     };
     auto done = heard<TransactionOutcome>(std::move(answered));
     if (commits)

@@ -70,6 +70,7 @@ class StreamClients {
 
     void begin_transaction(StreamModel& stream);
     void write_part(StreamModel& stream);
+    void write_part_of(StreamModel& stream, const controller::TransactionId& id, std::size_t at);
     void ping(StreamModel& stream);
     void end_transaction(StreamModel& stream, bool commits);
     void append(StreamModel& stream);

@@ -85,7 +85,7 @@ class StreamSimulation {
         if (!options_.only_death && random_.below(3) != 0) node_.plan_death(60);
         if (options_.only_death && round_ == options_.rounds) node_.plan_death_at(*options_.only_death);
         for (StreamModel& stream : streams_) clients_.change(stream);
-        for (std::uint64_t steps = 5 + random_.below(40); steps > 0 && !node_.must_die(); --steps) {
+        for (std::uint64_t steps = 5 + random_.below(60); steps > 0 && !node_.must_die(); --steps) {
             clients_.step(streams_[random_.below(streams_.size())]);
             for (std::uint64_t n = random_.below(40); n > 0; --n) node_.executor().run_one();
             if (random_.below(8) == 0) node_.advance(milliseconds(1 + random_.below(20)));
