@@ -187,7 +187,10 @@ Async<bool> Streams::begin_truncation(StreamName name, Stream stream, StreamCut 
     if (!head_line)
         co_return fail(Errc::kCorrupt,
                        fmt::format("head of stream {}: {}", to_string(name), head_line.error().message()));
-    (void)head_line;
+    if (!line->is_at_or_after(*head_line)) co_return false;
+    auto within = co_await context_.segments.hold(name, cut);
+    if (!within) co_return fail(within.error());
+    if (!*within) co_return false;
     if (cut == head) co_return true;
 
     TruncateIntent intent;
