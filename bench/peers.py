@@ -119,8 +119,7 @@ def java_program(name, controller, pids, arguments, seconds, heap="512m"):
 
 def java_transactions(controller, pids, committers, segments, events, seconds, warmup):
     """Committers of the official Java client, one after the other transaction each; figures, and what the servers used."""
-    # Each segment of each open transaction has a connection of its own in that client, with a megabyte of buffers.
-    return java_program("Transactions", controller, pids, (committers, segments, events, seconds, warmup), seconds + warmup, "3g")
+    return java_program("Transactions", controller, pids, (committers, segments, events, seconds, warmup), seconds + warmup, "1g")
 
 
 def java_load(controller, pids, segments, seconds, warmup, writers=10, event_bytes=1024):
