@@ -10,6 +10,7 @@ TARGET, KEYS = 1_000, 1_000  # events per second of one segment
 STREAMS = {"millrace": 1_000, "pravega": 100}  # as many as take some seconds
 AT_ONCE = (1, 100)
 SCALES = 20
+ELASTIC_ROUNDS = 2  # of seven minutes
 LOAD_PATIENCE = 600
 
 
@@ -19,7 +20,7 @@ def part_elastic(plan, work, report):
     rounds = []
     low = 150 if plan.quick else 400
     with h.Millrace(work, "elastic") as millrace:
-        for number in range(min(plan.rounds, 3)):
+        for number in range(min(plan.rounds, ELASTIC_ROUNDS)):
             h.say(f"elastic, round {number + 1}")
             run = peers.java_program("Elastic", millrace.controller, [millrace.pid], (TARGET, KEYS, 15, 40, low), 55 + low, "1g")
             report.run("elastic", "millrace", number, run)
