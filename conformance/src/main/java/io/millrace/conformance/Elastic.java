@@ -190,7 +190,7 @@ public final class Elastic {
                 timeline.rate(Math.max(0, step - 5), step), timeline.rate(step + 1, over), worst, 100 * (1 - worst / offered),
                 timeline.worstSecond(over, fall), 100 * (1 - timeline.worstSecond(over, fall) / offered),
                 timeline.rate(over, fall), timeline.slowestMs(step, over), timeline.firstBelow(timeline.segmentsAt(fall), fall) - fall,
-                timeline.lastChange() - fall, timeline.segmentsAt(end), keys.verified(), keys.missing(), keys.twice(),
-                keys.disordered());
+                timeline.lastChange() > fall ? timeline.lastChange() - fall : Double.NaN, timeline.segmentsAt(end), keys.verified(), keys.missing(),
+                keys.twice(), keys.disordered());
     }
 }
