@@ -113,8 +113,14 @@ def java_program(name, controller, pids, arguments, seconds, heap="512m"):
     used = Usage(pids).since(before)
     lines = [line for line in done.stdout.splitlines() if "=" in line]
     if done.returncode != 0 or not lines:
-        raise BenchError(f"{name}: exit status {done.returncode}: {(done.stdout + done.stderr).strip()[-800:]}")
+        raise BenchError(f"{name}: exit status {done.returncode}: {reason_of(done.stdout, done.stderr)}")
     return {name: float(value) for name, value in (pair.split("=") for pair in lines[-1].split())} | used
+
+
+def reason_of(said, errors):
+    """What a Java program ended with: its exceptions without their stacks, or its last words."""
+    lines = [line.strip() for line in errors.splitlines() if line.startswith(("Exception", "Caused by"))]
+    return said.strip()[-400:] + " " + ("; ".join(lines) or errors.strip())[-800:]
 
 
 def java_transactions(controller, pids, committers, segments, events, seconds, warmup):

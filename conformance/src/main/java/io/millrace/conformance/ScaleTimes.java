@@ -36,6 +36,7 @@ import java.util.concurrent.TimeUnit;
 public final class ScaleTimes {
     private static final UTF8StringSerializer TEXT = new UTF8StringSerializer();
     private static final long BETWEEN_MS = 500;
+    private static final int EVENTS_BETWEEN = 3; // scales
     private static final int MOST_EVENTS = 10_000_000;
 
     private final ClientConfig config;
@@ -44,6 +45,7 @@ public final class ScaleTimes {
     private final List<Long> acknowledged = new ArrayList<>(); // by the writer's thread alone until it ends
     private final List<Long> requested = new ArrayList<>();
     private final List<Long> answered = new ArrayList<>();
+    private volatile int written;
     private volatile boolean writing = true;
 
     private ScaleTimes(ClientConfig config) {
@@ -90,6 +92,7 @@ public final class ScaleTimes {
             for (int i = 0; writing && i < MOST_EVENTS; i++) {
                 out.writeEvent("key-" + i, Integer.toString(i)).get(180, TimeUnit.SECONDS);
                 acknowledged.add(System.nanoTime());
+                written = acknowledged.size();
             }
         }
     }
@@ -111,8 +114,10 @@ public final class ScaleTimes {
                 while (!controller.checkScaleStatus(stream, i).get(180, TimeUnit.SECONDS)) {
                     background.sleep(0.01);
                 }
+                for (int before = written; written < before + EVENTS_BETWEEN;) { // the first may have been on its way
+                    background.sleep(0.01);
+                }
             }
-            background.sleep(BETWEEN_MS / 1e3);
         } finally {
             executor.shutdownNow();
         }

@@ -4,7 +4,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicLongArray;
 
-/** What happened when: acknowledgements in tenths of a second, and the number of a stream's segments. Times in seconds since the beginning. */
+/** Acknowledgements in tenths of a second, and the number of a stream's segments. Times in seconds since the beginning. */
 final class Timeline {
     private static final int SLOTS_PER_SECOND = 10;
     private static final int SLOTS = 3_600 * SLOTS_PER_SECOND;
