@@ -1,5 +1,6 @@
 #include <cstdio>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -14,6 +15,7 @@
 #include "cli/suggest.h"
 #include "cli/version.h"
 #include "node/standalone.h"
+#include "sim/command.h"
 
 namespace millrace::cli {
 namespace {
@@ -48,6 +50,9 @@ constexpr const char* kRetentionAbout =
     "Says what a running server's retention would do with a stream now, and why. Nothing is changed.";
 constexpr const char* kFlinkScaleAbout =
     "Lets the parallelism of a Flink job follow the stream that it reads, through Flink's adaptive scheduler.";
+
+constexpr const char* kSimAbout =
+    "Runs the server's parts in a simulated world, with faults that follow from a seed, and checks what clients see.";
 
 constexpr const char* kFlinkScaleFooter = R"(
 Examples:
@@ -178,6 +183,7 @@ int run(int argc, char** argv) {
     retention->add_option("stream", stream, "the stream")->type_name("SCOPE/STREAM")->required();
     retention->add_option("--rest", rest, "the server's REST API [" + rest + "]")->type_name("URL");
     CLI::App* scale = app.add_subcommand("flink-scale", kFlinkScaleAbout);
+    app.add_subcommand("sim", kSimAbout);
     declare_options(*serve, line);
     declare_options(*scale, scale_line);
     app.set_version_flag("--version", version_text());
@@ -201,7 +207,7 @@ int run(int argc, char** argv) {
         fmt::print(stderr, "{}", app.help());
         return kExitUsage;
     }
-    constexpr std::string_view kCommands[] = {"standalone", "flink-scale", "retention", "version"};
+    constexpr std::string_view kCommands[] = {"standalone", "flink-scale", "retention", "sim", "version"};
     std::string_view near = suggest(extras.front(), kCommands);
     if (!near.empty()) return refuse(fmt::format("unknown command \"{}\"; did you mean \"{}\"?", extras.front(), near));
     return refuse(fmt::format("unknown command \"{}\"; `millrace --help` names all commands", extras.front()));
@@ -210,4 +216,7 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace millrace::cli
 
-int main(int argc, char** argv) { return millrace::cli::run(argc, argv); }
+int main(int argc, char** argv) {
+    if (argc > 1 && std::string_view(argv[1]) == "sim") return millrace::sim::simulation_command(argc - 1, argv + 1);
+    return millrace::cli::run(argc, argv);
+}

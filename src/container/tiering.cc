@@ -59,7 +59,7 @@ bool Tiering::apply(const ObjectWrittenRecord& record) {
         Segment* segment = host_.find_segment(part.segment);
         if (segment == nullptr || part.end() <= segment->durable.start) continue;
         fits = put(*segment, {part.offset, part.size, record.object.id, part.object_offset}) && fits;
-        if (part.size < options_.chunk_bytes_min) became_scattered(*segment);
+        if (part.size < options_.piece_bytes_min) became_scattered(*segment);
     }
     release({0, 1, record.object.id, 0});
     return fits;
@@ -196,6 +196,12 @@ void Tiering::poke() {
     if (!in_round_ && !trouble_ && !confirming_) arm_timer(std::chrono::milliseconds(0));
 }
 
+void Tiering::hurry() {
+    if (!active() || in_round_ || trouble_ || confirming_ || fenced_) return;
+    hurried_ = true;
+    arm_timer(std::chrono::milliseconds(0));
+}
+
 bool Tiering::is_due() const {
     if (dirty_.empty()) return false;
     if (trouble_ || poked_ || host_.wants_space()) return true;
@@ -211,6 +217,7 @@ void Tiering::publish_gauges() {
 }
 
 void Tiering::look() {
+    hurried_ = false;
     publish_gauges();
     if (!active() || in_round_ || confirming_ || fenced_) return;
     bool removes = !garbage_.empty() && !removing_;
@@ -320,7 +327,9 @@ void Tiering::plan_round() {
     ++counters_.rounds;
     auto dirty = std::exchange(dirty_, {});
     dirty_since_.clear();
-    auto scattered = std::exchange(scattered_, {});
+    const std::uint64_t last_file = host_.move_through(options_.round_bytes);
+    std::vector<SegmentId> scattered;
+    if (last_file == kAllFiles) scattered = std::exchange(scattered_, {});
     // Neighbours in one pack are neighbours in the next; and a simulated run is always the same.
     std::ranges::sort(dirty);
     std::ranges::sort(scattered);
@@ -328,7 +337,7 @@ void Tiering::plan_round() {
         Segment* segment = host_.find_segment(id);
         if (segment == nullptr) continue;
         segment->dirty = false;
-        plan_log_runs(*segment);
+        plan_log_runs(*segment, last_file);
         // Until its bytes have moved it stays in the list, for the next round.
         if (segment->log_only_bytes > 0) became_dirty(*segment);
     }
@@ -342,11 +351,12 @@ void Tiering::plan_round() {
     close_pack();
 }
 
-void Tiering::plan_log_runs(Segment& segment) {
+void Tiering::plan_log_runs(Segment& segment, std::uint64_t last_file) {
     std::uint64_t begin = 0;
     std::uint64_t end = 0;
     for (const Extent& extent : segment.index) {
-        if (extent.address.file == 0) continue;
+        if (!extent.in_log() || extent.address.file > last_file) continue;
+        host_.will_move(extent);
         if (extent.offset == end && extent.end() - begin <= options_.object_bytes_max) {
             end = extent.end();
             continue;
@@ -366,7 +376,7 @@ void Tiering::plan_small_pieces(Segment& segment) {
         std::size_t last = first;
         std::uint64_t bytes = 0;
         // Of one order of magnitude only, so that a byte is written again a few times and not with every join.
-        while (last < entries.size() && entries[last].size < options_.chunk_bytes_min &&
+        while (last < entries.size() && entries[last].size < options_.piece_bytes_min &&
                magnitude(entries[last].size) == magnitude(entries[first].size) &&
                (last == first || entries[last].offset == entries[last - 1].end()) &&
                bytes + entries[last].size <= options_.object_bytes_max) {
@@ -374,7 +384,7 @@ void Tiering::plan_small_pieces(Segment& segment) {
             ++last;
         }
         std::size_t count = last - first;
-        if (count >= options_.pieces_max || (count > 1 && bytes >= options_.chunk_bytes_min))
+        if (count >= options_.pieces_max || (count > 1 && bytes >= options_.piece_bytes_min))
             add_run(segment, entries[first].offset, entries[last - 1].end());
         else
             left_over = left_over || count > 0;
@@ -481,6 +491,7 @@ void Tiering::round_ended() {
     for (SegmentId id : std::exchange(planned_, {})) {
         if (Segment* segment = host_.find_segment(id)) --segment->planned;
     }
+    host_.round_over();
     if (!std::exchange(in_round_, false) || !active() || fenced_) return;
     if (trouble_) {
         auto spread =

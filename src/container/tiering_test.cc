@@ -12,6 +12,7 @@ ContainerOptions small_tier() {
     options.tiering.flush_bytes = 4000;
     options.tiering.flush_after = milliseconds(2000);
     options.tiering.chunk_bytes_min = 2000;
+    options.tiering.piece_bytes_min = 2000;
     options.tiering.object_bytes_max = 8000;
     options.tiering.pieces_max = 4;
     options.tiering.reader.block_bytes = kObjectBlock;
@@ -117,6 +118,7 @@ TEST_F(Tier, ThousandsOfTricklingSegmentsCostAnObjectAFlush) {
     constexpr int kRounds = 40;
     ContainerOptions options;
     options.tiering.flush_after = milliseconds(10'000);
+    options.tiering.pieces_max = 16;
     Harness h(options, objects);
     std::vector<AppendSession*> sessions;
     for (int i = 0; i < kSegments; ++i) {
@@ -218,6 +220,7 @@ TEST_F(Tier, WhatIsGoneWhileItIsWrittenCountsForNothing) {
 TEST_F(Tier, BytesCarriedForwardWhileTheyMoveAreNotTakenBack) {
     ContainerOptions options = small_tier();
     options.tiering.chunk_bytes_min = 500;
+    options.tiering.piece_bytes_min = 500;
     Harness h(options, objects);
     ASSERT_TRUE(h.create("a"));
     ASSERT_TRUE(h.create("b"));
