@@ -59,6 +59,11 @@ void WatchedSegments::update_policy(std::string segment, std::uint8_t scale_type
     inner_.update_policy(std::move(segment), scale_type, target_rate, on, std::move(done));
 }
 
+void WatchedSegments::read(std::string segment, std::int64_t offset, std::size_t max_bytes, runtime::Executor& on,
+                           Done<bytes::Chain> done) {
+    inner_.read(std::move(segment), offset, max_bytes, on, std::move(done));
+}
+
 void WatchedSegments::append_at(std::string segment, std::int64_t expected_offset, std::string event,
                                 runtime::Executor& on, Done<std::int64_t> done) {
     inner_.append_at(std::move(segment), expected_offset, std::move(event), on, std::move(done));
