@@ -60,7 +60,12 @@ Result<> check_put(const State& state, const std::string& key, std::uint64_t siz
 }
 
 Result<std::shared_ptr<io::File>> create_temporary(io::FileSystem& files, const std::string& temporary,
-                                                   const std::string& target) {
+                                                   const std::string& target, std::uint64_t min_free_bytes) {
+    if (min_free_bytes > 0) {
+        auto left = files.free_bytes(folder_of(temporary));
+        if (left && *left < min_free_bytes)
+            return fail(Errc::kNoSpace, fmt::format("the disk has only {} MiB left", *left >> 20));
+    }
     auto taken = files.exists(target);
     if (!taken) return fail(taken.error());
     if (*taken) return fail(Errc::kExists, "is there already");
@@ -90,10 +95,9 @@ Async<> remove_temporary(StateRef state, std::string temporary) {
 }
 
 Async<std::unique_ptr<StagedFile>> begin_object(StateRef state, std::string temporary, std::string key) {
-    std::move_only_function<Result<std::shared_ptr<io::File>>()> work = [&files = state->files, temporary,
-                                                                         target = state->layout.object(key)] {
-        return create_temporary(files, temporary, target);
-    };
+    std::move_only_function<Result<std::shared_ptr<io::File>>()> work =
+        [&files = state->files, temporary, reserve = state->options.min_free_bytes,
+         target = state->layout.object(key)] { return create_temporary(files, temporary, target, reserve); };
     auto file = co_await on_pool<std::shared_ptr<io::File>>(state->files, std::move(work));
     if (!file) co_return fail(file.error());
     co_return std::make_unique<StagedFile>(state->files, state->write_turns, std::move(*file));
