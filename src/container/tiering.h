@@ -108,7 +108,7 @@ class Tiering {
     void release(const ManifestEntry& entry);
     void arm_timer(std::chrono::milliseconds delay);
     void look();
-    void hurry();  // enough bytes: no waiting for the next look
+    void hurry();                                            // enough bytes: no waiting for the next look
     bool owned_within(std::chrono::milliseconds age) const;  // looked up so long ago at most
     void confirm();                                          // looks it up, and goes on with look()
     void register_read(Result<lts::Register> found);

@@ -10,7 +10,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 need_kit conformance "conformance kit"
 
-TAGS=${MILLRACE_KIT_TAGS:-stem,stream,write,read,batch,bytes,sync,scale,truncate,txn,kvt}
+TAGS=${MILLRACE_KIT_TAGS:-stem,stream,write,read,batch,bytes,sync,scale,truncate,txn,kvt,rest}
 SLOW_TAGS=${MILLRACE_KIT_SLOW_TAGS:-autoscale,retention,watermark,load}
 TIERED_TAGS=${MILLRACE_KIT_TIERED_TAGS:-stem,write,bytes,sync,truncate,kvt}  # what reads history
 EXCLUDED=${MILLRACE_KIT_EXCLUDED:-}

@@ -223,7 +223,8 @@ void JournalCore::update_space() {
         }
         // Full is said a little early: whoever hears it has frames under way.
         std::uint64_t margin = std::min(std::max(kSmallFrame, options_.file_bytes / 8), options_.max_payload_bytes);
-        full = refused_ || !room || !placement.place(frame_bytes(margin)) || placement.files_left() < pool_->kept_back();
+        full =
+            refused_ || !room || !placement.place(frame_bytes(margin)) || placement.files_left() < pool_->kept_back();
     }
     if (full != full_.exchange(full)) {
         if (full)

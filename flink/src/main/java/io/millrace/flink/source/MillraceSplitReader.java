@@ -34,11 +34,14 @@ final class MillraceSplitReader implements SplitReader<SegmentEvent, SegmentSpli
     private static final long FIRST_BYTE_MILLIS = 100;
     private static final long IDLE_MILLIS = 1000;
     private static final long MARKS_MILLIS = 1000;
+    /** How long the client repeats a read before it gives up. */
+    private static final long CLIENT_RETRIES_MILLIS = 130_000;
 
     private static final class Open {
         final SegmentSplit split;
         final EventSegmentReader reader;
         boolean paused;
+        int failures;
         CompletableFuture<?> watched;
         long nextMark;
         long window = Long.MIN_VALUE;
@@ -132,13 +135,15 @@ final class MillraceSplitReader implements SplitReader<SegmentEvent, SegmentSpli
         String id = segment.split.splitId();
         int events = 0;
         int bytes = 0;
+        long offset = segment.reader.getOffset();
         try {
             while (events < EVENTS_PER_SEGMENT && bytes < BYTES_PER_SEGMENT && ready(segment)) {
-                long offset = segment.reader.getOffset();
+                offset = segment.reader.getOffset();
                 ByteBuffer event = segment.reader.read(FIRST_BYTE_MILLIS);
                 if (event == null) {
                     break;
                 }
+                segment.failures = 0;
                 long next = segment.reader.getOffset();
                 byte[] data = new byte[event.remaining()];
                 event.get(data);
@@ -158,6 +163,12 @@ final class MillraceSplitReader implements SplitReader<SegmentEvent, SegmentSpli
         } catch (SegmentTruncatedException e) {
             return truncated(segment, batch) || events > 0;
         } catch (RuntimeException e) {
+            if (StoreClient.unavailable(e) && ++segment.failures * CLIENT_RETRIES_MILLIS < settings.store.retryMillis()) {
+                LOG.warn("segment {} cannot be reached; it is tried again at offset {}", id, offset, e);
+                segment.reader.setOffset(offset);
+                watch(segment);
+                return events > 0;
+            }
             throw new IOException("segment " + id + " could not be read at offset " + segment.reader.getOffset() + ": " + e, e);
         }
     }
@@ -167,7 +178,7 @@ final class MillraceSplitReader implements SplitReader<SegmentEvent, SegmentSpli
         long offset = segment.reader.getOffset();
         Long start = null;
         try {
-            start = StoreClient.await(client.info(segment.split.segment()), "find the start of truncated segment " + id).getStartingOffset();
+            start = client.await(client.info(segment.split.segment()), "find the start of truncated segment " + id).getStartingOffset();
         } catch (IOException e) {
             if (!(e.getCause() instanceof NoSuchSegmentException)) {
                 throw e;
@@ -177,16 +188,22 @@ final class MillraceSplitReader implements SplitReader<SegmentEvent, SegmentSpli
         if (!nothingMissed && settings.failOnTruncation) {
             throw new IOException("events were deleted before they were read: segment " + id + " was truncated "
                     + (start == null ? "as a whole" : "up to offset " + start) + ", but is read only up to offset " + offset
-                    + ". Retention is shorter than this job is behind; to go on without these events, set truncation to skip");
+                    + ". Retention is shorter than this job is behind; to go on without these events, call skipTruncated() or set scan.truncation = skip");
         }
         if (start == null) {
             LOG.warn("segment {} is gone, read up to offset {}", id, offset);
+            if (!nothingMissed) {
+                lag.skippedSegment();
+            }
             close(segment);
             batch.addFinishedSplit(id);
             return true;
         }
         if (start > offset) {
             LOG.warn("segment {} was truncated: going on at offset {} instead of {}", id, start, offset);
+            if (!nothingMissed) {
+                lag.skipped(start - offset);
+            }
             segment.reader.setOffset(start);
         }
         return false;
