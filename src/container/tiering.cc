@@ -19,6 +19,8 @@ constexpr std::chrono::milliseconds kLongestPause{15'000};
 constexpr std::uint64_t kFirstWindow = 1 << 20;
 constexpr std::size_t kScansOfASegment = 4;
 constexpr std::size_t kScannedSegments = 1024;
+constexpr std::chrono::milliseconds kCalm{2000};  // since the last round that was due for its bytes
+constexpr std::size_t kPatienceWithPieces = 4;    // so many times more of them, while there is something else to do
 constexpr std::size_t kPackPartsMax = 16'384;
 // An object whose record a crash prevented is hardly younger than the log; those of another copy's life soon are.
 constexpr std::chrono::milliseconds kForeignAge{10 * 60'000};
@@ -203,6 +205,7 @@ void Tiering::hurry() {
 }
 
 bool Tiering::is_due() const {
+    if (wants_joining() && executor_.clock().now() - pressed_at_ >= kCalm) return true;
     if (dirty_.empty()) return false;
     if (trouble_ || poked_ || host_.wants_space()) return true;
     return log_only_bytes_ >= options_.flush_bytes ||
@@ -232,7 +235,7 @@ void Tiering::look() {
         trouble_.reset();
         publish_gauges();
     }
-    if (!dirty_.empty() || !garbage_.empty()) arm_timer(kTick);
+    if (!dirty_.empty() || !garbage_.empty() || wants_joining()) arm_timer(kTick);
 }
 
 // A store that answers nothing at all, like a network file system that hangs, is in trouble too.
@@ -328,6 +331,9 @@ void Tiering::plan_round() {
     auto dirty = std::exchange(dirty_, {});
     dirty_since_.clear();
     const std::uint64_t last_file = host_.move_through(options_.round_bytes);
+    // While there is enough to move, joining can wait, but not for ever.
+    pressed_ = log_only_bytes_ >= options_.flush_bytes;
+    if (pressed_) pressed_at_ = executor_.clock().now();
     std::vector<SegmentId> scattered;
     if (last_file == kAllFiles) scattered = std::exchange(scattered_, {});
     // Neighbours in one pack are neighbours in the next; and a simulated run is always the same.
@@ -354,10 +360,13 @@ void Tiering::plan_round() {
 void Tiering::plan_log_runs(Segment& segment, std::uint64_t last_file) {
     std::uint64_t begin = 0;
     std::uint64_t end = 0;
+    // One busy segment has work for all writers.
+    const std::uint64_t most =
+        std::clamp(options_.round_bytes / options_.writers, options_.chunk_bytes_min, options_.object_bytes_max);
     for (const Extent& extent : segment.index) {
         if (!extent.in_log() || extent.address.file > last_file) continue;
         host_.will_move(extent);
-        if (extent.offset == end && extent.end() - begin <= options_.object_bytes_max) {
+        if (extent.offset == end && extent.end() - begin <= most) {
             end = extent.end();
             continue;
         }
@@ -384,7 +393,9 @@ void Tiering::plan_small_pieces(Segment& segment) {
             ++last;
         }
         std::size_t count = last - first;
-        if (count >= options_.pieces_max || (count > 1 && bytes >= options_.piece_bytes_min))
+        bool worth_it = pressed_ ? count >= options_.pieces_max * kPatienceWithPieces
+                                 : count >= options_.pieces_max || (count > 1 && bytes >= options_.piece_bytes_min);
+        if (worth_it)
             add_run(segment, entries[first].offset, entries[last - 1].end());
         else
             left_over = left_over || count > 0;

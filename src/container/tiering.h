@@ -119,6 +119,7 @@ class Tiering {
     void publish_gauges();
     void watch();
     bool is_due() const;
+    bool wants_joining() const { return pressed_ && !scattered_.empty(); }
     void plan_round();
     void plan_log_runs(Segment& segment, std::uint64_t last_file);
     void plan_small_pieces(Segment& segment);
@@ -166,6 +167,8 @@ class Tiering {
     // The round under way.
     bool in_round_ = false;
     bool poked_ = false;
+    bool pressed_ = false;  // the last round was due for its bytes: joining had to wait
+    std::chrono::steady_clock::time_point pressed_at_;
     bool hurried_ = false;  // a look comes at once
     std::deque<ObjectPlan> plans_;
     ObjectPlan pack_;

@@ -144,6 +144,34 @@ TEST_F(Tier, ThousandsOfTricklingSegmentsCostAnObjectAFlush) {
     expect_all(h);
 }
 
+TEST_F(Tier, PiecesAreJoinedWhenTheLoadIsOver) {
+    ContainerOptions options = small_tier();
+    options.tiering.pieces_max = 50;
+    options.tiering.piece_bytes_min = 4000;
+    Harness h(options, objects);
+    std::vector<std::string> names;
+    for (int i = 0; i < 8; ++i) {
+        names.push_back("s" + std::to_string(i));
+        ASSERT_TRUE(h.create(names.back()));
+    }
+    // A round's worth at a time, in small pieces of all of them.
+    for (int round = 0; round < 10; ++round) {
+        for (const std::string& name : names) write(h, name, 2, 300);
+        h.executor.run_until_idle();
+        h.executor.advance(milliseconds(100));
+    }
+    h.executor.advance(milliseconds(600));
+    std::uint64_t under_load = h.container->stats().tiering.written_bytes;
+    EXPECT_LE(under_load, 10u * 8 * 600) << "nothing was written twice meanwhile";
+    h.executor.advance(milliseconds(5000));
+    EXPECT_GT(h.container->stats().tiering.written_bytes, under_load) << "pieces were joined";
+    settle(h);
+    std::uint64_t settled = h.container->stats().tiering.written_bytes;
+    h.executor.advance(milliseconds(60'000));
+    EXPECT_EQ(h.container->stats().tiering.written_bytes, settled) << "and then it is quiet";
+    expect_all(h);
+}
+
 TEST_F(Tier, TruncationAndDeletionRemoveObjects) {
     Harness h(small_tier(), objects);
     ASSERT_TRUE(h.create("a"));
