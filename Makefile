@@ -84,6 +84,12 @@ test-flink: build ## its tests against build/millrace, then faults on a cluster 
 	@scripts/install-deps --java --python
 	MILLRACE_FLINK_LINES="$(LINES)" tests/e2e/run-all flink
 
+.PHONY: test-flink-faults
+test-flink-faults: build ## jobs on both lines of Flink while processes are killed, rescaled, restarted; every event verified (ROUNDS=2 SEED=1)
+	@scripts/install-deps --java --python
+	flink/build 2.3 1.20
+	tests/flink/exactly_once.py --rounds $(or $(ROUNDS),2) --seed $(or $(SEED),1) --faults 6 --rate 400 --flink 2.3,1.20 --json build/flink/rounds.jsonl
+
 .PHONY: demo
 demo: ## flights and weather live through Flink, verified row by row (SPEEDUP=1000000 MONTHS=12 PORT_BASE=9090 KEEP=1)
 	@echo "installing what is missing"

@@ -56,6 +56,6 @@ for line in $lines; do
     sql_jar "$line"
     if [[ -z ${MILLRACE_FLINK_CONTROLLER:-} ]]; then
         # shellcheck disable=SC2086
-        "$ROOT/tests/flink/exactly_once.py" --flink "$line" ${MILLRACE_FLINK_FAULTS:---faults 3 --numbers 300 --rate 200} || true
+        "$ROOT/tests/flink/exactly_once.py" --flink "$line" ${MILLRACE_FLINK_FAULTS:---faults 3 --rate 200} || true
     fi
 done

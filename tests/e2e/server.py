@@ -36,9 +36,12 @@ def clean_environment(additions=None):
 
 
 def free_ports():
-    """Three ports in a row that nobody listens on, below the range from which the system takes those of clients."""
+    """Three ports in a row that nobody listens on, below the range from which the system takes those of clients.
+
+    MILLRACE_TEST_PORTS=FIRST-LAST: others than 20000-31999."""
+    first, last = (int(port) for port in os.environ.get("MILLRACE_TEST_PORTS", "20000-31999").split("-"))
     for _ in range(1000):
-        base = random.randrange(20000, 32000, 4)
+        base = random.randrange(first, last - 2, 4)
         try:
             for port in range(base, base + 3):
                 with socket.socket() as probe:

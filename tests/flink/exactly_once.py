@@ -1,149 +1,41 @@
 #!/usr/bin/env python3
 """Stream to stream through a real Flink cluster, exactly once, while its processes and the store are killed; every event is verified.
 
-    exactly_once.py [--seed N] [--faults N] [--keys N] [--numbers N] [--rate N] [--flink 2.3|1.20]
+    exactly_once.py [--seed N] [--faults N] [--keys N] [--rate N] [--flink 2.3|1.20] [--rounds N] [--json FILE]
                     [--controller URI] [--no-server-kills] [--no-scaling] [--unaligned] [--patience SECONDS]
+    exactly_once.py --scale-every 60 --minutes 30 [--flink ...] [--json FILE]
 
 A feeder writes numbered events of each key to one stream; a job reads them, checks their order in its state and writes them to a second
 stream in transactions. Meanwhile, chosen by the seed: a TaskManager is killed (SIGKILL) and started again, the job is stopped with a
-savepoint and started from it with another parallelism, the server is killed (SIGKILL) and started again, and a stream is scaled.
+savepoint and started from it with another parallelism, the server is killed (SIGKILL) and started again, both are at once, and a stream is
+scaled; each at any time between checkpoints, some before the job has recovered from the one before.
 At the end the second stream must hold each event once, in the order of its key. Exit status 0: so it is; 1: not; 2: could not be run.
+
+--rounds N: so many runs, with the seeds from --seed (default 1) on; --flink 2.3,1.20 takes each seed on both. --json FILE gets a line for each.
+--scale-every SECONDS: no other fault; the stream that is read is scaled so often for --minutes, and no checkpoint may expire or fail.
 
 Without --controller a server is started and killed: $MILLRACE_BIN, else build/millrace. Needs `make flink`.
 """
 import argparse
-import atexit
 import json
 import os
 import random
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, os.path.join(ROOT, "tests", "e2e"))
-import server as servers  # noqa: E402
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.dont_write_bytecode = True
+from cluster import Feeder, Flink, exact, note, servers, tool, verify  # noqa: E402
 
-OPENS = ["--add-opens=java.base/java.util=ALL-UNNAMED", "--add-opens=java.base/java.lang=ALL-UNNAMED",
-         "--add-opens=java.base/java.time=ALL-UNNAMED", "--add-opens=java.base/java.net=ALL-UNNAMED"]
-STARTED = time.monotonic()
-
-
-def note(text):
-    print(f"{time.monotonic() - STARTED:6.1f} s  {text}", flush=True)
-
-
-class Flink:
-    """One JobManager and some TaskManagers, each a JVM of its own, on the classes that Maven put together."""
-
-    def __init__(self, build, scratch, taskmanagers):
-        self.scratch = scratch
-        self.classpath = ":".join([os.path.join(build, "classes"), os.path.join(build, "test-classes"), os.path.join(build, "lib", "*")])
-        base = servers.free_ports()
-        self.rest, self.rpc = base, base + 1
-        self.processes = {}
-        self.lives = 0
-        for folder in ("conf", "checkpoints", "savepoints", "tmp"):
-            os.makedirs(os.path.join(scratch, folder))
-        settings = {
-            "jobmanager.rpc.address": "127.0.0.1", "jobmanager.bind-host": "127.0.0.1", "jobmanager.rpc.port": self.rpc,
-            "rest.address": "127.0.0.1", "rest.bind-address": "127.0.0.1", "rest.port": self.rest,
-            "taskmanager.host": "127.0.0.1", "taskmanager.bind-host": "127.0.0.1", "taskmanager.numberOfTaskSlots": 2,
-            "io.tmp.dirs": scratch + "/tmp", "web.upload.dir": scratch + "/tmp",
-            "jobmanager.memory.heap.size": "256m", "jobmanager.memory.off-heap.size": "64m",
-            "taskmanager.cpu.cores": "1.0", "taskmanager.memory.task.heap.size": "192m", "taskmanager.memory.task.off-heap.size": "64m",
-            "taskmanager.memory.framework.heap.size": "64m", "taskmanager.memory.framework.off-heap.size": "64m",
-            "taskmanager.memory.network.min": "32m", "taskmanager.memory.network.max": "32m", "taskmanager.memory.managed.size": "32m",
-            "taskmanager.memory.jvm-metaspace.size": "128m", "taskmanager.memory.jvm-overhead.min": "64m",
-            "taskmanager.memory.jvm-overhead.max": "64m",
-            "pekko.startup-timeout": "300 s", "pekko.ask.timeout": "60 s",
-            "heartbeat.interval": 2000, "heartbeat.timeout": 15000, "heartbeat.rpc-failure-threshold": 2,
-            # Else a cluster that is five minutes old refuses a job whose TaskManager is still starting.
-            "resourcemanager.standalone.start-up-time": 86400000, "slot.request.timeout": 300000,
-            "execution.checkpointing.dir": "file://" + scratch + "/checkpoints", "state.checkpoints.dir": "file://" + scratch + "/checkpoints",
-            "execution.checkpointing.savepoint-dir": "file://" + scratch + "/savepoints",
-        }
-        with open(os.path.join(scratch, "conf", "config.yaml"), "w") as out:
-            for key, value in settings.items():
-                out.write(f"{key}: {value}\n")
-        atexit.register(self.end)
-        self.launch("jobmanager", "320m", "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint", [])
-        for i in range(taskmanagers):
-            self.start_taskmanager(i)
-
-    def launch(self, name, heap, main, arguments):
-        log = open(os.path.join(self.scratch, name + ".log"), "ab")
-        self.processes[name] = subprocess.Popen(
-            ["java", "-Xmx" + heap, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=info",
-             "-Dorg.slf4j.simpleLogger.log.io.pravega=error", *OPENS, "-cp", self.classpath, main, "--configDir", self.scratch + "/conf",
-             *arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-        log.close()
-
-    def start_taskmanager(self, number):
-        self.lives += 1
-        self.launch(f"taskmanager-{number}", "384m", "org.apache.flink.runtime.taskexecutor.TaskManagerRunner",
-                    ["-D", f"taskmanager.resource-id=tm-{number}-{self.lives}"])
-
-    def kill(self, name):
-        process = self.processes.pop(name)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-
-    def end(self):
-        for name in list(self.processes):
-            if self.processes[name].poll() is None:
-                self.kill(name)
-
-    def get(self, path, body=None, method=None):
-        request = urllib.request.Request(f"http://127.0.0.1:{self.rest}{path}", method=method,
-                                         data=None if body is None else json.dumps(body).encode(), headers={"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.loads(answer.read() or b"{}")
-
-    def until(self, what, seconds, ask):
-        """Waits until ask() gives something; raises after so many seconds."""
-        end = time.monotonic() + seconds
-        while True:
-            for name, process in self.processes.items():
-                if process.poll() is not None:
-                    raise RuntimeError(f"{name} ended; see {self.scratch}/{name}.log")
-            try:
-                answer = ask()
-                if answer:
-                    return answer
-            except (urllib.error.URLError, ConnectionError, TimeoutError):
-                pass
-            if time.monotonic() > end:
-                raise RuntimeError(f"no {what} after {seconds} s; see {self.scratch}")
-            time.sleep(0.25)
-
-    def completed(self, job):
-        return self.get(f"/jobs/{job}/checkpoints")["counts"]["completed"]
-
-    def state(self, job):
-        return self.get(f"/jobs/{job}")["state"]
-
-
-def tool(flink, main, *arguments, timeout=600):
-    """Runs one of the test's programs to its end; returns the last line that it printed."""
-    command = ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=off", *OPENS, "-cp",
-               flink.classpath, "io.millrace.flink.faults." + main, *map(str, arguments)]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout)
-    if done.returncode != 0:
-        raise RuntimeError(f"{main} {arguments[0]} failed: {done.stderr.decode(errors='replace')[-2000:]}")
-    lines = done.stdout.decode().strip().split("\n")
-    return lines[-1]
+OVERLAP = 0.25  # of the faults strike before the job has recovered from the one before
 
 
 class Run:
-    def __init__(self, options, scratch):
+    def __init__(self, options, seed, flink, scratch):
         self.options = options
-        self.random = random.Random(options.seed)
+        self.random = random.Random(seed)
         self.server = None
         if options.controller:
             self.controller = options.controller
@@ -151,19 +43,23 @@ class Run:
             self.server = servers.Server(os.path.join(scratch, "server"))
             self.server.start()
             self.controller = f"tcp://127.0.0.1:{self.server.base}"
-        build = os.path.join(ROOT, "build", "flink", options.flink)
-        if not os.path.isdir(os.path.join(build, "test-classes")):
-            print("not built: make flink", file=sys.stderr)
-            sys.exit(2)
-        self.flink = Flink(build, os.path.join(scratch, "flink"), 2)
+        self.flink = flink
         scope = "faults%d" % (time.time() * 1000)
         self.source, self.sink = scope + "/in", scope + "/out"
         self.parallelism = 2
         self.job = None
+        self.feeder = None
         self.done = []
+        self.recoveries = []  # seconds from a fault to the second checkpoint after it
+
+    def end(self):
+        if self.feeder:
+            self.feeder.kill()
+        if self.server:
+            self.server.kill_quietly()
 
     def submit(self, savepoint="-"):
-        line = tool(self.flink, "FaultJob", self.flink.rest, self.controller, self.source, self.sink, self.parallelism, 1000, savepoint,
+        line = tool(self.flink, "job", self.flink.rest, self.controller, self.source, self.sink, self.parallelism, 1000, savepoint,
                     "unaligned" if self.options.unaligned else "aligned")
         self.job = line.split()[-1]
 
@@ -173,9 +69,12 @@ class Run:
         self.flink.until("checkpoint", self.options.patience, lambda: self.flink.completed(self.job) >= begun + count)
 
     def kill_taskmanager(self):
-        number = self.random.randrange(2)
+        # One that has tasks, if Flink's REST API knows of one.
+        busy = [each["id"] for each in self.flink.get("/taskmanagers")["taskmanagers"] if each["freeSlots"] < each["slotsNumber"]]
+        number = self.random.choice([number for number, name in sorted(self.flink.ids.items()) if name in busy] or [0, 1])
         self.flink.kill(f"taskmanager-{number}")
         self.flink.start_taskmanager(number)
+        return str(number)
 
     def rescale(self):
         self.parallelism = self.random.choice([p for p in (1, 2, 3, 4) if p != self.parallelism])
@@ -187,7 +86,7 @@ class Run:
             return answer["operation"].get("location")
         # A savepoint that meets a restart fails; the job runs on.
         location = self.flink.until("savepoint", self.options.patience, stop)
-        self.flink.until("end of the job", 60, lambda: self.flink.state(self.job) == "FINISHED")
+        self.flink.until("end of the job", self.options.patience, lambda: self.flink.state(self.job) == "FINISHED")
         self.submit(location)
         return f"to {self.parallelism}"
 
@@ -196,72 +95,147 @@ class Run:
         time.sleep(self.random.random() * 3)
         self.server.start()
 
+    def kill_both(self):
+        self.server.kill()
+        self.kill_taskmanager()
+        self.server.start()
+
     def scale_stream(self):
         stream, segments = self.random.choice([self.source, self.sink]), self.random.randrange(1, 5)
-        tool(self.flink, "FaultTools", "scale", self.controller, stream, segments)
+        tool(self.flink, "scale", self.controller, stream, segments)
         return f"{stream} to {segments}"
 
-    def run(self):
+    def faults(self):
         options = self.options
-        tool(self.flink, "FaultTools", "create", self.controller, self.source, 2, self.sink, 2)
-        self.flink.until("TaskManagers", 180, lambda: self.flink.get("/overview")["taskmanagers"] >= 2)
-        self.submit()
-        feeder = subprocess.Popen(["java", "-Xmx256m", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=off", "-cp",
-                                   self.flink.classpath, "io.millrace.flink.faults.FaultTools", "feed", self.controller, self.source,
-                                   str(options.keys), str(options.numbers), str(options.rate)], stdin=subprocess.DEVNULL, start_new_session=True)
-        atexit.register(lambda: feeder.poll() is None and feeder.kill())
-        self.checkpoint()
-        note("first checkpoints are complete")
-        faults = [self.kill_taskmanager, self.rescale]
+        kinds = [self.kill_taskmanager, self.rescale]
         if not options.no_scaling:
-            faults.append(self.scale_stream)
+            kinds.append(self.scale_stream)
         if self.server and not options.no_server_kills:
-            faults.append(self.kill_server)
+            kinds += [self.kill_server, self.kill_both]
         # Each kind at least once, if there are enough; then any.
-        order = faults[:]
+        order = kinds[:]
         self.random.shuffle(order)
         while len(order) < options.faults:
-            order.append(self.random.choice(faults))
-        for fault in order[:options.faults]:
+            order.append(self.random.choice(kinds))
+        order = order[:options.faults]
+        for number, fault in enumerate(order):
+            time.sleep(self.random.random() * 1.5)  # anywhere between two checkpoints
+            struck = time.monotonic()
             detail = fault()
             self.done.append(fault.__name__)
             note(f"{fault.__name__} {detail or ''}")
+            if self.random.random() < OVERLAP and number + 1 < len(order):
+                time.sleep(self.random.random() * 3)
+                continue
             self.checkpoint()
+            self.recoveries.append(round(time.monotonic() - struck, 1))
             note("checkpoints complete again")
-        if feeder.wait(timeout=3600) != 0:
-            raise RuntimeError("the feeder failed")
-        verdict = json.loads(tool(self.flink, "FaultTools", "verify", self.controller, self.sink, options.keys, options.numbers, options.patience,
-                                  timeout=3600))
-        verdict.update(seed=options.seed, flink=options.flink, faults=self.done)
-        return verdict
+
+    def scalings(self):
+        """Scales the stream that is read again and again, and counts what becomes of the checkpoints."""
+        options, turns, end = self.options, 0, time.monotonic() + self.options.minutes * 60
+        # Flink may begin one while the job's tasks are still being started, and fails it then.
+        before = self.flink.get(f"/jobs/{self.job}/checkpoints")["counts"]["failed"]
+        while time.monotonic() < end:
+            begun = time.monotonic()
+            segments = self.random.choice([s for s in (1, 2, 3, 4, 6) if turns == 0 or s != segments])
+            tool(self.flink, "scale", self.controller, self.source, segments)
+            turns += 1
+            counts = self.flink.get(f"/jobs/{self.job}/checkpoints")["counts"]
+            note(f"scaled to {segments}; checkpoints {counts}")
+            if counts["failed"] > before:
+                break
+            time.sleep(max(0, min(begun + options.scale_every, end) - time.monotonic()))
+        self.checkpoint()
+        found = self.flink.get(f"/jobs/{self.job}/checkpoints")
+        durations = found["summary"]["end_to_end_duration"]
+        return {"minutes": options.minutes, "scalings": turns, "checkpoints": found["counts"]["completed"], "failed": found["counts"]["failed"] - before,
+                "restored": found["counts"]["restored"], "checkpoint_ms": {name: durations[name] for name in ("avg", "p95", "max")}}
+
+    def run(self):
+        options = self.options
+        tool(self.flink, "create", self.controller, self.source, 2, self.sink, 2)
+        self.flink.until("TaskManagers", 180, lambda: self.flink.get("/overview")["taskmanagers"] >= 2)
+        self.submit()
+        self.feeder = Feeder(self.flink, self.controller, self.source, options.keys, options.rate)
+        self.checkpoint()
+        note("first checkpoints are complete")
+        more = {}
+        if options.scale_every:
+            more = self.scalings()
+        else:
+            self.faults()
+        numbers = self.feeder.end(options.patience)
+        note("all is written")
+        found = verify(self.flink, self.controller, self.sink, options.keys, numbers, options.patience)
+        note("verified")
+        self.flink.cancel(self.job)
+        return found | more
+
+
+def one(options, seed, line, clusters):
+    """One run: its line for --json. Its logs stay if it failed. The cluster serves the next run too, unless this one failed."""
+    scratch = tempfile.mkdtemp(prefix="millrace-flink-")
+    note(f"seed {seed}, Flink {line}, logs in {scratch}")
+    begun = time.monotonic()
+    result = {"seed": seed, "line": line}
+    run = None
+    try:
+        if line not in clusters:
+            clusters[line] = Flink(line, tempfile.mkdtemp(prefix="millrace-flink-cluster-"), 2)
+        run = Run(options, seed, clusters[line], scratch)
+        result |= run.run()
+        result["exact"] = exact(result) and not result.get("failed")
+    except Exception as error:  # whatever it is, the seed and the logs are needed
+        result |= {"exact": False, "error": f"{type(error).__name__}: {error}"}
+    finally:
+        if run:
+            run.end()
+    result["faults"] = run.done if run else []
+    result["recovery_s"] = run.recoveries if run else []
+    result["seconds"] = round(time.monotonic() - begun, 1)
+    result["load"] = round(os.getloadavg()[0], 1)
+    if result["exact"]:
+        shutil.rmtree(scratch, ignore_errors=True)
+    else:
+        result["logs"] = scratch
+        if line in clusters:
+            result["cluster_logs"] = clusters[line].scratch
+            clusters.pop(line).end()
+    text = json.dumps(result)
+    print(text, flush=True)
+    print("ok exactly_once" if result["exact"] else f"FAILED exactly_once: seed {seed}, Flink {line}", flush=True)
+    if options.json:
+        with open(options.json, "a") as out:
+            out.write(text + "\n")
+    return result["exact"]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seed", type=int, default=random.randrange(1 << 31))
-    parser.add_argument("--faults", type=int, default=4)
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--faults", type=int, default=5)
     parser.add_argument("--keys", type=int, default=20)
-    parser.add_argument("--numbers", type=int, default=1000)
     parser.add_argument("--rate", type=float, default=250)
     parser.add_argument("--flink", default="2.3")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--json")
     parser.add_argument("--controller")
     parser.add_argument("--no-server-kills", action="store_true")
     parser.add_argument("--no-scaling", action="store_true")
     parser.add_argument("--unaligned", action="store_true")
     parser.add_argument("--patience", type=int, default=180)
+    parser.add_argument("--scale-every", type=float)
+    parser.add_argument("--minutes", type=float, default=30)
     options = parser.parse_args()
-    scratch = tempfile.mkdtemp(prefix="millrace-flink-")
-    note(f"seed {options.seed}, Flink {options.flink}, logs in {scratch}")
-    try:
-        verdict = Run(options, scratch).run()
-    except Exception as error:  # whatever it is, the seed and the logs are needed
-        print(f"FAILED exactly_once: seed {options.seed}: {type(error).__name__}: {error}")
-        return 1
-    print(json.dumps(verdict))
-    good = verdict["complete"] and verdict["wrong"] == 0 and verdict["found"] == verdict["expected"]
-    print("ok exactly_once" if good else f"FAILED exactly_once: seed {options.seed}: {verdict}")
-    if good:
-        shutil.rmtree(scratch, ignore_errors=True)
+    first = options.seed if options.seed is not None else 1 if options.rounds else random.randrange(1 << 31)
+    good, clusters = True, {}
+    for seed in range(first, first + (options.rounds or 1)):
+        for line in options.flink.split(","):
+            good = one(options, seed, line, clusters) and good
+    for cluster in clusters.values():
+        cluster.end()
+        shutil.rmtree(cluster.scratch, ignore_errors=True)
     return 0 if good else 1
 
 

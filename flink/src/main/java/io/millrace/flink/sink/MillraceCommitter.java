@@ -26,6 +26,8 @@ final class MillraceCommitter implements Committer<Committable> {
     private static final long VISIBLE_MILLIS = 5_000;
 
     private final SinkSettings settings;
+    /** By the last call. Not waited for there: the writer often has the same thread. */
+    private final List<Committable> accepted = new ArrayList<>();
     private StoreClient client;
 
     MillraceCommitter(SinkSettings settings) {
@@ -40,20 +42,19 @@ final class MillraceCommitter implements Committer<Committable> {
         if (client == null) {
             client = new StoreClient(settings.store);
         }
-        List<Committable> accepted = new ArrayList<>();
+        accepted.clear();
         boolean blocked = false;
         for (CommitRequest<Committable> request : requests) {
             // Transactions become visible in the order of their commits: none may overtake one that has to be repeated.
-            if (blocked || !commit(request, accepted)) {
+            if (blocked || !commit(request)) {
                 blocked = true;
                 request.retryLater();
             }
         }
-        awaitVisible(accepted);
     }
 
     /** @return false to try again later */
-    private boolean commit(CommitRequest<Committable> request, List<Committable> accepted) throws IOException, InterruptedException {
+    private boolean commit(CommitRequest<Committable> request) throws IOException, InterruptedException {
         Committable what = request.getCommittable();
         try {
             get(client.controller().commitTransaction(what.stream().toStream(), what.writer(), what.time() == Long.MIN_VALUE ? null : what.time(),
@@ -119,7 +120,7 @@ final class MillraceCommitter implements Committer<Committable> {
     }
 
     /** An accepted commit cannot fail any more; a job that ends should still not end before its events can be read. */
-    private void awaitVisible(List<Committable> accepted) throws InterruptedException {
+    private void awaitVisible() throws InterruptedException {
         long deadline = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(VISIBLE_MILLIS);
         long pause = 5;
         for (Committable what : accepted) {
@@ -140,7 +141,14 @@ final class MillraceCommitter implements Committer<Committable> {
 
     @Override
     public void close() {
-        if (client != null) {
+        if (client == null) {
+            return;
+        }
+        try {
+            awaitVisible();
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt(); // the task is cancelled
+        } finally {
             client.close();
         }
     }

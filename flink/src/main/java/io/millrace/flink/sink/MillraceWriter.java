@@ -7,6 +7,7 @@ import java.util.Collection;
 import java.util.List;
 import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.RejectedExecutionException;
@@ -17,6 +18,7 @@ import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.BiConsumer;
 import java.util.function.BooleanSupplier;
 import org.apache.flink.api.common.eventtime.Watermark;
 import org.apache.flink.api.common.operators.MailboxExecutor;
@@ -50,7 +52,11 @@ final class MillraceWriter<T> implements StatefulSinkWriter<T, WriterState>, Com
     private final AtomicBoolean mailSent = new AtomicBoolean();
     /** What is wrong with the stream, once that was asked; for the task's thread. */
     private String diagnosis;
-    private volatile boolean waiting;
+    /** For the sender, in order. */
+    private final ConcurrentLinkedQueue<Step> steps = new ConcurrentLinkedQueue<>();
+    private final AtomicBoolean senderBusy = new AtomicBoolean();
+    /** What the task's thread waits for, or null. */
+    private volatile BooleanSupplier awaited;
     private volatile long sendNanos;
     private volatile EventOutput output;
     private volatile TransactionalOutput transactions;
@@ -83,7 +89,7 @@ final class MillraceWriter<T> implements StatefulSinkWriter<T, WriterState>, Com
                 output = new PlainOutput(client, settings);
             }
         });
-        keeper.scheduleAtFixedRate(this::wake, 1, 1, TimeUnit.SECONDS);
+        keeper.scheduleAtFixedRate(this::lookAgain, 1, 1, TimeUnit.SECONDS);
     }
 
     private static ThreadFactory daemon(String name) {
@@ -98,22 +104,74 @@ final class MillraceWriter<T> implements StatefulSinkWriter<T, WriterState>, Com
         void run() throws Exception;
     }
 
+    /** An event on its way: a step of the sender, then what waits for the store's answer. */
+    private final class Event implements Step, BiConsumer<Void, Throwable> {
+        private final String key;
+        private final byte[] data;
+        private final long begun = System.nanoTime();
+
+        Event(String key, byte[] data) {
+            this.key = key;
+            this.data = data;
+        }
+
+        @Override
+        public void run() throws Exception {
+            if (failure.get() == null) {
+                output.write(key, data).whenComplete(this);
+            }
+        }
+
+        @Override
+        public void accept(Void ok, Throwable error) {
+            sendNanos = System.nanoTime() - begun;
+            if (error != null) {
+                fail(error);
+            }
+            inFlightBytes.addAndGet(-data.length);
+            inFlight.decrementAndGet();
+            wake();
+        }
+    }
+
     /** @return completes when the sender has done it; a failure is that of the writer too */
     private CompletableFuture<Void> send(Step step) {
         CompletableFuture<Void> done = new CompletableFuture<>();
-        sender.execute(() -> {
+        enqueue(() -> {
             try {
                 if (failure.get() == null) {
                     step.run();
                 }
             } catch (Throwable e) {
                 fail(e);
-            } finally {
-                done.complete(null);
-                wake();
             }
+            // After the failure is known: who finds it done must find that too.
+            done.complete(null);
+            wake();
         });
         return done;
+    }
+
+    /** The sender is told of the first step only that finds it idle: events that come fast cost it no wake-up each. */
+    private void enqueue(Step step) {
+        steps.add(step);
+        if (senderBusy.compareAndSet(false, true)) {
+            sender.execute(this::work);
+        }
+    }
+
+    private void work() {
+        do {
+            for (Step step = steps.poll(); step != null && !sender.isShutdown(); step = steps.poll()) {
+                try {
+                    step.run();
+                } catch (Throwable e) {
+                    fail(e);
+                }
+            }
+            senderBusy.set(false);
+            // What was added before that, by somebody who found it busy.
+        } while (!steps.isEmpty() && !sender.isShutdown() && senderBusy.compareAndSet(false, true));
     }
 
     private void fail(Throwable error) {
@@ -123,9 +181,17 @@ final class MillraceWriter<T> implements StatefulSinkWriter<T, WriterState>, Com
         wake();
     }
 
-    /** Lets the task's thread look again, if it waits. */
+    /** Lets the task's thread go on, if what it waits for has come. */
     private void wake() {
-        if (waiting && mailSent.compareAndSet(false, true)) {
+        BooleanSupplier done = awaited;
+        if (done != null && (failure.get() != null || done.getAsBoolean())) {
+            lookAgain();
+        }
+    }
+
+    /** Lets the task's thread look again, if it waits. */
+    private void lookAgain() {
+        if (awaited != null && mailSent.compareAndSet(false, true)) {
             try {
                 mailbox.execute(() -> mailSent.set(false), "millrace sink: progress");
             } catch (RejectedExecutionException e) {
@@ -159,7 +225,7 @@ final class MillraceWriter<T> implements StatefulSinkWriter<T, WriterState>, Com
             return;
         }
         long deadline = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(settings.timeoutMillis);
-        waiting = true;
+        awaited = done;
         try {
             while (!done.getAsBoolean()) {
                 throwFailure();
@@ -170,13 +236,18 @@ final class MillraceWriter<T> implements StatefulSinkWriter<T, WriterState>, Com
                 mailbox.yield();
             }
         } finally {
-            waiting = false;
+            awaited = null;
         }
         throwFailure();
     }
 
-    private boolean room() {
-        return inFlight.get() < settings.maxInFlight && inFlightBytes.get() < settings.maxInFlightBytes;
+    private boolean full() {
+        return inFlight.get() >= settings.maxInFlight || inFlightBytes.get() >= settings.maxInFlightBytes;
+    }
+
+    /** Waited for when it was full: to go on with each single event that is stored would cost a wake-up for each. */
+    private boolean muchRoom() {
+        return inFlight.get() <= settings.maxInFlight / 2 && inFlightBytes.get() <= settings.maxInFlightBytes / 2;
     }
 
     @Override
@@ -190,20 +261,13 @@ final class MillraceWriter<T> implements StatefulSinkWriter<T, WriterState>, Com
             throw new IOException("an event of " + event.length + " bytes is larger than the " + LARGEST_EVENT + " that "
                     + (settings.transactional() ? "an event in a transaction" : "an ordinary event") + " can hold");
         }
-        await(this::room, "waiting for room");
+        if (full()) {
+            await(this::muchRoom, "waiting for room");
+        }
         String key = schema.routingKey(record);
         inFlight.incrementAndGet();
         inFlightBytes.addAndGet(event.length);
-        long begun = System.nanoTime();
-        send(() -> output.write(key, event).whenComplete((ok, error) -> {
-            sendNanos = System.nanoTime() - begun;
-            if (error != null) {
-                fail(error);
-            }
-            inFlight.decrementAndGet();
-            inFlightBytes.addAndGet(-event.length);
-            wake();
-        }));
+        enqueue(new Event(key, event));
         metrics.getNumRecordsSendCounter().inc();
         metrics.getNumBytesSendCounter().inc(event.length);
     }

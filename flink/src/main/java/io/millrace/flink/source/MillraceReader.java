@@ -90,11 +90,13 @@ final class MillraceReader<T> extends SingleThreadMultiplexSourceReaderBase<Segm
         if (output == null || output.to != to) {
             output = new HoldingOutput<>(to, held);
         }
-        for (String id : toHold) {
-            to.createOutputForSplit(id);
-            held.add(id);
+        if (!toHold.isEmpty()) {
+            for (String id : toHold) {
+                to.createOutputForSplit(id);
+                held.add(id);
+            }
+            toHold.clear();
         }
-        toHold.clear();
         InputStatus status = super.pollNext(output);
         idleWithoutSegments();
         return status;
@@ -270,7 +272,10 @@ final class MillraceReader<T> extends SingleThreadMultiplexSourceReaderBase<Segm
                     LOG.warn("the event at {} could not be deserialized; it is skipped", origin.eventPointer(), e);
                 }
                 bytes.inc(origin.length);
-                lag.emitted(state.segmentName, event.next(), event.data().length);
+                if (state.lag == null) {
+                    state.lag = lag.of(state.segmentName);
+                }
+                lag.emitted(state.lag, event.next(), event.data().length);
                 state.offset = event.next();
             }
             if (event.mark() != Long.MIN_VALUE) {

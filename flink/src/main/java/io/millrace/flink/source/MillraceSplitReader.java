@@ -31,7 +31,8 @@ final class MillraceSplitReader implements SplitReader<SegmentEvent, SegmentSpli
     private static final Logger LOG = LoggerFactory.getLogger(MillraceSplitReader.class);
     private static final int EVENTS_PER_SEGMENT = 1000;
     private static final int BYTES_PER_SEGMENT = 512 * 1024;
-    private static final long FIRST_BYTE_MILLIS = 100;
+    private static final int HEADER = 8; // type and length, before each event
+    private static final long NO_WAITING = 0;
     private static final long IDLE_MILLIS = 1000;
     private static final long MARKS_MILLIS = 1000;
     /** How long the client repeats a read before it gives up. */
@@ -130,47 +131,66 @@ final class MillraceSplitReader implements SplitReader<SegmentEvent, SegmentSpli
         }
     }
 
-    /** @return whether anything was read, or the segment ended */
+    /** For a segment that is ready. @return whether anything was read, or the segment ended */
     private boolean drain(Open segment, RecordsBySplits.Builder<SegmentEvent> batch) throws IOException {
         String id = segment.split.splitId();
-        int events = 0;
-        int bytes = 0;
+        List<SegmentEvent> events = new ArrayList<>();
         long offset = segment.reader.getOffset();
         try {
-            while (events < EVENTS_PER_SEGMENT && bytes < BYTES_PER_SEGMENT && ready(segment)) {
-                offset = segment.reader.getOffset();
-                ByteBuffer event = segment.reader.read(FIRST_BYTE_MILLIS);
+            for (int bytes = 0; events.size() < EVENTS_PER_SEGMENT && bytes < BYTES_PER_SEGMENT; ) {
+                // Not asked each time whether it is ready: without data it says so at once, and each question takes its locks.
+                ByteBuffer event = segment.reader.read(NO_WAITING);
                 if (event == null) {
                     break;
                 }
                 segment.failures = 0;
-                long next = segment.reader.getOffset();
-                byte[] data = new byte[event.remaining()];
-                event.get(data);
-                batch.add(id, new SegmentEvent(data, offset, next, passMarks(segment, next), segment.window));
-                events++;
+                byte[] data = bytesOf(event);
+                long next = offset + HEADER + data.length;
+                events.add(new SegmentEvent(data, offset, next, passMarks(segment, next), segment.window));
+                offset = next;
                 bytes += data.length;
             }
-            if (events == 0) {
+            if (events.isEmpty()) {
                 watch(segment);
+            } else {
+                batch.addAll(id, events);
             }
-            return events > 0;
+            return !events.isEmpty();
         } catch (EndOfSegmentException e) {
             LOG.debug("end of {} at {}", id, segment.reader.getOffset());
+            addAll(batch, id, events);
             close(segment);
             batch.addFinishedSplit(id);
             return true;
         } catch (SegmentTruncatedException e) {
-            return truncated(segment, batch) || events > 0;
+            addAll(batch, id, events);
+            return truncated(segment, batch) || !events.isEmpty();
         } catch (RuntimeException e) {
             if (StoreClient.unavailable(e) && ++segment.failures * CLIENT_RETRIES_MILLIS < settings.store.retryMillis()) {
                 LOG.warn("segment {} cannot be reached; it is tried again at offset {}", id, offset, e);
+                addAll(batch, id, events);
                 segment.reader.setOffset(offset);
                 watch(segment);
-                return events > 0;
+                return !events.isEmpty();
             }
             throw new IOException("segment " + id + " could not be read at offset " + segment.reader.getOffset() + ": " + e, e);
         }
+    }
+
+    private static void addAll(RecordsBySplits.Builder<SegmentEvent> batch, String id, List<SegmentEvent> events) {
+        if (!events.isEmpty()) {
+            batch.addAll(id, events);
+        }
+    }
+
+    /** The client's reader gives each event an array of its own, which then is taken as it is. */
+    private static byte[] bytesOf(ByteBuffer event) {
+        if (event.hasArray() && event.arrayOffset() == 0 && event.position() == 0 && event.array().length == event.remaining()) {
+            return event.array();
+        }
+        byte[] data = new byte[event.remaining()];
+        event.get(data);
+        return data;
     }
 
     private boolean truncated(Open segment, RecordsBySplits.Builder<SegmentEvent> batch) throws IOException {
@@ -211,7 +231,7 @@ final class MillraceSplitReader implements SplitReader<SegmentEvent, SegmentSpli
 
     /** @return a new lower bound for what follows in the segment, or Long.MIN_VALUE */
     private long passMarks(Open segment, long position) {
-        Marks of = marks.get(segment.split.stream());
+        Marks of = marks.isEmpty() ? null : marks.get(segment.split.stream());
         if (of == null) {
             return Long.MIN_VALUE;
         }

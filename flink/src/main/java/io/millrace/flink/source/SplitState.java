@@ -6,6 +6,8 @@ final class SplitState {
     final String segmentName;
     /** Behind the last event that was emitted. */
     long offset;
+    /** For the figures, found with the first event. */
+    LagTracker.Segment lag;
 
     SplitState(SegmentSplit split) {
         this.split = split;

@@ -22,6 +22,12 @@ public final class FaultJob {
     private FaultJob() {}
 
     public static void main(String[] args) throws Exception {
+        System.out.println(submit(args));
+        System.exit(0);
+    }
+
+    /** @return the job's id, after a word */
+    static String submit(String[] args) throws Exception {
         int parallelism = Integer.parseInt(args[4]);
         Configuration configuration = new Configuration();
         if (!args[6].equals("-")) {
@@ -44,8 +50,7 @@ public final class FaultJob {
                 .sinkTo(MillraceSink.<String>builder().controller(args[1]).stream(args[3]).serializer(new SimpleStringSchema(), FaultJob::key)
                         .deliveryGuarantee(DeliveryGuarantee.EXACTLY_ONCE).build()).uid("out");
         JobClient job = environment.executeAsync("fault test");
-        System.out.println("job " + job.getJobID());
-        System.exit(0);
+        return "job " + job.getJobID();
     }
 
     static String key(String event) {
