@@ -11,6 +11,7 @@ from harness import ROOT, BenchError, Skipped, Usage, say
 START_PATIENCE = 900  # the first start fetches what is missing
 STOP_PATIENCE = 120
 BLOCK = 16  # ports of one cluster, in a row
+CONFORMANCE = os.path.join(ROOT, "conformance", "run")
 
 
 def kit(script):
@@ -96,23 +97,35 @@ class Pravega:
         return found
 
 
+def java_program(name, controller, pids, arguments, seconds, heap="512m"):
+    """One of conformance/'s programs on the official Java client: its line of key=value, and what the servers used for it."""
+    build = subprocess.run([CONFORMANCE, "--build"], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if build.returncode != 0:
+        raise BenchError(f"conformance/: cannot build: {build.stderr.strip()[-800:]}")
+    command = [CONFORMANCE, name, controller] + [str(argument) for argument in arguments]
+    before = Usage(pids)
+    patience = seconds + START_PATIENCE
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=patience,
+                              env=os.environ | {"JAVA_HEAP": heap})
+    except subprocess.TimeoutExpired:
+        raise BenchError(f"{name}: no end after {patience:.0f} s") from None
+    used = Usage(pids).since(before)
+    lines = [line for line in done.stdout.splitlines() if "=" in line]
+    if done.returncode != 0 or not lines:
+        raise BenchError(f"{name}: exit status {done.returncode}: {reason_of(done.stdout, done.stderr)}")
+    return {name: float(value) for name, value in (pair.split("=") for pair in lines[-1].split())} | used
+
+
+def reason_of(said, errors):
+    """What a Java program ended with: its exceptions without their stacks, or its last words."""
+    lines = [line.strip() for line in errors.splitlines() if line.startswith(("Exception", "Caused by"))]
+    return said.strip()[-400:] + " " + ("; ".join(lines) or errors.strip())[-800:]
+
+
 def java_transactions(controller, pids, committers, segments, events, seconds, warmup):
     """Committers of the official Java client, one after the other transaction each; figures, and what the servers used."""
-    command = [os.path.join(ROOT, "conformance", "run"), "Transactions", controller] + [
-        str(number) for number in (committers, segments, events, seconds, warmup)]
-    # Each segment of each open transaction has a connection of its own in that client, with a megabyte of buffers.
-    environment = os.environ | {"JAVA_HEAP": "3g"}
-    before = Usage(pids)
-    patience = seconds + warmup + START_PATIENCE
-    try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=patience, env=environment)
-    except subprocess.TimeoutExpired:
-        raise BenchError(f"Transactions: no end after {patience} s") from None
-    used = Usage(pids).since(before)
-    lines = [line for line in done.stdout.splitlines() if line.startswith("committers=")]
-    if done.returncode != 0 or not lines:
-        raise BenchError(f"Transactions: exit status {done.returncode}: {done.stderr.strip()[-800:]}")
-    return {name: float(value) for name, value in (pair.split("=") for pair in lines[-1].split())} | used
+    return java_program("Transactions", controller, pids, (committers, segments, events, seconds, warmup), seconds + warmup, "1g")
 
 
 def java_load(controller, pids, segments, seconds, warmup, writers=10, event_bytes=1024):

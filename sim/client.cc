@@ -230,10 +230,11 @@ void Client::show(const std::function<void(Comparison)>& give, std::size_t* expe
 
 void Client::check() {
     std::size_t expected = 0;
-    // What comes later shows what is durable then.
-    auto compare = [this, life = life_](const Comparison& comparison) {
+    // What comes later shows what is durable then, or what was when it was asked for: it was read in between.
+    auto asked = std::make_shared<const ContainerState>(model_.durable());
+    auto compare = [this, asked, life = life_](const Comparison& comparison) {
         if (life != life_ || container_ == nullptr || container_->stats().failed) return;
-        if (auto differs = comparison(model_.durable())) {
+        if (auto differs = comparison(model_.durable()); differs && comparison(*asked)) {
             verdict_.violated(fmt::format("{}: what is shown is not what was acknowledged: {}", label(), *differs));
         }
     };

@@ -58,7 +58,7 @@ TEST_F(ControllerSim, ForgottenIntentsAreFound) {
     for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
         ControllerSimulationOptions options;
         options.seed = seed;
-        options.forget_intents = true;
+        options.planted = PlantedControl::kForgottenIntents;
         if (simulate_controller(options).violation) return;
     }
     FAIL() << "not found in " << kSeeds << " seeds";

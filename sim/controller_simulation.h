@@ -7,13 +7,15 @@
 #include <optional>
 #include <string>
 
+#include "sim/watched_segments.h"
+
 namespace millrace::sim {
 
 struct ControllerSimulationOptions {
     std::uint64_t seed = 1;
     std::uint64_t rounds = 25;
     bool print_trace = false;
-    bool forget_intents = false;  // a bug that must be found: pending entries are not looked at when the process starts
+    PlantedControl planted = PlantedControl::kNothing;  // a bug that must be found
 };
 
 struct ControllerSimulationReport {

@@ -18,8 +18,6 @@ using controller::StreamSegmentId;
 namespace {
 
 constexpr std::string_view kTable = "_controller";
-constexpr std::int32_t kNumbersAhead = 24;  // beyond those seen, a lost operation may have used
-constexpr std::int32_t kEpochsAhead = 3;
 constexpr std::size_t kEpochsMost = 10'000;
 
 // The stream whose segments an object has.
@@ -60,18 +58,13 @@ std::string ObjectName::to_string() const {
     return fmt::format("{} {}/{}", kKinds[static_cast<std::size_t>(kind)], scope, name);
 }
 
-template <typename T, typename Start>
-Result<T> Observer::ask(Start start) {
-    auto answer = std::make_shared<std::optional<Result<T>>>();
-    start([answer](Result<T> result) { *answer = std::move(result); });
-    executor_.run_until_idle();
-    for (int i = 0; i < 100 && !*answer; ++i) executor_.advance(std::chrono::milliseconds(10));
-    if (!*answer) return fail(Errc::kUnavailable, "a query has no answer");
-    return std::move(**answer);
+Result<container::SegmentInfo> Observer::info(const std::string& segment) {
+    return ask<container::SegmentInfo>(
+        [&](auto done) { node_.segments().info(segment, node_.executor(), std::move(done)); });
 }
 
 bool Observer::has_scope(const std::string& scope) {
-    auto exists = ask<bool>([&](auto done) { controller_.scope_exists(scope, std::move(done)); });
+    auto exists = ask<bool>([&](auto done) { node_.controller().scope_exists(scope, std::move(done)); });
     if (!exists) trouble_ = "scope_exists: " + exists.error().to_string();
     return exists && *exists;
 }
@@ -84,11 +77,12 @@ ObjectView Observer::view(const ObjectName& name) {
     StreamName stream = stream_of(name);
     if (name.kind == Kind::kTable) {
         using Config = std::optional<controller::KeyValueTableConfig>;
-        auto config = ask<Config>([&](auto done) { controller_.table_config(name.scope, name.name, std::move(done)); });
+        auto config =
+            ask<Config>([&](auto done) { node_.controller().table_config(name.scope, name.name, std::move(done)); });
         if (!config) failed("table_config", config.error());
         if (!config || !*config) return view;
         auto segments = ask<std::vector<SegmentRange>>(
-            [&](auto done) { controller_.table_segments(name.scope, name.name, std::move(done)); });
+            [&](auto done) { node_.controller().table_segments(name.scope, name.name, std::move(done)); });
         if (!segments) failed("table_segments", Error(Errc::kCorrupt, segments.error().to_string()));
         view.exists = true;
         view.table = **config;
@@ -97,22 +91,23 @@ ObjectView Observer::view(const ObjectName& name) {
     }
     if (name.kind == Kind::kGroup) {
         using Config = std::optional<controller::ReaderGroupConfig>;
-        auto config =
-            ask<Config>([&](auto done) { controller_.reader_group_config(name.scope, name.name, std::move(done)); });
+        auto config = ask<Config>(
+            [&](auto done) { node_.controller().reader_group_config(name.scope, name.name, std::move(done)); });
         if (!config) failed("reader_group_config", config.error());
         if (!config || !*config) return view;
         view.group = **config;
     }
-    auto config = ask<controller::StreamConfig>([&](auto done) { controller_.stream_config(stream, std::move(done)); });
+    auto config =
+        ask<controller::StreamConfig>([&](auto done) { node_.controller().stream_config(stream, std::move(done)); });
     if (!config) failed("stream_config", config.error());
     if (!config) return view;
     view.exists = true;
     view.config = *config;
-    auto epochs =
-        ask<std::vector<Epoch>>([&](auto done) { controller_.list_epochs(stream, 0, kEpochsMost, std::move(done)); });
-    auto current =
-        ask<std::vector<SegmentRange>>([&](auto done) { controller_.current_segments(stream, std::move(done)); });
-    auto head = ask<controller::StreamCut>([&](auto done) { controller_.head(stream, std::move(done)); });
+    auto epochs = ask<std::vector<Epoch>>(
+        [&](auto done) { node_.controller().list_epochs(stream, 0, kEpochsMost, std::move(done)); });
+    auto current = ask<std::vector<SegmentRange>>(
+        [&](auto done) { node_.controller().current_segments(stream, std::move(done)); });
+    auto head = ask<controller::StreamCut>([&](auto done) { node_.controller().head(stream, std::move(done)); });
     if (!epochs) failed("list_epochs", Error(Errc::kCorrupt, epochs.error().to_string()));
     if (!current) failed("current_segments", Error(Errc::kCorrupt, current.error().to_string()));
     if (!head) failed("head", Error(Errc::kCorrupt, head.error().to_string()));
@@ -132,7 +127,8 @@ std::optional<std::string> Observer::check_epochs(const ObjectName& name, const 
         if (!tiles(epoch.segments)) return fmt::format("{}: epoch {} has gaps or overlaps", name.to_string(), e);
         for (const SegmentRange& segment : epoch.segments) {
             using All = std::vector<controller::Successor>;
-            auto successors = ask<All>([&](auto done) { controller_.successors(stream, segment.id, std::move(done)); });
+            auto successors =
+                ask<All>([&](auto done) { node_.controller().successors(stream, segment.id, std::move(done)); });
             if (!successors) return fmt::format("{}: successors: {}", name.to_string(), successors.error().to_string());
             bool last = e + 1 == view.epochs.size();
             const auto* next = last ? nullptr : &view.epochs[e + 1].segments;
@@ -156,8 +152,7 @@ std::optional<std::string> Observer::check_epochs(const ObjectName& name, const 
 }
 
 // The segments from the head to the end; true: open for writing.
-std::optional<std::string> Observer::expect_segments(const ObjectName& name, const ObjectView& view,
-                                                     std::map<std::string, bool>& open) {
+std::optional<std::string> Observer::expect_segments(const ObjectName& name, const ObjectView& view, Segments& open) {
     StreamName stream = stream_of(name);
     if (name.kind == Kind::kTable) {
         if (!tiles(view.table_segments)) return fmt::format("{}: gaps or overlaps", name.to_string());
@@ -165,9 +160,13 @@ std::optional<std::string> Observer::expect_segments(const ObjectName& name, con
         return std::nullopt;
     }
     controller::StreamCut tail;
-    for (const SegmentRange& segment : view.current()) tail[segment.id] = 0;
+    for (const SegmentRange& segment : view.current()) {
+        auto at_head = view.head.find(segment.id);
+        tail[segment.id] = at_head == view.head.end() ? 0 : at_head->second;
+    }
     using Ids = std::vector<StreamSegmentId>;
-    auto between = ask<Ids>([&](auto done) { controller_.segments_between(stream, view.head, tail, std::move(done)); });
+    auto between =
+        ask<Ids>([&](auto done) { node_.controller().segments_between(stream, view.head, tail, std::move(done)); });
     if (!between) return fmt::format("{}: segments_between: {}", name.to_string(), between.error().to_string());
     for (StreamSegmentId id : *between) open[segment_name(stream, id)] = tail.contains(id) && !view.sealed;
     return std::nullopt;
@@ -181,12 +180,13 @@ std::optional<std::string> Observer::check_records(const std::set<ObjectName>& e
         streams.insert(to_string(stream_of(name)));
         streams.insert(to_string(controller::mark_of(stream_of(name))));
     }
-    for (std::uint32_t i = 0; i < containers_; ++i) {
-        auto entries = node_.container(i).table_scan(std::string(kTable), "", "", 1'000'000);
+    for (std::uint32_t i = 0; i < node_.containers(); ++i) {
+        auto entries = node_.node().container(i).table_scan(std::string(kTable), "", "", 1'000'000);
         for (const auto& entry : entries) {
             std::string_view key = entry.key;
             if (key.starts_with("pending/")) return "an intent is left: " + entry.key;
-            for (std::string_view kind : {"stream/", "epoch/", "sealed/", "subscriber/", "txn/"}) {
+            for (std::string_view kind :
+                 {"stream/", "epoch/", "sealed/", "subscriber/", "txn/", "txndone/", "writer/", "sample/"}) {
                 if (!key.starts_with(kind)) continue;
                 std::string_view rest = key.substr(kind.size());
                 std::string stream(rest.substr(0, rest.find('/', rest.find('/') + 1)));
@@ -197,41 +197,24 @@ std::optional<std::string> Observer::check_records(const std::set<ObjectName>& e
     return std::nullopt;
 }
 
-std::optional<std::string> Observer::check_segments(const std::set<ObjectName>& names,
-                                                    const std::map<std::string, bool>& open) {
-    auto info = [&](const std::string& segment) {
-        container::SegmentContainer& home = node_.container(bytes::container_of(segment, containers_));
-        return ask<container::SegmentInfo>([&](auto done) { home.info(segment, std::move(done)); });
-    };
-    std::int32_t numbers = kNumbersAhead;
-    std::int32_t epochs = kEpochsAhead;
+// Every segment that was ever made is one of those, or gone.
+std::optional<std::string> Observer::check_segments(const Segments& open, const std::set<std::string>& perhaps) {
     for (const auto& [segment, is_open] : open) {
         auto found = info(segment);
         if (!found) return fmt::format("segment {} is missing", segment);
         if (found->sealed == is_open) return fmt::format("segment {} is {}", segment, is_open ? "sealed" : "open");
-        int number = 0;
-        int epoch = 0;
-        std::sscanf(segment.substr(segment.rfind('/') + 1).c_str(), "%d.#epoch.%d", &number, &epoch);
-        numbers = std::max(numbers, number + kNumbersAhead);
-        epochs = std::max(epochs, epoch + kEpochsAhead);
     }
-    for (const ObjectName& name : names) {
-        StreamName stream = stream_of(name);
-        for (const StreamName& which : {stream, controller::mark_of(stream)}) {
-            for (std::int32_t number = 0; number < numbers; ++number) {
-                for (std::int32_t epoch = 0; epoch < epochs; ++epoch) {
-                    std::string segment = segment_name(which, controller::segment_id(number, epoch));
-                    if (!open.contains(segment) && info(segment)) return "a segment of nothing: " + segment;
-                }
-            }
-        }
+    for (const std::string& segment : node_.made()) {
+        bool may_be = open.contains(segment) || perhaps.contains(segment);
+        if (!may_be && info(segment)) return "a segment of nothing: " + segment;
     }
     return std::nullopt;
 }
 
-std::optional<std::string> Observer::check(const std::set<ObjectName>& names) {
+std::optional<std::string> Observer::check(const std::set<ObjectName>& names, const Segments& more,
+                                           const std::set<std::string>& perhaps) {
     std::set<ObjectName> existing;
-    std::map<std::string, bool> open;
+    Segments open = more;
     for (const ObjectName& name : names) {
         ObjectView seen = view(name);
         if (trouble_) return trouble_;
@@ -250,7 +233,7 @@ std::optional<std::string> Observer::check(const std::set<ObjectName>& names) {
     }
     if (trouble_) return trouble_;
     if (auto wrong = check_records(existing)) return wrong;
-    return check_segments(names, open);
+    return check_segments(open, perhaps);
 }
 
 }  // namespace millrace::sim

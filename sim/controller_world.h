@@ -4,13 +4,14 @@
 #include <compare>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "controller/controller.h"
-#include "sim/node.h"
+#include "sim/controller_node.h"
 
 namespace millrace::sim {
 
@@ -42,32 +43,40 @@ struct ObjectView {
 // Asks a controller that has nothing under way, and waits for the answer in simulated time.
 class Observer {
   public:
-    Observer(runtime::ManualExecutor& executor, controller::Controller& controller, Node& node,
-             std::uint32_t containers)
-        : executor_(executor), controller_(controller), node_(node), containers_(containers) {}
+    explicit Observer(ControllerNode& node) : node_(node) {}
 
     bool has_scope(const std::string& scope);
     ObjectView view(const ObjectName& name);
 
+    // Segments that there must be; true: open for writing.
+    using Segments = std::map<std::string, bool>;
+
     // Keys covered once in every epoch, successors and predecessors that agree, exactly the segments that the records
-    // name and each of them open or sealed as it must be, no intent and no entry that belongs to nothing. Remembers the
-    // numbers that it has seen. Nothing, or what is wrong.
-    std::optional<std::string> check(const std::set<ObjectName>& names);
+    // name and each of them open or sealed as it must be, no intent and no entry that belongs to nothing. Segments of
+    // transactions are in `more`; those in `perhaps` may be there or not. Nothing, or what is wrong.
+    std::optional<std::string> check(const std::set<ObjectName>& names, const Segments& more = {},
+                                     const std::set<std::string>& perhaps = {});
+    // Of one object, from its head to its end.
+    std::optional<std::string> expect_segments(const ObjectName& name, const ObjectView& view, Segments& open);
+
+    // The answer to a question, which may fail. `start` gets the callback.
+    template <typename T, typename Start>
+    Result<T> ask(Start start) {
+        auto answer = std::make_shared<std::optional<Result<T>>>();
+        start([answer](Result<T> result) { *answer = std::move(result); });
+        node_.executor().run_until_idle();
+        for (int i = 0; i < 1000 && !*answer; ++i) node_.advance(std::chrono::milliseconds(10));
+        if (!*answer) return fail(Errc::kUnavailable, "a query has no answer");
+        return std::move(**answer);
+    }
+    Result<container::SegmentInfo> info(const std::string& segment);
 
   private:
-    template <typename T, typename Start>
-    Result<T> ask(Start start);
     std::optional<std::string> check_epochs(const ObjectName& name, const ObjectView& view);
-    std::optional<std::string> expect_segments(const ObjectName& name, const ObjectView& view,
-                                               std::map<std::string, bool>& open);
     std::optional<std::string> check_records(const std::set<ObjectName>& existing);
-    std::optional<std::string> check_segments(const std::set<ObjectName>& names,
-                                              const std::map<std::string, bool>& open);
+    std::optional<std::string> check_segments(const Segments& open, const std::set<std::string>& perhaps);
 
-    runtime::ManualExecutor& executor_;
-    controller::Controller& controller_;
-    Node& node_;
-    std::uint32_t containers_;
+    ControllerNode& node_;
     std::optional<std::string> trouble_;  // a query that failed
 };
 

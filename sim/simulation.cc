@@ -70,6 +70,8 @@ class Simulation {
         c.tiering.flush_bytes = 2000 + random_.below(8000);
         c.tiering.flush_after = milliseconds(500 + random_.below(3000));
         c.tiering.chunk_bytes_min = 1000 + random_.below(3000);
+        c.tiering.piece_bytes_min = 500 + random_.below(3000);
+        c.tiering.round_bytes = 1000 + random_.below(100'000);
         c.tiering.object_bytes_max = 4000 + random_.below(8000);
         c.tiering.pieces_max = 2 + random_.below(5);
         c.tiering.writers = static_cast<std::uint32_t>(1 + random_.below(3));

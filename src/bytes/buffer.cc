@@ -1,5 +1,7 @@
 #include "bytes/buffer.h"
 
+#include <algorithm>
+#include <bit>
 #include <cstdlib>
 #include <mutex>
 #include <vector>
@@ -14,13 +16,21 @@ std::atomic<std::size_t> slab_bytes{0};
 
 // Large slabs are mapped, and given back to the system: in the heap they would leave holes that no other size fills,
 // and a process that reads and writes much at once would grow to twice what it holds. Some are kept for the next one of
-// their size, since new pages cost as much as filling them. A sanitizer sees more when each slab is a piece of heap.
+// their size, since new pages cost more than filling them; so that there is one, sizes are rounded up to classes. A
+// sanitizer sees more when each slab is a piece of heap.
 #ifdef MILLRACE_SANITIZED
 constexpr std::size_t kMappedBytesMin = ~std::size_t{0};
 #else
 constexpr std::size_t kMappedBytesMin = 256 * kKiB;
 #endif
 constexpr std::size_t kSpareBytesMax = 24 * kMiB;
+
+// Four classes from one power of two to the next: at most a fifth is never used, and pages of it that nobody touches
+// take no memory.
+std::size_t size_class(std::size_t size) {
+    std::size_t step = std::bit_floor(size) / 4;
+    return align_up(size, std::max(step, kPageSize));
+}
 
 class SpareMappings {
   public:
@@ -67,6 +77,7 @@ SpareMappings& spare_mappings() {
 
 void* allocate_pages(std::size_t capacity) {
     if (capacity < kMappedBytesMin) return std::aligned_alloc(kPageSize, capacity);
+    capacity = size_class(capacity);
     if (void* memory = spare_mappings().take(capacity)) return memory;
     void* memory = ::mmap(nullptr, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     return memory == MAP_FAILED ? nullptr : memory;
@@ -76,7 +87,7 @@ void free_pages(void* memory, std::size_t capacity) {
     if (capacity < kMappedBytesMin)
         std::free(memory);
     else
-        spare_mappings().give(memory, capacity);
+        spare_mappings().give(memory, size_class(capacity));
 }
 
 }  // namespace

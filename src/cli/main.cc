@@ -1,5 +1,6 @@
 #include <cstdio>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -12,8 +13,10 @@
 #include "cli/retention_command.h"
 #include "cli/settings.h"
 #include "cli/suggest.h"
+#include "cli/transactions_command.h"
 #include "cli/version.h"
 #include "node/standalone.h"
+#include "sim/command.h"
 
 namespace millrace::cli {
 namespace {
@@ -46,8 +49,23 @@ Exit status: 0 ended as asked; 1 could not start; 2 wrong options; 3 stopped its
 
 constexpr const char* kRetentionAbout =
     "Says what a running server's retention would do with a stream now, and why. Nothing is changed.";
+constexpr const char* kTransactionsAbout =
+    "The transactions of a stream that are under way on a running server, and an end for those that nobody ends.";
+
+constexpr const char* kTransactionsFooter = R"(
+Examples:
+  millrace transactions list demo/orders
+      each with its state: OPEN, PREPARED (written to, and kept without a lease), COMMITTING or ABORTING
+  millrace transactions commit demo/orders 00000000-0000-0000-0000-000000000007
+      what its writer could not do any more; abort likewise, and both take several ids
+
+Exit status: 0 done; 1 the server could not, for one of them at least; 2 wrong arguments.)";
+
 constexpr const char* kFlinkScaleAbout =
     "Lets the parallelism of a Flink job follow the stream that it reads, through Flink's adaptive scheduler.";
+
+constexpr const char* kSimAbout =
+    "Runs the server's parts in a simulated world, with faults that follow from a seed, and checks what clients see.";
 
 constexpr const char* kFlinkScaleFooter = R"(
 Examples:
@@ -166,6 +184,29 @@ int flink_scale(const CLI::App& app, const CLI::App& command, const FlinkScaleLi
     return run_flink_scale(options);
 }
 
+CLI::App* declare_transactions(CLI::App& app, TransactionsRequest& request) {
+    CLI::App* command = app.add_subcommand("transactions", kTransactionsAbout);
+    command->require_subcommand(1);
+    command->footer(kTransactionsFooter);
+    request.rest = "http://127.0.0.1:9091";
+    struct Action {
+        const char* name;
+        const char* about;
+        TransactionsAction action;
+    };
+    for (const Action& one : {Action{"list", "Prints those that are under way.", TransactionsAction::kList},
+                              Action{"commit", "Commits some of them.", TransactionsAction::kCommit},
+                              Action{"abort", "Aborts some of them.", TransactionsAction::kAbort}}) {
+        CLI::App* line = command->add_subcommand(one.name, one.about);
+        line->add_option("stream", request.stream, "the stream")->type_name("SCOPE/STREAM")->required();
+        if (one.action != TransactionsAction::kList)
+            line->add_option("ids", request.ids, "ids as `list` prints them")->type_name("ID")->required();
+        line->add_option("--rest", request.rest, "the server's REST API [" + request.rest + "]")->type_name("URL");
+        line->callback([&request, action = one.action] { request.action = action; });
+    }
+    return command;
+}
+
 int run(int argc, char** argv) {
     CLI::App app(kAbout, "millrace");
     CommandLine line;
@@ -177,7 +218,10 @@ int run(int argc, char** argv) {
     std::string rest = "http://127.0.0.1:9091";
     retention->add_option("stream", stream, "the stream")->type_name("SCOPE/STREAM")->required();
     retention->add_option("--rest", rest, "the server's REST API [" + rest + "]")->type_name("URL");
+    TransactionsRequest transactions;
+    CLI::App* transactions_line = declare_transactions(app, transactions);
     CLI::App* scale = app.add_subcommand("flink-scale", kFlinkScaleAbout);
+    app.add_subcommand("sim", kSimAbout);
     declare_options(*serve, line);
     declare_options(*scale, scale_line);
     app.set_version_flag("--version", version_text());
@@ -193,6 +237,7 @@ int run(int argc, char** argv) {
         fmt::print("{}\n", version_text());
         return 0;
     }
+    if (*transactions_line) return transactions_command(transactions);
     if (*retention) return retention_command(stream, rest);
     if (*serve) return standalone(app, *serve, line);
     if (*scale) return flink_scale(app, *scale, scale_line);
@@ -201,7 +246,8 @@ int run(int argc, char** argv) {
         fmt::print(stderr, "{}", app.help());
         return kExitUsage;
     }
-    constexpr std::string_view kCommands[] = {"standalone", "flink-scale", "retention", "version"};
+    constexpr std::string_view kCommands[] = {"standalone", "flink-scale",  "retention",
+                                              "sim",        "transactions", "version"};
     std::string_view near = suggest(extras.front(), kCommands);
     if (!near.empty()) return refuse(fmt::format("unknown command \"{}\"; did you mean \"{}\"?", extras.front(), near));
     return refuse(fmt::format("unknown command \"{}\"; `millrace --help` names all commands", extras.front()));
@@ -210,4 +256,7 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace millrace::cli
 
-int main(int argc, char** argv) { return millrace::cli::run(argc, argv); }
+int main(int argc, char** argv) {
+    if (argc > 1 && std::string_view(argv[1]) == "sim") return millrace::sim::simulation_command(argc - 1, argv + 1);
+    return millrace::cli::run(argc, argv);
+}

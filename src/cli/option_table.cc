@@ -268,7 +268,7 @@ constexpr std::array kOptions{
     OptionSpec{
         "scaling-profile", "PROFILE", "fast",
         "How streams scale by their load: fast (splits within seconds, lazy merges), or pravega: its windows of 2 "
-        "to 20 minutes and its cooldowns.",
+        "to 20 minutes and its cooldowns. With pravega, a segment becomes at most its policy's scaleFactor at a time.",
         apply_scaling},
     OptionSpec{"io", "KIND", "auto",
                "How files are written: uring (io_uring), threads, or auto: uring where it is allowed.", apply_io},

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "cli/flink/http_client.h"
+#include "cli/stream_argument.h"
 
 namespace millrace::cli {
 
@@ -77,15 +78,9 @@ Result<std::string> retention_text(std::string_view body) {
 }
 
 int retention_command(const std::string& stream, const std::string& rest) {
-    std::size_t slash = stream.find('/');
-    bool named = slash != std::string::npos && slash > 0 && slash + 1 < stream.size();
-    auto odd = [](char c) { return c <= ' ' || c == '?' || c == '#' || c == '%' || c > '~'; };
-    for (char c : stream) named = named && !odd(c);
-    if (!named || stream.find('/', slash + 1) != std::string::npos)
-        return refuse(kExitUsage, fmt::format("\"{}\" is not SCOPE/STREAM", stream));
-    std::string url =
-        fmt::format("{}/v1/scopes/{}/streams/{}/retention", rest, stream.substr(0, slash), stream.substr(slash + 1));
-    auto answer = make_http_client(kPatience)->get(url);
+    auto url = stream_url(rest, stream);
+    if (!url) return refuse(kExitUsage, url.error().message());
+    auto answer = make_http_client(kPatience)->get(*url + "/retention");
     if (!answer) return refuse(kExitFailed, answer.error().message());
     if (answer->status == 404) return refuse(kExitFailed, fmt::format("no stream {}", stream));
     if (answer->status != 200) return refuse(kExitFailed, fmt::format("{} answers {}", rest, answer->body));

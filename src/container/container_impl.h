@@ -20,6 +20,7 @@
 #include "container/frame_pipeline.h"
 #include "container/log_index.h"
 #include "container/log_usage.h"
+#include "container/move_window.h"
 #include "container/segment.h"
 #include "container/state_keeper.h"
 #include "container/table_segments.h"
@@ -201,6 +202,12 @@ class SegmentContainer::Impl final : public FramePublisher,
     // ---- container_tiering.cc
     Segment* find_segment(SegmentId segment) override;
     bool wants_space() const override { return appends_wait() || wanted_.value() != 0; }
+    std::uint64_t move_through(std::uint64_t bytes) const override;
+    void will_move(const Extent& extent) override { window_.add(extent, cache_.find(extent.slab)); }
+    void round_over() override { window_.clear(); }
+    void read_part_alone(SegmentId segment_id, std::uint64_t offset, std::size_t max_bytes,
+                         runtime::Callback<Result<bytes::Chain>> done);
+    bytes::Chain take_from_window(Segment& segment, const Extent* extent, std::uint64_t offset, std::size_t max_bytes);
     void storage_failed() override { process(); }  // what counted on it is refused
     void log_object(ObjectWrittenRecord record, runtime::Callback<Result<>> done) override;
     void read_part(SegmentId segment, std::uint64_t offset, std::size_t max_bytes,
@@ -286,6 +293,7 @@ class SegmentContainer::Impl final : public FramePublisher,
     Tables tables_;
     TableSegments table_segments_;
     TrafficMeter traffic_{executor};
+    MoveWindow window_;
     Tiering tiering_;
     absl::flat_hash_map<std::string, NameRef, NameHash, std::equal_to<>> names_;
     std::deque<std::string> absent_;                            // names of no segment, to be forgotten

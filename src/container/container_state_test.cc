@@ -104,6 +104,40 @@ TEST_F(ContainerState, OperationsOnEvictedSegmentsKeepTheirOrder) {
     EXPECT_EQ(h.text(name_of(1)), "abc");
 }
 
+// An operation whose record does not fit the open frame any more is in the one behind it, and its segment is needed
+// until that is published.
+TEST(ContainerStateFrames, ASegmentStaysUntilTheFrameOfItsOperationIsPublished) {
+    ContainerOptions options = small();
+    options.frame_bytes = 4096;
+    options.state.resident_segments = 0;
+    TableHarness h(options, std::make_shared<MemoryObjects>());
+    constexpr int kSegments = 20;
+    for (int i = 0; i < kSegments; ++i) ASSERT_TRUE(h.create(name_of(i)));
+    ASSERT_TRUE(h.create("busy"));
+    AppendSession& session = h.session("busy", 1);
+    ASSERT_TRUE(h.setup(session));
+    std::int64_t number = 0;
+    for (int size = 3000; size < 4000; size += 25) {  // somewhere in here the frame is just full
+        std::string name = name_of(size / 25 % kSegments);
+        (void)h.attribute(name, Uuid{5, 5});  // it is in memory
+        h.log->hold = true;
+        h.append(session, ++number, std::string(static_cast<std::size_t>(size), 'x'));
+        bool done = false;
+        h.container->update_attributes(name, {{Uuid{5, 5}, AttributeUpdateType::kReplace, number, 0}},
+                                       [&done](Result<> result) { done = result.has_value(); });
+        for (int i = 0; i < 4; ++i) {
+            h.executor.run_until_idle();
+            h.executor.advance(200ms);  // batches of the state
+            h.log->acknowledge(1);
+        }
+        h.log->hold = false;
+        h.log->acknowledge(100);
+        h.executor.run_until_idle();
+        ASSERT_TRUE(done);
+        ASSERT_EQ(h.attribute(name, Uuid{5, 5}), number) << size;
+    }
+}
+
 // Until a batch is saved, the state still has what was deleted.
 TEST_F(ContainerState, WhatIsDeletedDoesNotComeBackFromTheState) {
     ASSERT_TRUE(h.create("stir"));

@@ -16,13 +16,61 @@ Segment* SegmentContainer::Impl::find_segment(SegmentId segment_id) {
     return nullptr;
 }
 
+std::uint64_t SegmentContainer::Impl::move_through(std::uint64_t bytes) const {
+    std::uint64_t sum = 0;
+    for (const LogUsage::File& file : usage_.files()) {
+        sum += file.live_bytes;
+        if (sum >= bytes) return file.file == usage_.files().back().file ? kAllFiles : file.file;
+    }
+    return kAllFiles;
+}
+
 void SegmentContainer::Impl::read_part(SegmentId segment_id, std::uint64_t offset, std::size_t max_bytes,
                                        runtime::Callback<Result<bytes::Chain>> done) {
     Segment* segment = find_segment(segment_id);
     if (failed_ || stopping_) return done(fail(Errc::kClosed));
     if (segment == nullptr) return done(fail(Errc::kNotFound));
-    bool there = segment->index.find(offset) != segment->index.end() || segment->manifest.find(offset) != nullptr;
-    if (!there) return done(fail(Errc::kTruncated));
+    const Extent* extent = segment->index.find(offset);
+    bool indexed = extent != segment->index.end();
+    if (!indexed && segment->manifest.find(offset) == nullptr) return done(fail(Errc::kTruncated));
+    if (indexed) {
+        bytes::Chain taken = take_from_window(*segment, extent, offset, max_bytes);
+        if (!taken.empty()) return done(std::move(taken));
+        if (window_.covers(*extent)) {
+            auto again = [this, segment_id, offset, max_bytes, done = std::move(done)](Result<> loaded) mutable {
+                // What was freed meanwhile is truncated, or elsewhere.
+                if (!loaded && loaded.error() != Errc::kNotFound) return done(fail(loaded.error()));
+                if (!loaded) return read_part_alone(segment_id, offset, max_bytes, std::move(done));
+                read_part(segment_id, offset, max_bytes, std::move(done));
+            };
+            return window_.load(*pipeline_.log(), *extent, std::move(again));
+        }
+    }
+    read_part_alone(segment_id, offset, max_bytes, std::move(done));
+}
+
+// As far as the round's bytes go on without a gap.
+bytes::Chain SegmentContainer::Impl::take_from_window(Segment& segment, const Extent* extent, std::uint64_t offset,
+                                                      std::size_t max_bytes) {
+    bytes::Chain taken;
+    std::uint64_t at = offset;
+    for (; extent != segment.index.end() && taken.size() < max_bytes && extent->offset <= at; ++extent) {
+        bytes::Slice slice = window_.find(*extent);
+        if (slice.empty()) break;
+        std::uint64_t skipped = at - extent->offset;
+        std::size_t size = std::min<std::uint64_t>(extent->size - skipped, max_bytes - taken.size());
+        taken.append(slice.sub(skipped, size));
+        at += size;
+    }
+    return taken;
+}
+
+void SegmentContainer::Impl::read_part_alone(SegmentId segment_id, std::uint64_t offset, std::size_t max_bytes,
+                                             runtime::Callback<Result<bytes::Chain>> done) {
+    Segment* segment = find_segment(segment_id);
+    if (failed_ || stopping_) return done(fail(Errc::kClosed));
+    if (segment == nullptr) return done(fail(Errc::kNotFound));
+    if (offset < segment->durable.start) return done(fail(Errc::kTruncated));
     serve(*segment, offset, max_bytes, false, [done = std::move(done)](Result<ReadResult> read) mutable {
         if (!read) return done(fail(read.error()));
         done(std::move(read->data));

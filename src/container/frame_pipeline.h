@@ -106,8 +106,9 @@ class FramePipeline {
     std::uint64_t mark() const { return mark_; }  // changes with every record, event and frame
     void task(CommitTask task);
 
-    // Names what is put now, and says whether all that was put by then is published.
-    std::uint64_t turn() const { return submitted_ + 1; }
+    // Names the record that is put next, and says whether it is published, and all before it. Not the frame that is
+    // open: when the record does not fit, it is the first of the frame behind it.
+    std::uint64_t turn() const { return submitted_ + 2; }
     bool is_over(std::uint64_t turn) const { return turn <= published_ || idle(); }
 
     LogSequence current_sequence() const;  // of the frame that is being filled

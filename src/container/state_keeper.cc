@@ -98,6 +98,7 @@ void StateKeeper::fail(const Error& error) {
 void StateKeeper::finish(bool flush_first, runtime::Task done) {
     if (!flush_first || failed_) return close(std::move(done));
     finishing_ = std::move(done);
+    store_->end_waiting();
     checkpoint([this](LogSequence) { close(std::exchange(finishing_, {})); });
 }
 

@@ -19,6 +19,8 @@ constexpr std::chrono::milliseconds kLongestPause{15'000};
 constexpr std::uint64_t kFirstWindow = 1 << 20;
 constexpr std::size_t kScansOfASegment = 4;
 constexpr std::size_t kScannedSegments = 1024;
+constexpr std::chrono::milliseconds kCalm{2000};  // since the last round that was due for its bytes
+constexpr std::size_t kPatienceWithPieces = 4;    // so many times more of them, while there is something else to do
 constexpr std::size_t kPackPartsMax = 16'384;
 // An object whose record a crash prevented is hardly younger than the log; those of another copy's life soon are.
 constexpr std::chrono::milliseconds kForeignAge{10 * 60'000};
@@ -59,7 +61,7 @@ bool Tiering::apply(const ObjectWrittenRecord& record) {
         Segment* segment = host_.find_segment(part.segment);
         if (segment == nullptr || part.end() <= segment->durable.start) continue;
         fits = put(*segment, {part.offset, part.size, record.object.id, part.object_offset}) && fits;
-        if (part.size < options_.chunk_bytes_min) became_scattered(*segment);
+        if (part.size < options_.piece_bytes_min) became_scattered(*segment);
     }
     release({0, 1, record.object.id, 0});
     return fits;
@@ -196,7 +198,14 @@ void Tiering::poke() {
     if (!in_round_ && !trouble_ && !confirming_) arm_timer(std::chrono::milliseconds(0));
 }
 
+void Tiering::hurry() {
+    if (!active() || in_round_ || trouble_ || confirming_ || fenced_) return;
+    hurried_ = true;
+    arm_timer(std::chrono::milliseconds(0));
+}
+
 bool Tiering::is_due() const {
+    if (wants_joining() && executor_.clock().now() - pressed_at_ >= kCalm) return true;
     if (dirty_.empty()) return false;
     if (trouble_ || poked_ || host_.wants_space()) return true;
     return log_only_bytes_ >= options_.flush_bytes ||
@@ -211,6 +220,7 @@ void Tiering::publish_gauges() {
 }
 
 void Tiering::look() {
+    hurried_ = false;
     publish_gauges();
     if (!active() || in_round_ || confirming_ || fenced_) return;
     bool removes = !garbage_.empty() && !removing_;
@@ -225,7 +235,7 @@ void Tiering::look() {
         trouble_.reset();
         publish_gauges();
     }
-    if (!dirty_.empty() || !garbage_.empty()) arm_timer(kTick);
+    if (!dirty_.empty() || !garbage_.empty() || wants_joining()) arm_timer(kTick);
 }
 
 // A store that answers nothing at all, like a network file system that hangs, is in trouble too.
@@ -320,7 +330,12 @@ void Tiering::plan_round() {
     ++counters_.rounds;
     auto dirty = std::exchange(dirty_, {});
     dirty_since_.clear();
-    auto scattered = std::exchange(scattered_, {});
+    const std::uint64_t last_file = host_.move_through(options_.round_bytes);
+    // While there is enough to move, joining can wait, but not for ever.
+    pressed_ = log_only_bytes_ >= options_.flush_bytes;
+    if (pressed_) pressed_at_ = executor_.clock().now();
+    std::vector<SegmentId> scattered;
+    if (last_file == kAllFiles) scattered = std::exchange(scattered_, {});
     // Neighbours in one pack are neighbours in the next; and a simulated run is always the same.
     std::ranges::sort(dirty);
     std::ranges::sort(scattered);
@@ -328,7 +343,7 @@ void Tiering::plan_round() {
         Segment* segment = host_.find_segment(id);
         if (segment == nullptr) continue;
         segment->dirty = false;
-        plan_log_runs(*segment);
+        plan_log_runs(*segment, last_file);
         // Until its bytes have moved it stays in the list, for the next round.
         if (segment->log_only_bytes > 0) became_dirty(*segment);
     }
@@ -342,12 +357,16 @@ void Tiering::plan_round() {
     close_pack();
 }
 
-void Tiering::plan_log_runs(Segment& segment) {
+void Tiering::plan_log_runs(Segment& segment, std::uint64_t last_file) {
     std::uint64_t begin = 0;
     std::uint64_t end = 0;
+    // One busy segment has work for all writers.
+    const std::uint64_t most =
+        std::clamp(options_.round_bytes / options_.writers, options_.chunk_bytes_min, options_.object_bytes_max);
     for (const Extent& extent : segment.index) {
-        if (extent.address.file == 0) continue;
-        if (extent.offset == end && extent.end() - begin <= options_.object_bytes_max) {
+        if (!extent.in_log() || extent.address.file > last_file) continue;
+        host_.will_move(extent);
+        if (extent.offset == end && extent.end() - begin <= most) {
             end = extent.end();
             continue;
         }
@@ -366,7 +385,7 @@ void Tiering::plan_small_pieces(Segment& segment) {
         std::size_t last = first;
         std::uint64_t bytes = 0;
         // Of one order of magnitude only, so that a byte is written again a few times and not with every join.
-        while (last < entries.size() && entries[last].size < options_.chunk_bytes_min &&
+        while (last < entries.size() && entries[last].size < options_.piece_bytes_min &&
                magnitude(entries[last].size) == magnitude(entries[first].size) &&
                (last == first || entries[last].offset == entries[last - 1].end()) &&
                bytes + entries[last].size <= options_.object_bytes_max) {
@@ -374,7 +393,9 @@ void Tiering::plan_small_pieces(Segment& segment) {
             ++last;
         }
         std::size_t count = last - first;
-        if (count >= options_.pieces_max || (count > 1 && bytes >= options_.chunk_bytes_min))
+        bool worth_it = pressed_ ? count >= options_.pieces_max * kPatienceWithPieces
+                                 : count >= options_.pieces_max || (count > 1 && bytes >= options_.piece_bytes_min);
+        if (worth_it)
             add_run(segment, entries[first].offset, entries[last - 1].end());
         else
             left_over = left_over || count > 0;
@@ -481,6 +502,7 @@ void Tiering::round_ended() {
     for (SegmentId id : std::exchange(planned_, {})) {
         if (Segment* segment = host_.find_segment(id)) --segment->planned;
     }
+    host_.round_over();
     if (!std::exchange(in_round_, false) || !active() || fenced_) return;
     if (trouble_) {
         auto spread =

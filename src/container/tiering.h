@@ -1,9 +1,10 @@
 // The storage writer: moves a container's bytes from the log to long-term storage, and knows what lies there.
 //
-// Rounds. Bytes that are only in the log make their segment dirty. A round takes all dirty segments when there are
-// enough bytes, when the oldest have waited long enough, or when the log wants space: a run of a busy segment becomes a
-// chunk, the rest of all segments share packs, so the number of objects follows the bytes and not the segments. Small
-// pieces of a segment that have come together over many rounds are written again as one.
+// Rounds. Bytes that are only in the log make their segment dirty. A round begins when there are enough bytes, when the
+// oldest have waited long enough, or when the log wants space, and takes the oldest bytes of all dirty segments, as
+// many as memory may hold: a run of a busy segment becomes a chunk, the rest of all segments share packs, so the number
+// of objects follows the bytes and not the segments. Small pieces of a segment that have come together over many rounds
+// are written again as one, when there is nothing else to do.
 //
 // Safety. An object counts from the moment its record is durable in the log; before that it is garbage, and so is one
 // that no manifest refers to any more. Garbage is removed; what a crash left is found by listing at the next start.
@@ -33,13 +34,19 @@
 
 namespace millrace::container {
 
+inline constexpr std::uint64_t kAllFiles = ~std::uint64_t{0};
+
 // What the storage writer needs of its container.
 class TieringHost : public SegmentSource {
   public:
     virtual Segment* find_segment(SegmentId segment) = 0;            // durable; null when it has gone
     virtual bool wants_space() const = 0;                            // the log is full, or asked for its oldest files
     virtual state::StateBatch& state_changes(Segment& segment) = 0;  // of what is being published
-    virtual void storage_failed() = 0;                               // objects are no longer taken, for a while
+    // The log's file up to which a round goes that is to take `bytes`, or a little more: kAllFiles for everything.
+    virtual std::uint64_t move_through(std::uint64_t bytes) const = 0;
+    virtual void will_move(const Extent& extent) = 0;  // what a round has planned, all of it before the first read
+    virtual void round_over() = 0;
+    virtual void storage_failed() = 0;  // objects are no longer taken, for a while
     // Logs that an object was written, and calls `done` when Tiering::apply() has been called for it.
     virtual void log_object(ObjectWrittenRecord record, runtime::Callback<Result<>> done) = 0;
 };
@@ -80,7 +87,10 @@ class Tiering {
 
     TieringStats stats() const;
     const TieringGauges& gauges() const { return gauges_; }
-    void count_log_only(std::int64_t change) { log_only_bytes_ += static_cast<std::uint64_t>(change); }
+    void count_log_only(std::int64_t change) {
+        log_only_bytes_ += static_cast<std::uint64_t>(change);
+        if (log_only_bytes_ >= options_.flush_bytes && !hurried_) hurry();
+    }
 
   private:
     struct Object {
@@ -98,6 +108,7 @@ class Tiering {
     void release(const ManifestEntry& entry);
     void arm_timer(std::chrono::milliseconds delay);
     void look();
+    void hurry();                                            // enough bytes: no waiting for the next look
     bool owned_within(std::chrono::milliseconds age) const;  // looked up so long ago at most
     void confirm();                                          // looks it up, and goes on with look()
     void register_read(Result<lts::Register> found);
@@ -108,8 +119,9 @@ class Tiering {
     void publish_gauges();
     void watch();
     bool is_due() const;
+    bool wants_joining() const { return pressed_ && !scattered_.empty(); }
     void plan_round();
-    void plan_log_runs(Segment& segment);
+    void plan_log_runs(Segment& segment, std::uint64_t last_file);
     void plan_small_pieces(Segment& segment);
     void add_run(Segment& segment, std::uint64_t begin, std::uint64_t end);
     void close_pack();
@@ -155,6 +167,9 @@ class Tiering {
     // The round under way.
     bool in_round_ = false;
     bool poked_ = false;
+    bool pressed_ = false;  // the last round was due for its bytes: joining had to wait
+    std::chrono::steady_clock::time_point pressed_at_;
+    bool hurried_ = false;  // a look comes at once
     std::deque<ObjectPlan> plans_;
     ObjectPlan pack_;
     std::uint64_t pack_bytes_ = 0;

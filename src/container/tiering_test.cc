@@ -12,6 +12,7 @@ ContainerOptions small_tier() {
     options.tiering.flush_bytes = 4000;
     options.tiering.flush_after = milliseconds(2000);
     options.tiering.chunk_bytes_min = 2000;
+    options.tiering.piece_bytes_min = 2000;
     options.tiering.object_bytes_max = 8000;
     options.tiering.pieces_max = 4;
     options.tiering.reader.block_bytes = kObjectBlock;
@@ -117,6 +118,7 @@ TEST_F(Tier, ThousandsOfTricklingSegmentsCostAnObjectAFlush) {
     constexpr int kRounds = 40;
     ContainerOptions options;
     options.tiering.flush_after = milliseconds(10'000);
+    options.tiering.pieces_max = 16;
     Harness h(options, objects);
     std::vector<AppendSession*> sessions;
     for (int i = 0; i < kSegments; ++i) {
@@ -139,6 +141,34 @@ TEST_F(Tier, ThousandsOfTricklingSegmentsCostAnObjectAFlush) {
     EXPECT_EQ(stats.log_only_bytes, 0u);
     EXPECT_LE(stats.written_objects, static_cast<std::uint64_t>(kRounds)) << "small pieces are joined on the way";
     EXPECT_LE(stats.objects, 20u) << "small pieces are joined";
+    expect_all(h);
+}
+
+TEST_F(Tier, PiecesAreJoinedWhenTheLoadIsOver) {
+    ContainerOptions options = small_tier();
+    options.tiering.pieces_max = 50;
+    options.tiering.piece_bytes_min = 4000;
+    Harness h(options, objects);
+    std::vector<std::string> names;
+    for (int i = 0; i < 8; ++i) {
+        names.push_back("s" + std::to_string(i));
+        ASSERT_TRUE(h.create(names.back()));
+    }
+    // A round's worth at a time, in small pieces of all of them.
+    for (int round = 0; round < 10; ++round) {
+        for (const std::string& name : names) write(h, name, 2, 300);
+        h.executor.run_until_idle();
+        h.executor.advance(milliseconds(100));
+    }
+    h.executor.advance(milliseconds(600));
+    std::uint64_t under_load = h.container->stats().tiering.written_bytes;
+    EXPECT_LE(under_load, 10u * 8 * 600) << "nothing was written twice meanwhile";
+    h.executor.advance(milliseconds(5000));
+    EXPECT_GT(h.container->stats().tiering.written_bytes, under_load) << "pieces were joined";
+    settle(h);
+    std::uint64_t settled = h.container->stats().tiering.written_bytes;
+    h.executor.advance(milliseconds(60'000));
+    EXPECT_EQ(h.container->stats().tiering.written_bytes, settled) << "and then it is quiet";
     expect_all(h);
 }
 
@@ -218,6 +248,7 @@ TEST_F(Tier, WhatIsGoneWhileItIsWrittenCountsForNothing) {
 TEST_F(Tier, BytesCarriedForwardWhileTheyMoveAreNotTakenBack) {
     ContainerOptions options = small_tier();
     options.tiering.chunk_bytes_min = 500;
+    options.tiering.piece_bytes_min = 500;
     Harness h(options, objects);
     ASSERT_TRUE(h.create("a"));
     ASSERT_TRUE(h.create("b"));

@@ -74,7 +74,7 @@ class AutoScalerTest : public testing::Test {
 };
 
 TEST_F(AutoScalerTest, SplitsWhatIsOverloadedAndMergesWhatIsIdle) {
-    ASSERT_EQ(t.create(kX, by_events(100, 2)), CreateStreamStatus::kSuccess);
+    ASSERT_EQ(t.create(kX, by_events(100, 2, 64)), CreateStreamStatus::kSuccess);
     t.executor->advance(10s);
     EXPECT_EQ(count(), 2u);
     traffic.events["s/x/1.#epoch.0"] = 300;
@@ -105,7 +105,7 @@ TEST_F(AutoScalerTest, LeavesFixedStreamsAlone) {
 }
 
 TEST_F(AutoScalerTest, AnotherProcessMergesWhatOneSplit) {
-    ASSERT_EQ(t.create(kX, by_events(100, 1)), CreateStreamStatus::kSuccess);
+    ASSERT_EQ(t.create(kX, by_events(100, 1, 64)), CreateStreamStatus::kSuccess);
     t.executor->advance(10s);
     traffic.events["s/x/0.#epoch.0"] = 700;
     t.executor->advance(1s);
@@ -117,14 +117,14 @@ TEST_F(AutoScalerTest, AnotherProcessMergesWhatOneSplit) {
 
 // Scaled by hand, or by a configuration with a lower least.
 TEST_F(AutoScalerTest, MergesWhatOthersMadeWide) {
-    ASSERT_EQ(t.create(kX, by_events(100, 1)), CreateStreamStatus::kSuccess);
+    ASSERT_EQ(t.create(kX, by_events(100, 1, 64)), CreateStreamStatus::kSuccess);
     ASSERT_EQ(t.scale(kX, {segment_id(0, 0)}, {{0, 0.5}, {0.5, 1}})->status, ScaleStatus::kStarted);
     const StreamName y{"s", "y"};
-    ASSERT_EQ(t.create(y, by_events(100, 4)), CreateStreamStatus::kSuccess);
-    ASSERT_EQ(t.update(y, by_events(100, 2)), UpdateStreamStatus::kSuccess);
+    ASSERT_EQ(t.create(y, by_events(100, 4, 64)), CreateStreamStatus::kSuccess);
+    ASSERT_EQ(t.update(y, by_events(100, 2, 64)), UpdateStreamStatus::kSuccess);
     const StreamName z{"s", "z"};
     ASSERT_EQ(t.create(z, fixed(3)), CreateStreamStatus::kSuccess);
-    ASSERT_EQ(t.update(z, by_events(100, 1)), UpdateStreamStatus::kSuccess);
+    ASSERT_EQ(t.update(z, by_events(100, 1, 64)), UpdateStreamStatus::kSuccess);
     EXPECT_THAT(t.keys("autoscale/"), SizeIs(3));
     restart();
     t.executor->advance(900s);
@@ -132,9 +132,9 @@ TEST_F(AutoScalerTest, MergesWhatOthersMadeWide) {
     EXPECT_THAT(*t.current(y), SizeIs(2));
     EXPECT_THAT(*t.current(z), SizeIs(1));
     EXPECT_THAT(t.keys("autoscale/"), IsEmpty());
-    ASSERT_EQ(t.update(z, by_events(100, 3)), UpdateStreamStatus::kSuccess);
+    ASSERT_EQ(t.update(z, by_events(100, 3, 64)), UpdateStreamStatus::kSuccess);
     EXPECT_THAT(*t.current(z), SizeIs(3));
-    ASSERT_EQ(t.update(z, by_events(100, 1)), UpdateStreamStatus::kSuccess);
+    ASSERT_EQ(t.update(z, by_events(100, 1, 64)), UpdateStreamStatus::kSuccess);
     EXPECT_THAT(t.keys("autoscale/"), SizeIs(1));
     ASSERT_EQ(t.update(z, fixed(3)), UpdateStreamStatus::kSuccess);
     EXPECT_THAT(t.keys("autoscale/"), IsEmpty());
@@ -142,7 +142,7 @@ TEST_F(AutoScalerTest, MergesWhatOthersMadeWide) {
 }
 
 TEST_F(AutoScalerTest, RemembersAHotKeyAcrossProcesses) {
-    ASSERT_EQ(t.create(kX, by_events(100, 1)), CreateStreamStatus::kSuccess);
+    ASSERT_EQ(t.create(kX, by_events(100, 1, 64)), CreateStreamStatus::kSuccess);
     t.executor->advance(10s);
     traffic.events["s/x/0.#epoch.0"] = 700;
     t.executor->advance(1s);
@@ -160,7 +160,7 @@ TEST_F(AutoScalerTest, RemembersAHotKeyAcrossProcesses) {
 }
 
 TEST_F(AutoScalerTest, OutlivesTrouble) {
-    ASSERT_EQ(t.create(kX, by_events(100, 1)), CreateStreamStatus::kSuccess);
+    ASSERT_EQ(t.create(kX, by_events(100, 1, 64)), CreateStreamStatus::kSuccess);
     traffic.fails = true;
     t.executor->advance(10s);
     traffic.fails = false;
@@ -177,6 +177,90 @@ TEST_F(AutoScalerTest, OutlivesTrouble) {
     EXPECT_THAT(t.garbage(), IsEmpty());
 }
 
+// The process dies at each change that a scale by load makes, before and after it. The next one ends what was begun, or
+// begins it; what it then knows of the segments is what it would have known.
+TEST_F(AutoScalerTest, DiesAtEachStepOfASplit) {
+    auto prepare = [&] {
+        t.api.segments.clear();
+        t.api.tables.clear();
+        t.api.ever_created.clear();
+        traffic.events.clear();
+        restart();
+        ASSERT_EQ(t.create_scope("s"), CreateScopeStatus::kSuccess);
+        ASSERT_EQ(t.create(kX, by_events(100, 2, 64)), CreateStreamStatus::kSuccess);
+        t.executor->advance(10s);
+        traffic.events["s/x/1.#epoch.0"] = 300;
+    };
+    auto kept = [&] {
+        std::vector<std::string> values;
+        for (const auto& [place, table] : t.api.tables) {
+            for (const auto& [key, cell] : table) {
+                if (key.starts_with("autoscale/")) values.push_back(cell.value);
+            }
+        }
+        return values;
+    };
+    prepare();
+    t.api.arm(FakeSegmentApi::Fault::kNone, 0);
+    t.executor->advance(1s);
+    ASSERT_EQ(count(), 5u);
+    auto known = kept();
+    std::size_t changes = t.api.changes();
+    ASSERT_GE(changes, 4u);
+    for (auto fault : {FakeSegmentApi::Fault::kDieBefore, FakeSegmentApi::Fault::kDieAfter}) {
+        for (std::size_t at = 0; at < changes; ++at) {
+            SCOPED_TRACE(testing::Message()
+                         << "change " << at << " of " << changes << ", fault " << static_cast<int>(fault));
+            prepare();
+            t.api.arm(fault, at);
+            t.executor->advance(1s);
+            ASSERT_TRUE(t.api.dead());
+            restart();
+            EXPECT_THAT(t.garbage(), IsEmpty());
+            bool begun = at > 0 || fault == FakeSegmentApi::Fault::kDieAfter;
+            EXPECT_EQ(count(), begun ? 5u : 2u);
+            t.executor->advance(10s);
+            EXPECT_EQ(count(), 5u);
+            EXPECT_EQ(kept(), known);
+            t.executor->advance(900s);
+            EXPECT_EQ(count(), 2u) << "the least";
+            EXPECT_THAT(t.garbage(), IsEmpty());
+        }
+    }
+}
+
+TEST_F(AutoScalerTest, DiesAtEachStepOfAMerge) {
+    std::size_t changes = 1;
+    for (auto fault :
+         {FakeSegmentApi::Fault::kNone, FakeSegmentApi::Fault::kDieBefore, FakeSegmentApi::Fault::kDieAfter}) {
+        for (std::size_t at = 0; at < changes; ++at) {
+            SCOPED_TRACE(testing::Message()
+                         << "change " << at << " of " << changes << ", fault " << static_cast<int>(fault));
+            t.api.segments.clear();
+            t.api.tables.clear();
+            t.api.ever_created.clear();
+            restart();
+            ASSERT_EQ(t.create_scope("s"), CreateScopeStatus::kSuccess);
+            ASSERT_EQ(t.create(kX, by_events(100, 1, 64)), CreateStreamStatus::kSuccess);
+            ASSERT_EQ(t.scale(kX, {segment_id(0, 0)}, {{0, 0.5}, {0.5, 1}})->status, ScaleStatus::kStarted);
+            t.api.arm(fault, at);
+            t.executor->advance(900s);
+            if (fault == FakeSegmentApi::Fault::kNone) changes = t.api.changes();
+            if (fault == FakeSegmentApi::Fault::kNone) break;
+            ASSERT_TRUE(t.api.dead());
+            restart();
+            EXPECT_THAT(t.garbage(), IsEmpty());
+            bool begun = at > 0 || fault == FakeSegmentApi::Fault::kDieAfter;
+            EXPECT_EQ(count(), begun ? 1u : 2u);
+            t.executor->advance(900s);
+            EXPECT_EQ(count(), 1u);
+            EXPECT_THAT(t.keys("autoscale/"), IsEmpty());
+            EXPECT_THAT(t.garbage(), IsEmpty());
+        }
+        ASSERT_GE(changes, 4u);
+    }
+}
+
 TEST_F(AutoScalerTest, AsPravegaWhenToldSo) {
     restart(ScalingProfile::kPravega);
     ASSERT_EQ(t.create(kX, by_events(100, 1, 3)), CreateStreamStatus::kSuccess);
@@ -191,7 +275,7 @@ TEST_F(AutoScalerTest, AsPravegaWhenToldSo) {
 TEST_F(AutoScalerTest, CostsNothingForStreamsThatAreAsTheyShouldBe) {
     for (int i = 0; i < 50; ++i) {
         StreamName name{"s", "quiet" + std::to_string(i)};
-        ASSERT_EQ(t.create(name, by_events(100, 1)), CreateStreamStatus::kSuccess);
+        ASSERT_EQ(t.create(name, by_events(100, 1, 64)), CreateStreamStatus::kSuccess);
         traffic.events[segment_name(name, segment_id(0, 0))] = 50;
     }
     t.executor->advance(10s);

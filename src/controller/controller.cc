@@ -364,6 +364,10 @@ void Controller::reader_group_config(std::string scope, std::string group,
     impl_->run<std::optional<ReaderGroupConfig>>(impl_->queries.group_config(std::move(scope), std::move(group)),
                                                  std::move(done));
 }
+void Controller::online_readers(std::string scope, std::string group, Done<std::vector<std::string>> done) {
+    impl_->run<std::vector<std::string>>(impl_->queries.online_readers(std::move(scope), std::move(group)),
+                                         std::move(done));
+}
 void Controller::update_reader_group(std::string scope, std::string group, ReaderGroupConfig config,
                                      Done<UpdateReaderGroupResult> done) {
     impl_->run<UpdateReaderGroupResult>(impl_->groups.update(std::move(scope), std::move(group), std::move(config)),

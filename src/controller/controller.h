@@ -122,6 +122,9 @@ class Controller {
     void create_reader_group(std::string scope, std::string group, ReaderGroupConfig config,
                              Done<CreateReaderGroupResult> done);
     void reader_group_config(std::string scope, std::string group, Done<std::optional<ReaderGroupConfig>> done);
+    // Their ids, sorted, as the group's clients noted them in its stream; none of a missing group, or of one that no
+    // client has set up yet. kCorrupt, kLimit: what stands there is not what clients write.
+    void online_readers(std::string scope, std::string group, Done<std::vector<std::string>> done);
     void update_reader_group(std::string scope, std::string group, ReaderGroupConfig config,
                              Done<UpdateReaderGroupResult> done);
     void delete_reader_group(std::string scope, std::string group, Uuid id, Done<DeleteReaderGroupStatus> done);

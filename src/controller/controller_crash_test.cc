@@ -38,6 +38,22 @@ void with_history(Harness& t) {
     t.api.segments["s/x/3.#epoch.2"].length = 50;
 }
 
+// So many epochs that a truncation makes it forget some. Made once: it takes long.
+void with_long_history(Harness& t) {
+    static Harness made;
+    if (made.api.tables.empty() || made.exists(kX) != true) {
+        with_stream(made);
+        ASSERT_EQ(made.update(kX, fixed(1)), UpdateStreamStatus::kSuccess);
+        for (std::int32_t epoch = 1; epoch < 104; ++epoch) {
+            ASSERT_EQ(made.scale(kX, {segment_id(epoch + 1, epoch)}, {{0, 1}})->status, ScaleStatus::kStarted);
+        }
+    }
+    t.api.tables = made.api.tables;
+    t.api.segments = made.api.segments;
+    t.api.ever_created = made.api.ever_created;
+    t.restart();
+}
+
 void with_group(Harness& t) {
     with_stream(t);
     ASSERT_EQ(t.create_group("s", "g", group_over({kX}, ReaderGroupRetention::kManual))->status,
@@ -128,6 +144,14 @@ std::vector<Operation> operations() {
                    [](Harness& t) { return t.truncate(kX, kCut) == UpdateStreamStatus::kSuccess; },
                    [](Harness& t) { return t.head(kX) == kCut && t.api.segments["s/x/3.#epoch.2"].start == 40; },
                    [](Harness& t) { return t.head(kX)->begin()->first == segment_id(0, 0); }});
+    all.push_back(
+        {"truncate and forget", with_long_history,
+         [](Harness& t) { return t.truncate(kX, {{segment_id(105, 104), 0}}) == UpdateStreamStatus::kSuccess; },
+         [](Harness& t) {
+             return t.head(kX)->begin()->first == segment_id(105, 104) && t.keys("epoch/s/x/").size() == 101 &&
+                    t.keys("sealed/s/x/").size() == 100;
+         },
+         [](Harness& t) { return t.keys("epoch/s/x/").size() == 105 && t.keys("sealed/s/x/").size() == 105; }});
     all.push_back({"seal", with_history, [](Harness& t) { return t.seal(kX) == UpdateStreamStatus::kSuccess; },
                    [](Harness& t) { return t.current(kX)->empty(); }, [](Harness& t) { return segments_of(t) == 3; }});
     all.push_back({"delete stream",

@@ -46,10 +46,10 @@ void expect_segments(const FakeSegmentApi::Table& table, const StreamName& name,
     }
     if (epochs.empty()) return;
     CutLine head = record.head.empty() ? CutLine::at_start_of(epochs.front()) : *line_of(record.head, epochs);
-    CutLine tail = CutLine::at_start_of(epochs[static_cast<std::size_t>(record.current_epoch)]);
+    const Epoch& newest = *std::ranges::find(epochs, record.current_epoch, &Epoch::epoch);
+    CutLine tail = CutLine::at_start_of(newest);
     for (const SegmentRange& segment : segments_between(head, tail, epochs)) {
-        const auto& current = epochs[static_cast<std::size_t>(record.current_epoch)].segments;
-        bool is_current = std::ranges::find(current, segment.id, &SegmentRange::id) != current.end();
+        bool is_current = std::ranges::find(newest.segments, segment.id, &SegmentRange::id) != newest.segments.end();
         expected.open[segment_name(name, segment.id)] = is_current && record.state != StreamState::kSealed;
     }
 }

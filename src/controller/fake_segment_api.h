@@ -25,6 +25,7 @@ class FakeSegmentApi final : public store::SegmentApi {
         std::int64_t start = 0;
         bool sealed = false;
         std::vector<std::pair<std::int64_t, std::string>> appended;  // by the server: offset and event
+        std::string bytes;                                           // what a read finds, from offset 0
         std::vector<std::string> merged;                             // names of sources that held bytes, in order
     };
     struct Cell {
@@ -65,6 +66,7 @@ class FakeSegmentApi final : public store::SegmentApi {
     std::set<std::string> ever_created;               // names
     std::vector<std::string> created_again;           // names that were used a second time
     std::function<void(const std::string&)> on_seal;  // just before the segment is sealed
+    std::function<void(Segment&)> on_read;            // just before it is read
 
     // ---- SegmentApi ----
     std::uint32_t container_count() const override { return containers_; }
@@ -129,6 +131,20 @@ class FakeSegmentApi final : public store::SegmentApi {
             return {};
         });
     }
+    void read(std::string name, std::int64_t offset, std::size_t max_bytes, runtime::Executor& on,
+              Done<bytes::Chain> done) override {
+        read<bytes::Chain>(on, std::move(done), [this, name, offset, max_bytes]() -> Result<bytes::Chain> {
+            auto found = segments.find(name);
+            if (found == segments.end()) return fail(Errc::kNotFound, name);
+            if (on_read) on_read(found->second);
+            const Segment& segment = found->second;
+            if (offset < segment.start) return fail(Error(Errc::kTruncated, segment.start));
+            if (offset >= segment.length) return bytes::Chain();
+            std::string_view all = segment.bytes;
+            bytes::ByteSpan asked = bytes::as_bytes(all.substr(static_cast<std::size_t>(offset), max_bytes));
+            return bytes::Chain(bytes::Slice::copy_of(asked));
+        });
+    }
     void append_at(std::string name, std::int64_t expected_offset, std::string event, runtime::Executor& on,
                    Done<std::int64_t> done) override {
         auto apply = [this, name, expected_offset, event = std::move(event)]() -> Result<std::int64_t> {
@@ -137,6 +153,7 @@ class FakeSegmentApi final : public store::SegmentApi {
             if (found->second.sealed) return fail(Errc::kSealed, name);
             if (found->second.length != expected_offset) return fail(Errc::kBadOffset, name);
             found->second.appended.emplace_back(expected_offset, event);
+            found->second.bytes += event;
             return found->second.length += static_cast<std::int64_t>(event.size());
         };
         change<std::int64_t>(on, std::move(done), std::move(apply));

@@ -344,6 +344,7 @@ Async<bool> Groups::is_cut_acceptable(StreamName stream, StreamRecord record, St
     EpochSpan before = previous.empty() ? span : epochs_of(previous);
     std::int32_t first = std::min(span.first, before.first);
     auto epochs = co_await context_.metadata.epochs(stream, first, std::max(span.last, before.last));
+    if (!epochs && epochs.error() == Errc::kNotFound) co_return false;  // far behind the stream's head
     if (!epochs) co_return fail(epochs.error());
     std::span<const Epoch> all(*epochs);
     auto of_cut =

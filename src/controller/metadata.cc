@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "controller/names.h"
 #include "controller/records/autoscale_record.h"
 #include "controller/records/last_number_record.h"
 #include "controller/records/sealed_segment_record.h"
@@ -112,6 +113,15 @@ Async<std::optional<Epoch>> Metadata::epoch(StreamName name, std::int32_t epoch)
     co_return std::optional<Epoch>(std::move((*found)->record.epoch));
 }
 
+Async<Epoch> Metadata::oldest_epoch(StreamName name) {
+    auto page = co_await scan(name.scope, EpochRecord::prefix(name), std::string(), 1);
+    if (!page) co_return fail(page.error());
+    if (page->empty()) co_return fail(Errc::kCorrupt, fmt::format("stream {} has no epoch", to_string(name)));
+    auto record = EpochRecord::decode(page->front().value);
+    if (!record) co_return fail(record.error().code(), fmt::format("damaged record {}", page->front().key));
+    co_return std::move(record->epoch);
+}
+
 Async<std::vector<Epoch>> Metadata::epochs(StreamName name, std::int32_t first, std::int32_t last) {
     std::vector<Epoch> epochs;
     std::string after = first == 0 ? std::string() : EpochRecord::key(name, first - 1);
@@ -122,6 +132,14 @@ Async<std::vector<Epoch>> Metadata::epochs(StreamName name, std::int32_t first, 
         for (const container::TableEntry& entry : *page) {
             auto record = EpochRecord::decode(entry.value);
             bool expected = record && record->epoch.epoch == next;
+            bool is_forgotten = record && !expected && next == first;
+            if (is_forgotten) {
+                auto oldest = co_await oldest_epoch(name);
+                is_forgotten = oldest && first < oldest->epoch;
+            }
+            if (is_forgotten)
+                co_return fail(Errc::kNotFound,
+                               fmt::format("epoch {} of stream {} is not kept any more", first, to_string(name)));
             if (!expected) co_return fail(Errc::kCorrupt, fmt::format("{}: damaged, or out of sequence", entry.key));
             epochs.push_back(std::move(record->epoch));
             ++next;

@@ -63,8 +63,9 @@ class Metadata {
     Async<Found<StreamRecord>> stream(StreamName name);
     Async<Found<GroupRecord>> group(std::string scope, std::string group);
     Async<std::optional<Epoch>> epoch(StreamName name, std::int32_t epoch);
-    Async<std::vector<Epoch>> epochs(StreamName name, std::int32_t first,
-                                     std::int32_t last);  // consecutive, kCorrupt with a hole
+    // Consecutive. kNotFound: the first of them are not kept any more (history.h); kCorrupt: one is missing.
+    Async<std::vector<Epoch>> epochs(StreamName name, std::int32_t first, std::int32_t last);
+    Async<Epoch> oldest_epoch(StreamName name);  // that is kept
 
     template <typename Record>
     Async<Found<Record>> get(std::string scope, std::string key);

@@ -16,6 +16,10 @@ namespace millrace::controller {
 
 namespace {
 
+// Of a reader group's state, in bytes. Clients compact it when it has 512 KiB, more or less, and keep two such lengths.
+constexpr std::int64_t kMaxGroupState = 64 << 20;
+constexpr std::int64_t kGroupStatePiece = 1 << 20;
+
 bool never_hidden(std::string_view) { return false; }
 
 Error no_stream(const StreamName& name) { return Error(Errc::kNotFound, fmt::format("no stream {}", to_string(name))); }
@@ -161,7 +165,30 @@ Async<std::vector<Epoch>> Queries::epochs(StreamName name, std::int32_t first, s
     std::int64_t wanted = first + static_cast<std::int64_t>(std::min<std::size_t>(limit, 1'000'000)) - 1;
     auto last = static_cast<std::int32_t>(std::min<std::int64_t>(record->current_epoch, wanted));
     auto epochs = co_await context_.metadata.epochs(name, first, last);
-    co_return epochs;
+    bool is_forgotten = !epochs && epochs.error() == Errc::kNotFound;
+    if (!is_forgotten) co_return epochs;
+    auto oldest = co_await context_.metadata.oldest_epoch(name);
+    if (!oldest) co_return fail(oldest.error());
+    if (oldest->epoch <= first) co_return fail(Errc::kUnavailable, "the stream's history changes");
+    auto kept = co_await this->epochs(name, oldest->epoch, limit);
+    co_return kept;
+}
+
+// Those of a change that is under way are known before the stream has gone over to them: its segments can be read and
+// written as soon as the ones before are sealed.
+Async<std::optional<std::vector<Epoch>>> Queries::epochs_if_known(StreamName name, std::int32_t current,
+                                                                  EpochSpan span) {
+    using Known = std::optional<std::vector<Epoch>>;
+    if (span.first < 0) co_return Known();
+    if (span.last > current) {
+        auto newest = co_await context_.metadata.epoch(name, span.last);
+        if (!newest) co_return fail(newest.error());
+        if (!*newest) co_return Known();
+    }
+    auto epochs = co_await context_.metadata.epochs(name, span.first, span.last);
+    if (!epochs && epochs.error() == Errc::kNotFound) co_return Known();
+    if (!epochs) co_return fail(epochs.error());
+    co_return Known(std::move(*epochs));
 }
 
 Async<StreamCut> Queries::head(StreamName name) {
@@ -183,7 +210,17 @@ Async<std::vector<Successor>> Queries::successors(StreamName name, StreamSegment
     std::string key = SealedSegmentRecord::key(name, segment);
     auto sealed = co_await context_.metadata.get<SealedSegmentRecord>(name.scope, std::move(key));
     if (!sealed) co_return fail(sealed.error());
-    if (!*sealed) co_return std::vector<Successor>();
+    if (!*sealed) {
+        auto oldest = co_await context_.metadata.oldest_epoch(name);
+        if (!oldest) co_return fail(oldest.error());
+        bool is_forgotten = epoch_of(segment) < oldest->epoch &&
+                            std::ranges::find(oldest->segments, segment, &SegmentRange::id) == oldest->segments.end();
+        if (is_forgotten) {  // no successors would mean that the stream ends here
+            co_return fail(Errc::kNotFound,
+                           fmt::format("segment {} was cut off long ago", segment_name(name, segment)));
+        }
+        co_return std::vector<Successor>();
+    }
     std::int32_t epoch = (*sealed)->record.sealing_epoch;
     auto epochs = co_await context_.metadata.epochs(name, epoch - 1, epoch);
     if (!epochs) co_return fail(epochs.error());
@@ -200,36 +237,43 @@ Async<bool> Queries::is_cut_valid(StreamName name, StreamCut cut) {
     auto record = co_await made(name);
     if (!record) co_return fail(record.error());
     if (cut.empty()) co_return false;
-    EpochSpan span = epochs_of(cut);
-    if (span.first < 0 || span.last > record->current_epoch) co_return false;
-    auto epochs = co_await context_.metadata.epochs(name, span.first, span.last);
+    auto epochs = co_await epochs_if_known(name, record->current_epoch, epochs_of(cut));
     if (!epochs) co_return fail(epochs.error());
-    auto line = line_of(cut, *epochs);
-    co_return line&& is_valid(*line, cut, *epochs);
+    if (!*epochs) co_return false;
+    auto line = line_of(cut, **epochs);
+    co_return line&& is_valid(*line, cut, **epochs);
 }
 
 Async<std::vector<StreamSegmentId>> Queries::between(StreamName name, StreamCut from, StreamCut to) {
     if (from.empty() && to.empty()) co_return fail(Errc::kInvalidArgument, "one of the two cuts has to be given");
     auto record = co_await made(name);
     if (!record) co_return fail(record.error());
-    EpochSpan of_from = from.empty() ? EpochSpan() : epochs_of(from);
+    EpochSpan span = from.empty() ? epochs_of(to) : epochs_of(from);
+    if (from.empty()) {
+        auto oldest = co_await context_.metadata.oldest_epoch(name);
+        if (!oldest) co_return fail(oldest.error());
+        span.first = std::min(span.first, oldest->epoch);
+    }
     EpochSpan of_to = to.empty() ? EpochSpan{record->current_epoch, record->current_epoch} : epochs_of(to);
-    std::int32_t first = std::min(of_from.first, of_to.first);
-    std::int32_t last = std::max(of_from.last, of_to.last);
-    if (first < 0 || last > record->current_epoch) {
+    span.first = std::min(span.first, of_to.first);
+    span.last = std::max(span.last, of_to.last);
+    auto known = co_await epochs_if_known(name, record->current_epoch, span);
+    if (!known) co_return fail(known.error());
+    if (!*known) {
         co_return fail(Errc::kInvalidArgument,
                        fmt::format("a cut names a segment that stream {} does not have", to_string(name)));
     }
-    auto epochs = co_await context_.metadata.epochs(name, first, last);
-    if (!epochs) co_return fail(epochs.error());
-    auto from_line = from.empty() ? Result<CutLine>(CutLine::at_start_of(epochs->front())) : line_of(from, *epochs);
+    std::vector<Epoch> epochs = std::move(**known);
+    auto from_line = from.empty() ? Result<CutLine>(CutLine::at_start_of(epochs.front())) : line_of(from, epochs);
     if (!from_line) co_return fail(Errc::kInvalidArgument, from_line.error().message());
-    auto to_line = to.empty() ? Result<CutLine>(CutLine::at_start_of(epochs->back())) : line_of(to, *epochs);
+    // Whoever leaves out the second means the current segments, also when the first is ahead of them.
+    auto current = std::ranges::find(epochs, record->current_epoch, &Epoch::epoch);
+    auto to_line = to.empty() ? Result<CutLine>(CutLine::at_start_of(*current)) : line_of(to, epochs);
     if (!to_line) co_return fail(Errc::kInvalidArgument, to_line.error().message());
     bool reversed = !from.empty() && !to.empty() && !to_line->is_at_or_after(*from_line);
     if (reversed) co_return fail(Errc::kInvalidArgument, "the second cut is before the first");
     std::vector<StreamSegmentId> ids;
-    for (const SegmentRange& segment : segments_between(*from_line, *to_line, *epochs)) ids.push_back(segment.id);
+    for (const SegmentRange& segment : segments_between(*from_line, *to_line, epochs)) ids.push_back(segment.id);
     co_return std::move(ids);
 }
 
@@ -247,6 +291,53 @@ Async<std::optional<ReaderGroupConfig>> Queries::group_config(std::string scope,
     bool usable = record.state == GroupRecord::State::kActive || record.state == GroupRecord::State::kUpdating;
     if (!usable) co_return std::optional<ReaderGroupConfig>();
     co_return std::optional<ReaderGroupConfig>(std::move(record.config));
+}
+
+// Its clients keep the state in the segment at key 0 of the group's own stream, and cut off what they do not need any
+// more: perhaps while it is read.
+Async<std::vector<std::string>> Queries::online_readers(std::string scope, std::string group) {
+    StreamName stream = reader_group_stream(scope, group);
+    auto segments = co_await current_segments(stream);
+    if (!segments && segments.error() == Errc::kNotFound) co_return std::vector<std::string>();
+    if (!segments) co_return fail(segments.error());
+    if (segments->empty()) co_return std::vector<std::string>();  // sealed: the group is being deleted
+    std::string segment = segment_name(stream, segments->front().id);
+    constexpr int kTries = 5;
+    for (int i = 0; i < kTries; ++i) {
+        auto readers = co_await read_readers(segment);
+        if (readers) {
+            const std::set<std::string>& ids = readers->ids();
+            co_return std::vector<std::string>(ids.begin(), ids.end());
+        }
+        if (readers.error() == Errc::kNotFound) co_return std::vector<std::string>();
+        if (readers.error() == Errc::kTruncated) continue;
+        co_return fail(readers.error().code(),
+                       fmt::format("the state of reader group {}/{}, {}", scope, group, readers.error().message()));
+    }
+    co_return fail(Errc::kUnavailable, fmt::format("the state of reader group {}/{} changes too fast", scope, group));
+}
+
+Async<OnlineReaders> Queries::read_readers(std::string segment) {
+    auto info = co_await context_.segments.info(segment);
+    if (!info) co_return fail(info.error());
+    std::int64_t size = info->length - info->start_offset;
+    if (size > kMaxGroupState) co_return fail(Errc::kLimit, fmt::format("of {} bytes: too many to look at", size));
+    OnlineReaders readers;
+    std::int64_t at = info->start_offset;
+    while (at < info->length) {
+        auto wanted = static_cast<std::size_t>(std::min(info->length - at, kGroupStatePiece));
+        auto piece = co_await context_.segments.read(segment, at, wanted);
+        if (!piece) co_return fail(piece.error());
+        if (piece->empty()) co_return fail(Errc::kCorrupt, fmt::format("ends at {} of {}", at, info->length));
+        for (const bytes::Slice& slice : piece->slices()) {
+            auto added = readers.add(slice.span());
+            if (!added) co_return fail(added.error());
+        }
+        at += static_cast<std::int64_t>(piece->size());
+    }
+    auto whole = readers.finish();
+    if (!whole) co_return fail(whole.error());
+    co_return std::move(readers);
 }
 
 Async<std::optional<std::vector<std::string>>> Queries::subscribers(StreamName name) {

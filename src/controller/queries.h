@@ -3,6 +3,8 @@
 #pragma once
 
 #include "controller/context.h"
+#include "controller/online_readers.h"
+#include "controller/stream_cut.h"
 
 namespace millrace::controller {
 
@@ -31,6 +33,7 @@ class Queries {
     Async<bool> is_cut_valid(StreamName name, StreamCut cut);
 
     Async<std::optional<ReaderGroupConfig>> group_config(std::string scope, std::string group);
+    Async<std::vector<std::string>> online_readers(std::string scope, std::string group);
     Async<std::optional<std::vector<std::string>>> subscribers(StreamName name);
 
   private:
@@ -39,6 +42,9 @@ class Queries {
     Async<StreamRecord> existing(StreamName name);  // kNotFound
     Async<StreamRecord> made(StreamName name);      // kUnavailable while it is being created
     Async<Listing> list(std::string scope, std::string prefix, std::string token, Hidden hidden);
+    // From the first to the last; none: a number that the stream does not have, or does not keep any more.
+    Async<std::optional<std::vector<Epoch>>> epochs_if_known(StreamName name, std::int32_t current, EpochSpan span);
+    Async<OnlineReaders> read_readers(std::string segment);
     Async<Epoch> known_epoch(StreamName name, std::int32_t epoch);  // kNotFound
 
     Context& context_;

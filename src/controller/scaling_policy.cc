@@ -108,6 +108,11 @@ double now_of(ScalingType type, const SegmentLoad& load) {
     return std::max(rates.over(container::kTenSeconds), rates.last_two_looks());
 }
 
+// Of one split.
+std::size_t most_parts(const ScalingPolicy& policy) {
+    return static_cast<std::size_t>(std::max(2, policy.scale_factor));
+}
+
 void add_parts(const SegmentRange& range, std::size_t parts, double inherited, std::vector<Part>& made) {
     double width = (range.max_key - range.min_key) / static_cast<double>(parts);
     double from = range.min_key;
@@ -227,9 +232,8 @@ std::optional<ScalingDecision> splits_as_pravega(const StreamLoad& stream) {
         if (!is_busy(rates, target, std::min(load.age, load.rates->age))) continue;
         double highest = std::max({rates.over(container::kTwoMinutes), rates.over(container::kFiveMinutes),
                                    rates.over(container::kTenMinutes)});
-        auto needed = static_cast<std::int64_t>(std::min(highest / target, 1e6));
-        std::int64_t factor = std::max(2, stream.policy.scale_factor);
-        auto parts = static_cast<std::size_t>(std::min(std::max<std::int64_t>(needed, 2), factor));
+        auto needed = static_cast<std::size_t>(std::min(highest / target, 1e6));
+        std::size_t parts = std::clamp<std::size_t>(needed, 2, most_parts(stream.policy));
         bool too_many = stream.segments.size() + decision.made.size() + parts > kMostByLoad;
         if (too_many || !can_be_split(load.range, parts)) continue;
         decision.replaced.push_back(load.range.id);

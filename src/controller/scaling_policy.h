@@ -3,21 +3,19 @@
 //
 // Profile `fast`, the default:
 // - Splits are eager. A step shows in every one of the last looks (a burst does not) and is answered at once, by as
-// many
-//   parts as the rate needs at three quarters of the target each. Less than half above the target is waited for longer.
-//   Rates of few events are believed less: what chance could have made is no reason.
+//   many parts as the rate needs at three quarters of the target each. Less than half above the target is waited for
+//   longer. Rates of few events are believed less: what chance could have made is no reason.
 // - Merges are lazy. Neighbours that together have less than two fifths of the target become one, pairs at a time,
-// after a
-//   while without any change. Whenever a split follows a merge, the merge was a mistake, and that while doubles: a load
-//   that goes up and down is soon served by the segments for its peak.
+//   after a while without any change. Whenever a split follows a merge, the merge was a mistake, and that while
+//   doubles: a load that goes up and down is soon served by the segments for its peak.
 // - A hot key cannot be divided. A segment whose load went on undivided when what it comes from was split
-// (`inherited`),
-//   while the rest of the stream has less, is left alone until it has twice as much. A segment with several times its
-//   share of the load is halved, not cut in many: few keys make it so.
-// - The policy's scale factor is not looked at.
+//   (`inherited`), while the rest of the stream has less, is left alone until it has twice as much. A segment with
+//   several times its share of the load is halved, not cut in many: few keys make it so.
+// - The policy's scale factor is not looked at: with the usual factor of 2 a tenfold step would take four splits, one
+//   after the other, each a change of segments for every writer and reader.
 //
 // Profile `pravega`: the reference's windows (2, 5, 10 and 20 minutes), no decision within 10 minutes of a segment's
-// creation, at most "scale factor" parts, merges of two or three neighbours.
+// creation, at most "scale factor" parts (two, when that is less), merges of two or three neighbours.
 #pragma once
 
 #include <chrono>

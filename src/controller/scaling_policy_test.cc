@@ -15,7 +15,7 @@ using testing::SizeIs;
 
 constexpr double kTarget = 100;
 
-ScalingPolicy by_events(std::int32_t target = 100, std::int32_t min_segments = 1, std::int32_t factor = 2) {
+ScalingPolicy by_events(std::int32_t target = 100, std::int32_t min_segments = 1, std::int32_t factor = 64) {
     return {ScalingType::kByEvents, target, factor, min_segments};
 }
 
@@ -250,6 +250,14 @@ TEST(Merges, OfNeighboursThatHaveLittleTogether) {
     ASSERT_TRUE(decision);
     EXPECT_THAT(decision->replaced, testing::ElementsAre(segment_id(2, 0), segment_id(3, 0)));
     EXPECT_FALSE(decide(ScalingProfile::kFast, stream_of(by_events(), {30, 30, 30})));
+}
+
+TEST(Splits, GoStraightToWhatIsNeededWhateverTheFactor) {
+    for (int factor : {-1, 0, 2, 50}) {
+        auto decision = decide(ScalingProfile::kFast, stream_of(by_events(100, 1, factor), {1000}));
+        ASSERT_TRUE(decision);
+        EXPECT_THAT(decision->made, SizeIs(14)) << factor;
+    }
 }
 
 // ---- profile pravega ----

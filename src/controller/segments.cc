@@ -127,6 +127,15 @@ Async<container::SegmentInfo> Segments::info(std::string segment) {
     co_return reply;
 }
 
+Async<bytes::Chain> Segments::read(std::string segment, std::int64_t offset, std::size_t max_bytes) {
+    using Reply = Result<bytes::Chain>;
+    auto ask = [&](runtime::Callback<Reply> done) {
+        api_.read(std::move(segment), offset, max_bytes, executor_, std::move(done));
+    };
+    Reply reply = co_await runtime::await<Reply>(ask);
+    co_return reply;
+}
+
 Async<std::int64_t> Segments::append_at(std::string segment, std::int64_t expected_offset, std::string event) {
     using Reply = Result<std::int64_t>;
     auto ask = [&](runtime::Callback<Reply> done) {

@@ -49,6 +49,7 @@ class Segments {
 
     // Of one segment, by its name. The errors are the store's, none of them made good.
     Async<container::SegmentInfo> info(std::string segment);
+    Async<bytes::Chain> read(std::string segment, std::int64_t offset, std::size_t max_bytes);
     Async<std::int64_t> append_at(std::string segment, std::int64_t expected_offset, std::string event);
 
   private:

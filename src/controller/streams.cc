@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "bytes/hash.h"
+#include "controller/history.h"
 #include "controller/names.h"
 #include "controller/records/last_number_record.h"
 #include "controller/records/retention_records.h"
@@ -176,6 +177,7 @@ Async<bool> Streams::begin_truncation(StreamName name, Stream stream, StreamCut 
     EpochSpan of_head = stream.record.head.empty() ? EpochSpan() : epochs_of(stream.record.head);
     std::int32_t first = std::min(of_head.first, span.first);
     auto epochs = co_await context_.metadata.epochs(name, first, std::max(of_head.last, span.last));
+    if (!epochs && epochs.error() == Errc::kNotFound) co_return false;  // far behind the head
     if (!epochs) co_return fail(epochs.error());
     std::span<const Epoch> all(*epochs);
     auto of_cut =
@@ -443,6 +445,8 @@ Async<> Streams::carry_on_truncating(StreamName name, Stream stream) {
     stream.record.head = std::move(cut);
     stream.record.intent = std::monostate();
     Batch batch;
+    auto folded = co_await fold_history(context_, name, stream.record, batch);
+    if (!folded) log::warn("controller: the history of {} stays: {}", to_string(name), folded.error().to_string());
     batch.put(StreamRecord::key(name), stream.record.encode(), stream.version);
     batch.remove(pending(name).key());
     auto committed = co_await context_.metadata.commit(name.scope, std::move(batch));

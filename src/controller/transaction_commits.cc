@@ -177,12 +177,7 @@ Async<> Transactions::complete(Stream stream, std::vector<TransactionId> ids, bo
         for (const TransactionId& id : ids) stream->live.at(id)->unknown = true;
         co_return written;
     }
-    stream->completed += ids.size();
-    bool many = stream->completed > context_.options.transactions.completed_limit / 10;
-    if (many) {
-        stream->completed = 0;
-        context_.in_background("cleaning of " + to_string(stream->name), clean(stream->name));
-    }
+    count_completed(stream->name, ids.size());
     for (const TransactionId& id : ids) drop(stream, id);
     co_return written;
 }
@@ -348,17 +343,47 @@ Async<> Transactions::abort_open(Stream stream) {
     for (const auto& [id, live] : stream->live) {
         if (live->unknown || live->record.state == TransactionRecord::State::kOpen) ids.push_back(id);
     }
+    for (std::size_t at = 0; at < ids.size(); at += kEndBatch) {
+        auto from = ids.begin() + static_cast<std::ptrdiff_t>(at);
+        auto to = ids.begin() + static_cast<std::ptrdiff_t>(std::min(at + kEndBatch, ids.size()));
+        std::vector<TransactionId> some(from, to);
+        auto aborted = co_await abort_together(stream, std::move(some), Ending::kWhateverItsLease);
+        if (!aborted) co_return aborted;
+    }
+    co_return Result<>();
+}
+
+// In one update. Of several transactions' locks these alone are held at a time, and taken in the order of the ids.
+Async<> Transactions::abort_together(Stream stream, std::vector<TransactionId> ids, Ending ending) {
+    std::ranges::sort(ids);
+    std::vector<KeyedMutex::Lock> locks;
+    std::vector<Live*> ended;
     for (const TransactionId& id : ids) {
-        KeyedMutex::Lock lock = co_await lock_transaction(stream->name, id);
+        locks.push_back(co_await lock_transaction(stream->name, id));
         auto live = co_await look(stream, id);
         if (!live) co_return fail(live.error());
-        if (*live == nullptr || (*live)->record.state != TransactionRecord::State::kOpen) continue;
-        TransactionRecord next = (*live)->record;
-        next.state = TransactionRecord::State::kAborting;
-        next.kept_ms = next.kept_bytes = 0;
-        auto written = co_await write(stream, *live, std::move(next));
-        if (!written) co_return written;
+        bool ends = *live != nullptr && (*live)->record.state == TransactionRecord::State::kOpen &&
+                    (ending == Ending::kWhateverItsLease || is_due(*live));
+        if (ends) ended.push_back(*live);
     }
+    if (ended.empty()) co_return Result<>();
+    std::vector<TransactionRecord> next;
+    Batch batch;
+    for (const Live* live : ended) {
+        TransactionRecord& record = next.emplace_back(live->record);
+        record.state = TransactionRecord::State::kAborting;
+        record.kept_ms = record.kept_bytes = 0;
+        batch.put(TransactionRecord::key(stream->name, live->id), record.encode(), live->version);
+    }
+    auto updated = co_await context_.metadata.update(stream->name.scope, std::move(batch));
+    if (!updated) {
+        for (Live* live : ended) live->unknown = true;
+        auto known =
+            co_await look_at_unknown(stream, std::move(ids));  // those that still have to end get a lease again
+        if (!known) log::warn("controller: {}: {}", to_string(stream->name), known.error().to_string());
+        co_return fail(updated.error());
+    }
+    for (std::size_t i = 0; i < ended.size(); ++i) adopt(stream, *ended[i], std::move(next[i]), (*updated)[i]);
     co_return Result<>();
 }
 

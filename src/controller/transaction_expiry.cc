@@ -1,4 +1,4 @@
-// What time does to transactions: leases that end, and completed ones that are forgotten.
+// What time does to transactions: leases that end.
 #include <algorithm>
 
 #include <fmt/format.h>
@@ -35,37 +35,65 @@ void Transactions::arm_timer() {
     });
 }
 
+// Those of a stream that are due together end together: a writer that dies leaves many.
 Async<> Transactions::expire_due() {
-    while (auto due = leases_.take_due(context_.executor.clock().now())) {
-        Stream stream = std::move(due->stream);
-        auto expired = co_await expire(stream, due->id);
-        if (expired) continue;
-        log::warn("controller: the lease of transaction {} of {}: {}", to_string(due->id), to_string(stream->name),
-                  expired.error().to_string());
-        auto live = stream->live.find(due->id);
-        bool again = live != stream->live.end() && !leases_.holds(live->second->lease);
-        if (again) set_lease(stream, *live->second, context_.options.retry_delay);
+    while (true) {
+        std::vector<std::pair<Stream, std::vector<TransactionId>>> all;
+        for (std::size_t taken = 0; taken < kEndBatch; ++taken) {
+            auto due = leases_.take_due(context_.executor.clock().now());
+            if (!due) break;
+            auto known = std::ranges::find(all, due->stream, [](const auto& of_stream) { return of_stream.first; });
+            if (known == all.end()) known = all.insert(all.end(), {std::move(due->stream), {}});
+            known->second.push_back(due->id);
+        }
+        if (all.empty()) break;
+        for (const auto& [stream, ids] : all) {
+            auto expired = co_await expire_all(stream, ids);
+            if (expired) continue;
+            log::warn("controller: leases of {} transactions of {}: {}", ids.size(), to_string(stream->name),
+                      expired.error().to_string());
+            for (const TransactionId& id : ids) {
+                auto live = stream->live.find(id);
+                bool again = live != stream->live.end() && !leases_.holds(live->second->lease);
+                if (again) set_lease(stream, *live->second, context_.options.retry_delay);
+            }
+        }
     }
     expiring_ = false;
     arm_timer();
     co_return Result<>();
 }
 
-Async<> Transactions::expire(Stream stream, TransactionId id) {
+Async<> Transactions::expire_all(Stream stream, std::vector<TransactionId> ids) {
+    auto keeps = co_await keeps_prepared_of(stream->name);
+    if (!keeps) co_return fail(keeps.error());
+    if (!*keeps) {
+        auto aborted = co_await abort_together(stream, std::move(ids), Ending::kAtEndOfLease);
+        co_return aborted;
+    }
+    Result<> result;
+    for (const TransactionId& id : ids) {
+        auto expired = co_await expire_one(stream, id);
+        if (!expired) result = expired;
+    }
+    co_return result;
+}
+
+bool Transactions::is_due(const Live* live) const {
+    bool a_ping_was_faster = live != nullptr && leases_.holds(live->lease);
+    return live != nullptr && live->record.state == TransactionRecord::State::kOpen && live->record.kept_ms == 0 &&
+           !a_ping_was_faster;
+}
+
+Async<> Transactions::expire_one(Stream stream, TransactionId id) {
     KeyedMutex::Lock lock = co_await lock_transaction(stream->name, id);
     auto looked = co_await look(stream, id);
     if (!looked) co_return fail(looked.error());
     Live* live = *looked;
-    bool over = live == nullptr || live->record.state != TransactionRecord::State::kOpen || live->record.kept_ms != 0 ||
-                leases_.holds(live->lease);  // a ping was faster
-    if (over) co_return Result<>();
+    if (!is_due(live)) co_return Result<>();
     if (!live->abandoned) {
-        auto keeps = co_await keeps_prepared_of(stream->name);
-        if (!keeps) co_return fail(keeps.error());
-        if (*keeps) {
-            auto kept = co_await expire_kept(stream, live);
-            co_return kept;
-        }
+        auto kept = co_await expire_kept(stream, live);
+        co_return kept;
     }
     TransactionRecord next = live->record;
     next.state = TransactionRecord::State::kAborting;
@@ -107,93 +135,6 @@ Async<bool> Transactions::keeps_prepared_of(StreamName name) {
     auto found = co_await context_.metadata.stream(name);
     if (!found) co_return fail(found.error());
     co_return *found&& keeps_prepared((*found)->record.config);
-}
-
-// ---- completed ones ----
-
-void Transactions::arm_cleaning() {
-    if (stopped_) return;
-    cleaning_timer_ = context_.executor.call_after(context_.options.transactions.cleaning_period, [this] {
-        context_.in_background("cleaning of completed transactions", clean_all());
-    });
-}
-
-Async<> Transactions::clean_all() {
-    for (std::uint32_t i = 0; i < context_.metadata.containers(); ++i) {
-        std::string after;
-        while (true) {
-            // One entry of each stream; the next begins behind all of that stream's.
-            std::string prefix(CompletedTransactionRecord::kPrefix);
-            auto page = co_await context_.metadata.scan_container(ContainerId(i), std::move(prefix), after, 1);
-            if (!page || page->empty()) break;
-            auto key = CompletedTransactionRecord::parse_key(page->front().key);
-            if (!key) {
-                log::error("controller: {}", key.error().to_string());
-                after = page->front().key;
-                continue;
-            }
-            after = CompletedTransactionRecord::prefix(key->stream);
-            after.back() = '/' + 1;
-            auto cleaned = co_await clean(key->stream);
-            if (!cleaned) log::warn("controller: cleaning of {}: {}", after, cleaned.error().to_string());
-        }
-    }
-    arm_cleaning();
-    co_return Result<>();
-}
-
-// Removes those that are old, and the oldest of too many: those begun first.
-Async<> Transactions::clean(StreamName name) {
-    KeyedMutex::Lock lock = co_await context_.locks.acquire("cleaning/" + to_string(name));
-    const TransactionOptions& options = context_.options.transactions;
-    std::int64_t oldest = context_.now_ms() - options.completed_kept.count();
-    std::string prefix = CompletedTransactionRecord::prefix(name);
-    std::size_t young = 0;
-    std::string after;
-    while (true) {
-        auto page = co_await context_.metadata.scan(name.scope, prefix, after);
-        if (!page) co_return fail(page.error());
-        if (page->empty()) break;
-        after = page->back().key;
-        Batch batch;
-        for (container::TableEntry& entry : *page) {
-            auto record = CompletedTransactionRecord::decode(entry.value);
-            if (record && record->completed_ms > oldest)
-                ++young;
-            else
-                batch.remove(std::move(entry.key), entry.version);
-        }
-        if (batch.empty()) continue;
-        auto removed = co_await context_.metadata.commit(name.scope, std::move(batch));
-        if (!removed) co_return removed;
-    }
-    std::size_t excess = young > options.completed_limit ? young - options.completed_limit : 0;
-    while (excess > 0) {
-        auto page =
-            co_await context_.metadata.scan(name.scope, prefix, std::string(), std::min(excess, Metadata::kScanItems));
-        if (!page) co_return fail(page.error());
-        if (page->empty()) break;
-        excess -= page->size();
-        Batch batch;
-        for (container::TableEntry& entry : *page) batch.remove(std::move(entry.key), entry.version);
-        auto removed = co_await context_.metadata.commit(name.scope, std::move(batch));
-        if (!removed) co_return removed;
-    }
-    co_return Result<>();
-}
-
-Async<> Transactions::forget(StreamName name) {
-    KeyedMutex::Lock lock = co_await context_.locks.acquire("cleaning/" + to_string(name));
-    while (true) {
-        auto page =
-            co_await context_.metadata.scan(name.scope, CompletedTransactionRecord::prefix(name), std::string());
-        if (!page) co_return fail(page.error());
-        if (page->empty()) co_return Result<>();
-        Batch batch;
-        for (container::TableEntry& entry : *page) batch.remove(std::move(entry.key), entry.version);
-        auto removed = co_await context_.metadata.commit(name.scope, std::move(batch));
-        if (!removed) co_return removed;
-    }
 }
 
 }  // namespace millrace::controller

@@ -65,6 +65,7 @@ struct TransactionOptions {
     std::int64_t kept_bytes_limit = 64LL << 30;
     std::chrono::milliseconds completed_kept{24LL * 3600 * 1000};
     std::size_t completed_limit = 100'000;  // of one stream, at most a tenth more for a while
+    std::size_t completed_total = 250'000;  // of all together, likewise: some 200 bytes of memory each
     std::chrono::milliseconds cleaning_period{10LL * 60 * 1000};
 };
 

@@ -1,6 +1,7 @@
 #include "controller/transactions.h"
 
 #include <algorithm>
+#include <limits>
 
 #include <fmt/format.h>
 
@@ -47,6 +48,14 @@ Transactions::Stream Transactions::of(const StreamName& name) {
 Transactions::Stream Transactions::find(const StreamName& name) const {
     auto found = streams_by_name_.find(to_string(name));
     return found == streams_by_name_.end() ? nullptr : found->second;
+}
+
+std::optional<std::int32_t> Transactions::oldest_epoch(const StreamName& name) const {
+    Stream stream = find(name);
+    if (stream == nullptr) return std::numeric_limits<std::int32_t>::max();
+    if (stream->beginning > 0) return std::nullopt;
+    if (stream->live.empty()) return std::numeric_limits<std::int32_t>::max();
+    return epoch_of(stream->live.begin()->first);  // ids sort by their epochs first
 }
 
 void Transactions::drop_if_idle(const Stream& stream) {
@@ -188,7 +197,7 @@ void Transactions::resume() {
         drop_if_idle(stream);
     }
     arm_timer();
-    arm_cleaning();
+    context_.in_background("cleaning of completed transactions", clean_all());  // then it is known how many there are
 }
 
 void Transactions::stop() {

@@ -31,10 +31,14 @@
 
 namespace millrace::controller {
 
+// How many each may keep so that all together keep no more than `limit`: those that have few keep them.
+std::size_t fair_share(std::vector<std::size_t> counts, std::size_t limit);
+
 class Transactions {
   public:
     static constexpr std::size_t kCommitBatch = 500;  // transactions of one merge
     static constexpr std::size_t kAbortBatch = 50;
+    static constexpr std::size_t kEndBatch = 200;  // open ones that end with one update
 
     Transactions(Context& context, Streams& streams) : context_(context), streams_(streams) {}
 
@@ -60,6 +64,8 @@ class Transactions {
     // stream's record changed; look at it and call again.
     Async<bool> end_all(StreamName name, Stored<StreamRecord> stream);
     Async<> carry_on_rolling(StreamName name, Stored<StreamRecord> stream);
+    // That of the oldest one under way; the newest there can be when there is none. None: one is just beginning.
+    std::optional<std::int32_t> oldest_epoch(const StreamName& name) const;
     Async<> forget(StreamName name);  // removes what is kept of completed ones; the stream is being deleted
 
   private:
@@ -89,7 +95,6 @@ class Transactions {
         bool aborts_run = false;
         std::size_t kept = 0;
         std::int64_t kept_bytes = 0;
-        std::size_t completed = 0;  // since the last cleaning
     };
     using Stream = std::shared_ptr<OfStream>;
     struct Ids {
@@ -119,13 +124,20 @@ class Transactions {
     void set_lease(const Stream& stream, Live& live, std::chrono::milliseconds until_end);
     void arm_timer();
     Async<> expire_due();
-    Async<> expire(Stream stream, TransactionId id);
+    Async<> expire_all(Stream stream, std::vector<TransactionId> ids);
+    Async<> expire_one(Stream stream, TransactionId id);
+    bool is_due(const Live* live) const;
     Async<> expire_kept(Stream stream, Live* live);
     bool keeps_prepared(const StreamConfig& config) const;
     Async<bool> keeps_prepared_of(StreamName name);
+
+    // ---- transaction_cleaning.cc ----
     void arm_cleaning();
     Async<> clean_all();
-    Async<> clean(StreamName name);
+    Async<> clean(StreamName name, std::size_t limit);
+    void count_completed(const StreamName& name, std::size_t more);
+    void set_completed(const StreamName& name, std::size_t count);
+    Async<> shrink_completed();
 
     // ---- transaction_commits.cc ----
     void run_commits(const Stream& stream);
@@ -143,6 +155,8 @@ class Transactions {
                        const std::vector<std::vector<std::int64_t>>& ends);
     Async<bool> abort_batch(Stream stream);  // false: nothing to abort
     Async<> abort_open(Stream stream);
+    enum class Ending { kAtEndOfLease, kWhateverItsLease };
+    Async<> abort_together(Stream stream, std::vector<TransactionId> ids, Ending ending);
     Async<bool> end_all_of(Stream stream, Stored<StreamRecord> record);
     Async<> look_at_unknown(Stream stream, const std::vector<TransactionId>& ids);
     Async<> complete(Stream stream, std::vector<TransactionId> ids, bool committed, Batch batch);
@@ -157,6 +171,14 @@ class Transactions {
     std::chrono::steady_clock::time_point lease_timer_due_;
     bool lease_timer_set_ = false;
     bool expiring_ = false;
+    struct Completed {
+        StreamName name;
+        std::size_t count = 0;
+    };
+    absl::flat_hash_map<std::string, Completed> completed_;  // how many are kept of each stream that has any
+    std::size_t completed_total_ = 0;
+    std::set<std::string> cleaned_;  // streams whose limit is being seen to
+    bool shrinking_ = false;
     std::set<Stream> retries_;
     runtime::TimerId retry_timer_;
     runtime::TimerId cleaning_timer_;

@@ -87,6 +87,15 @@ void with_old(World& w) {
     w.begin();
 }
 
+// Sealed, with transactions that ended one way or the other.
+void with_ended(World& w) {
+    with_old(w);
+    w.commit(3);
+    w.commit(0);
+    w.abort(1);
+    ASSERT_EQ(w.t.seal(kX), UpdateStreamStatus::kSuccess);
+}
+
 std::vector<Operation> operations() {
     return {
         {"begin", with_stream, [](World& w) { w.begin(); }},
@@ -118,6 +127,21 @@ std::vector<Operation> operations() {
              (void)w.t.seal(kX);
          }},
         {"expiry", with_open, [](World& w) { w.t.executor->advance(seconds(20)); }},
+        {"ping for longer", with_open, [](World& w) { (void)w.t.ping(kX, w.begun[0].id, 60'000); }},
+        {"commits and update", with_old,
+         [](World& w) {
+             w.t.controller->commit_transaction(kX, w.begun[3].id, {}, [](auto) {});
+             w.t.controller->commit_transaction(kX, w.begun[0].id, {}, [](auto) {});
+             (void)w.t.update(kX, fixed(1));
+         }},
+        {"delete stream", with_ended, [](World& w) { (void)w.t.remove(kX); }},
+        {"delete scope recursively", with_old,
+         [](World& w) {
+             w.commit(3);
+             w.abort(1);
+             w.t.controller->commit_transaction(kX, w.begun[0].id, {}, [](auto) {});
+             (void)w.t.delete_scope_recursive("s");
+         }},
     };
 }
 
@@ -134,6 +158,11 @@ std::vector<std::string> garbage(World& w) {
 
 // Each transaction is committed, aborted or (where nothing ended it) open; and its bytes say the same.
 void expect_whole(World& w) {
+    if (w.t.exists(kX) == false) {
+        for (const char* kind : {"txn/", "txndone/", "stream/", "pending/"}) EXPECT_THAT(w.t.keys(kind), IsEmpty());
+        EXPECT_THAT(w.t.garbage(), IsEmpty());
+        return;
+    }
     std::set<std::size_t> told(w.committed.begin(), w.committed.end());
     for (std::size_t i = 0; i < w.begun.size(); ++i) {
         auto state = w.t.state(kX, w.begun[i].id);

@@ -505,6 +505,90 @@ TEST_F(TransactionsTest, OrWhenTheyAreTooMany) {
     EXPECT_EQ(t.state({"s", "x0"}, elsewhere), TransactionState::kCommitted);
 }
 
+TEST_F(TransactionsTest, OrWhenAllTogetherAreTooMany) {
+    t.transaction_options.completed_total = 40;
+    t.restart();
+    make_stream(1);
+    const StreamName y{"s", "y"};
+    ASSERT_EQ(t.create(y, fixed(1)), CreateStreamStatus::kSuccess);
+    std::vector<TransactionId> few;
+    for (int i = 0; i < 5; ++i) {
+        few.push_back(t.begin(y)->id);
+        EXPECT_EQ(t.commit(y, few.back()), kSuccess);
+    }
+    std::vector<TransactionId> many;
+    for (int i = 0; i < 100; ++i) {
+        many.push_back(begun().id);
+        EXPECT_EQ(t.commit(kX, many.back()), kSuccess);
+        EXPECT_LE(t.keys("txndone/").size(), 45u);
+    }
+    EXPECT_THAT(t.completed(y), SizeIs(5)) << "the large ones give way";
+    EXPECT_EQ(t.state(kX, many.back()), TransactionState::kCommitted);
+    EXPECT_EQ(t.state(kX, many.front()), TransactionState::kUnknown);
+    // Another process, with less room, knows of them too.
+    t.transaction_options.completed_total = 12;
+    t.restart();
+    EXPECT_THAT(t.completed(y), SizeIs(5));
+    EXPECT_THAT(t.completed(kX), SizeIs(7));
+    EXPECT_EQ(t.state(kX, many.back()), TransactionState::kCommitted);
+    ASSERT_EQ(t.seal(kX), UpdateStreamStatus::kSuccess);
+    ASSERT_EQ(t.remove(kX), DeleteStreamStatus::kSuccess);
+    for (int i = 0; i < 6; ++i) EXPECT_EQ(t.commit(y, t.begin(y)->id), kSuccess);
+    EXPECT_THAT(t.completed(y), SizeIs(11)) << "those of a stream that is gone do not count";
+}
+
+TEST(CompletedTransactions, AreSharedOut) {
+    EXPECT_EQ(fair_share({}, 10), 10u);
+    EXPECT_EQ(fair_share({3}, 10), 3u);
+    EXPECT_EQ(fair_share({30}, 10), 10u);
+    EXPECT_EQ(fair_share({30, 1}, 10), 9u);
+    EXPECT_EQ(fair_share({30, 5, 30, 2}, 25), 9u);
+    EXPECT_EQ(fair_share({30, 30, 30}, 2), 0u);
+    EXPECT_EQ(fair_share({5, 5}, 10), 5u);
+}
+
+// ---- many at once ----
+
+TEST_F(TransactionsTest, ThousandsThatAreOpenWhenTheStreamIsSealed) {
+    make_stream(1);
+    std::vector<TransactionId> ids;
+    for (int i = 0; i < 1'000; ++i) ids.push_back(begun(600'000).id);
+    t.api.arm(FakeSegmentApi::Fault::kNone, 0);
+    ASSERT_EQ(t.seal(kX), UpdateStreamStatus::kSuccess);
+    // A deletion of each segment; besides, updates of hundreds of records.
+    EXPECT_LT(t.api.changes(), 1'000u + 5 + 20 + 5);
+    for (const TransactionId& id : ids) EXPECT_EQ(t.state(kX, id), TransactionState::kAborted);
+    EXPECT_THAT(t.garbage(), IsEmpty());
+}
+
+TEST_F(TransactionsTest, ThousandsWhoseLeasesEnd) {
+    make_stream(1);
+    std::vector<TransactionId> ids;
+    for (int i = 0; i < 500; ++i) ids.push_back(begun().id);
+    EXPECT_EQ(t.ping(kX, ids[100], 60'000), PingStatus::kOk);
+    t.api.arm(FakeSegmentApi::Fault::kNone, 0);
+    t.executor->advance(seconds(20));
+    EXPECT_LT(t.api.changes(), 499u + 3 + 10 + 1);
+    for (std::size_t i = 0; i < ids.size(); ++i)
+        EXPECT_EQ(t.state(kX, ids[i]), i == 100 ? TransactionState::kOpen : TransactionState::kAborted);
+    EXPECT_THAT(t.garbage(), IsEmpty());
+}
+
+TEST_F(TransactionsTest, ManyLeasesThatEndInTrouble) {
+    for (auto fault : {FakeSegmentApi::Fault::kFailBefore, FakeSegmentApi::Fault::kFailAfter}) {
+        Harness w;
+        ASSERT_EQ(w.create_scope("s"), CreateScopeStatus::kSuccess);
+        ASSERT_EQ(w.create(kX, fixed(1)), CreateStreamStatus::kSuccess);
+        std::vector<TransactionId> ids;
+        for (int i = 0; i < 10; ++i) ids.push_back(w.begin(kX)->id);
+        w.api.arm(fault, 0);
+        w.executor->advance(seconds(16));
+        w.executor->advance(seconds(20));
+        for (const TransactionId& id : ids) EXPECT_EQ(w.state(kX, id), TransactionState::kAborted);
+        EXPECT_THAT(w.garbage(), IsEmpty());
+    }
+}
+
 TEST(TransactionLeases, TheNextThatIsDue) {
     using Clock = std::chrono::steady_clock;
     Leases<int> leases;

@@ -19,7 +19,7 @@
 namespace millrace::io {
 namespace {
 
-constexpr std::size_t kHousekeepingThreads = 2;
+constexpr std::size_t kHousekeepingThreads = 4;  // objects of long-term storage are written by them, too
 constexpr mode_t kFileMode = 0640;
 constexpr mode_t kDirectoryMode = 0750;
 

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "base/units.h"
 #include "container/state/rocksdb_state_store.h"
 
 namespace millrace::node {
@@ -12,6 +13,7 @@ namespace {
 
 constexpr std::size_t kThreads = 3;
 constexpr std::size_t kQueue = 4096;
+constexpr std::uint64_t kReserve = 256 * kMiB;  // flushes and compactions of what was taken need room
 
 container::state::StateResourceOptions resources(std::uint64_t cache_bytes) {
     container::state::StateResourceOptions options;
@@ -38,6 +40,7 @@ Result<std::unique_ptr<container::state::StateStore>> States::open(ContainerId c
     container::state::DatabaseOptions options;
     options.directory = fmt::format("{}/{}", options_.directory, container.value());
     options.container = container;
+    options.min_free_bytes = kReserve;
     options.write_buffer_bytes = std::clamp<std::size_t>(options_.cache_bytes / 8, 1 * kMiB, 16 * kMiB);
     return container::state::open_rocksdb_state(std::move(options), resources_, pool_, executor);
 }

@@ -2,10 +2,17 @@
 
 #include <fmt/format.h>
 
+#include "base/units.h"
 #include "lts/filesystem/filesystem_store.h"
 #include "lts/s3/s3_store.h"
 
 namespace millrace::node {
+namespace {
+
+// Less than the journal keeps free for the next start, more than the states do, which do not get over a full disk.
+constexpr std::uint64_t kReserve = 384 * kMiB;
+
+}  // namespace
 
 Result<std::unique_ptr<lts::ChunkStore>> Storage::open(runtime::CoreLoop& loop) {
     Result<std::unique_ptr<lts::ChunkStore>> store;
@@ -21,6 +28,7 @@ Result<std::unique_ptr<lts::ChunkStore>> Storage::open(runtime::CoreLoop& loop) 
             }
             lts::FilesystemOptions place;
             place.directory = options_.directory;
+            place.min_free_bytes = kReserve;
             store = lts::open_filesystem_store(loop, *files, std::move(place));
             break;
         }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "bytes/buffer.h"
 #include "container/types.h"
 #include "runtime/executor.h"
 
@@ -29,6 +30,10 @@ class SegmentApi {
     virtual void info(std::string segment, runtime::Executor& on, Done<container::SegmentInfo> done) = 0;
     virtual void update_policy(std::string segment, std::uint8_t scale_type, std::int32_t target_rate,
                                runtime::Executor& on, Done<> done) = 0;
+    // Bytes from `offset` on, at most `max_bytes`, perhaps fewer; none at the segment's end. Never waits for bytes that
+    // are not there yet. kTruncated: the value is where the segment begins now.
+    virtual void read(std::string segment, std::int64_t offset, std::size_t max_bytes, runtime::Executor& on,
+                      Done<bytes::Chain> done) = 0;
     // One event, exactly at `expected_offset`; the result is the offset behind it. See append_once.h.
     virtual void append_at(std::string segment, std::int64_t expected_offset, std::string event, runtime::Executor& on,
                            Done<std::int64_t> done) = 0;

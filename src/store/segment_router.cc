@@ -96,6 +96,30 @@ void SegmentRouter::update_policy(std::string segment, std::uint8_t scale_type, 
               });
 }
 
+// Where the segment ends is asked first: a read there would wait.
+void SegmentRouter::read(std::string segment, std::int64_t offset, std::size_t max_bytes, runtime::Executor& on,
+                         Done<bytes::Chain> done) {
+    ContainerId owner = container_for(segment);
+    auto start = [segment = std::move(segment), offset, max_bytes](SegmentContainer& c, Done<bytes::Chain> told) {
+        auto d = [&c,
+                  told = std::move(told)](Result<bytes::Chain> result) mutable {  // the container may answer at once
+            c.executor().post(
+                [told = std::move(told), result = std::move(result)]() mutable { told(std::move(result)); });
+        };
+        auto known = [&c, segment, offset, max_bytes, d = std::move(d)](Result<container::SegmentInfo> info) mutable {
+            if (!info) return d(fail(info.error()));
+            if (offset >= info->length || max_bytes == 0) return d(bytes::Chain());
+            auto taken = [d = std::move(d)](Result<container::ReadResult> result) mutable {
+                if (!result) return d(fail(result.error()));
+                d(std::move(result->data));
+            };
+            c.read(segment, offset, max_bytes, std::move(taken));
+        };
+        c.info(segment, std::move(known));
+    };
+    run<bytes::Chain>(owner, on, std::move(done), std::move(start));
+}
+
 void SegmentRouter::append_at(std::string segment, std::int64_t expected_offset, std::string event,
                               runtime::Executor& on, Done<std::int64_t> done) {
     ContainerId owner = container_for(segment);

@@ -34,6 +34,8 @@ class SegmentRouter final : public SegmentApi, public TrafficApi {
     void info(std::string segment, runtime::Executor& on, Done<container::SegmentInfo> done) override;
     void update_policy(std::string segment, std::uint8_t scale_type, std::int32_t target_rate, runtime::Executor& on,
                        Done<> done) override;
+    void read(std::string segment, std::int64_t offset, std::size_t max_bytes, runtime::Executor& on,
+              Done<bytes::Chain> done) override;
     void append_at(std::string segment, std::int64_t expected_offset, std::string event, runtime::Executor& on,
                    Done<std::int64_t> done) override;
     void merge(std::string target, std::vector<std::string> sources, runtime::Executor& on,

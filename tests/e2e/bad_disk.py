@@ -406,6 +406,67 @@ def end_while_full():
     full.server.stop_in_order()
 
 
+def full_disk():
+    """Our own data fills the disk, and then somebody else's takes what is left: nothing ends, all can be read, and it goes on with space."""
+    server = Server(scratch("full-disk"))
+    os.makedirs(server.data, exist_ok=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=900m", "tmpfs", server.data], capture_output=True, check=False)
+    if mounted.returncode != 0:
+        raise Skip("a file system cannot be mounted here")
+    try:
+        server.start()
+        segment, writer = "bad/disk/0.#epoch.0", uuid.uuid4()
+        client = Wire(server.store, timeout=1)
+        client.create(segment)
+        client.setup(segment, writer)
+        acknowledged, until = 0, time.monotonic() + 20
+        try:
+            while acknowledged < 900 and time.monotonic() < until:
+                client.append(writer, BLOCK, acknowledged + 1)
+                acknowledged += 1
+        except (Closed, socket.timeout):
+            pass
+        client.reset()
+        left = shutil.disk_usage(server.data).free >> 20
+        note(f"{acknowledged} MiB acknowledged, {left} MiB of the disk left")
+        expect(100 <= acknowledged < 900 and left >= 100, "it did not stop with some space left")
+        ballast = os.path.join(server.data, "ballast")
+        with open(ballast, "wb", buffering=0) as file:
+            try:
+                while file.write(BLOCK):
+                    pass
+            except OSError:
+                pass
+        expect(shutil.disk_usage(server.data).free < 1 << 20, "the disk is not full")
+        late = Wire(server.store, timeout=60)
+        other = "bad/disk/1.#epoch.0"
+        time.sleep(12)  # a move by time, and what a save of the state would take
+        expect(server.alive(), f"the server ended: {server.log()[-800:]}")
+        expect(server.get("/v1/health")[0] == 200, "the server is ill")
+        with Wire(server.store, timeout=30) as reader:
+            start, length, _ = reader.info(segment)
+            expect(start == 0 and length >= acknowledged << 20, f"{length} bytes, acknowledged were {acknowledged} MiB")
+            for at in range(0, acknowledged << 20, 16 << 20):
+                data = reader.read(segment, at, 1 << 20)
+                expect(data and BLOCK.startswith(data), f"other data at {at}")
+        os.remove(ballast)
+        with Wire(server.store, timeout=60) as rescuer:
+            rescuer.truncate(segment, length)
+        late.create(other)
+        late.setup(other, writer)
+        for number in range(1, 51):
+            expect(late.append(writer, BLOCK, number) == number, "another event number")
+        server.kill()
+        note(f"ready after {server.start() * 1000:.0f} ms")
+        with Wire(server.store, timeout=30) as reader:
+            expect(reader.info(segment)[:2] == (length, length), "the truncation is lost")
+            expect(reader.info(other)[1] == 50 << 20, "acknowledged blocks are lost")
+        server.stop()
+    finally:
+        server.kill_quietly()
+        subprocess.run(["umount", "-l", server.data], check=False)
+
+
 if __name__ == "__main__":
     try:
         sys.exit(cases.run([
@@ -416,7 +477,7 @@ if __name__ == "__main__":
             # Closed in order: not even the very last frame may be taken for a torn end. After a crash: all that a later one vouches for.
             ("a flipped bit in a closed journal", flipped_bits("stop", (150, -1))),
             ("a flipped bit after a crash", flipped_bits("kill", (0, 150, 290))),
-            ("a torn tail", torn_tail), ("a full journal", full_journal),
+            ("a torn tail", torn_tail), ("a full disk", full_disk), ("a full journal", full_journal),
             ("a full journal: blocked writers leave", blocked_writers_leave),
             ("a full journal: the end", end_while_full),
         ], sys.argv[1:]))

@@ -20,5 +20,13 @@ if csv=$("$ROOT/scripts/fetch-flights" 2>"$SCRATCH/fetch.err"); then
 else
     unavailable "main job" "the data set is not to be had: $(tail -1 "$SCRATCH/fetch.err")" || status=1
 fi
+# A stream that splits by itself under its load, with every event verified by readers that read along.
+if timeout 600 "$ROOT/conformance/run" Elastic "$CONTROLLER" 300 300 8 15 1 >"$SCRATCH/elastic" 2>&1; then
+    echo "ok a load that outgrows its segment: $(grep -o 'segments_high=[0-9]*\|verified=[0-9]*' "$SCRATCH/elastic" | tr '\n' ' ')"
+else
+    sed 's/^/     /' "$SCRATCH/elastic"
+    echo "FAILED a load that outgrows its segment: see above"
+    status=1
+fi
 stop_server
 exit $status

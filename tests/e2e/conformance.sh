@@ -4,12 +4,13 @@
 # there; and those that kill and restart the server under their clients, in that narrowness too.
 #
 #   conformance.sh [plain] [tiered] [restart]      without words: these three
+#   conformance.sh s3-tiered s3-restart            the same on a bucket: S3_ENDPOINT, S3_REGION, S3_BUCKET, S3_ACCESS_KEY, S3_SECRET_KEY
 #   conformance.sh slow                            tests that wait for minutes for what a server does by itself
 # shellcheck source=tests/e2e/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 need_kit conformance "conformance kit"
 
-TAGS=${MILLRACE_KIT_TAGS:-stem,stream,write,read,batch,bytes,sync,scale,truncate,txn,kvt}
+TAGS=${MILLRACE_KIT_TAGS:-stem,stream,write,read,batch,bytes,sync,scale,truncate,txn,kvt,rest}
 SLOW_TAGS=${MILLRACE_KIT_SLOW_TAGS:-autoscale,retention,watermark,load}
 TIERED_TAGS=${MILLRACE_KIT_TIERED_TAGS:-stem,write,bytes,sync,truncate,kvt}  # what reads history
 EXCLUDED=${MILLRACE_KIT_EXCLUDED:-}
@@ -75,13 +76,18 @@ runs=("$@")
 for run in "${runs[@]}"; do
     SERVER_OPTIONS=()
     [[ $run == plain || $run == slow ]] || SERVER_OPTIONS=("${NARROW[@]}")
+    # The server that s3.sh in the kits prints the variables of, or any other.
+    if [[ $run == s3* ]]; then
+        SERVER_OPTIONS+=(--storage s3 --s3-endpoint "$S3_ENDPOINT" --s3-region "$S3_REGION" --s3-bucket "$S3_BUCKET"
+            --s3-access-key "$S3_ACCESS_KEY" --s3-secret-key "$S3_SECRET_KEY" --s3-prefix "kit-$run-$$")
+    fi
     case $run in
     plain) kit conformance --tags "$TAGS" ${EXCLUDED:+--exclude "$EXCLUDED"} ;;
     slow) kit conformance-slow --tags "$SLOW_TAGS" --retention-minutes 2 --autoscale-minutes 1 --autoscale-down-minutes 3 ;;
-    tiered) kit conformance-tiered --tags "$TIERED_TAGS" ${EXCLUDED:+--exclude "$EXCLUDED"} ;;
-    restart)
-        kit conformance-restart --tags restart ${RESTART_EXCLUDED:+--exclude "$RESTART_EXCLUDED"} \
-            --restart-cmd "$(printf '%q restart %q' "$HERE/server.py" "$SCRATCH/conformance-restart")"
+    tiered | s3-tiered) kit "conformance-$run" --tags "$TIERED_TAGS" ${EXCLUDED:+--exclude "$EXCLUDED"} ;;
+    restart | s3-restart)
+        kit "conformance-$run" --tags restart ${RESTART_EXCLUDED:+--exclude "$RESTART_EXCLUDED"} \
+            --restart-cmd "$(printf '%q restart %q' "$HERE/server.py" "$SCRATCH/conformance-$run")"
         ;;
     *) echo "unknown run: $run" >&2; exit 2 ;;
     esac

@@ -37,6 +37,10 @@ def every_rpc():
     before = server.rss_bytes()
     run = subprocess.run([program, "%s:%d" % server.controller], capture_output=True, text=True, timeout=900)
     lines = [line for line in run.stdout.splitlines() if not line.startswith("ok ")]
+    with open(os.path.join(ROOT, "proto", "controller.proto")) as proto:
+        rpcs = set(re.findall(r"^\s*rpc\s+(\w+)", proto.read(), re.M))
+    tried = set(re.findall(r"^(?:ok|FAILED) (\w+):", run.stdout, re.M))
+    expect(tried == rpcs, f"RPCs that were not tried: {sorted(rpcs - tried)}")
     requests = sum(int(n) for n in re.findall(r"^ok \w+: (\d+) requests", run.stdout, re.M))
     for line in lines[:20]:
         note(line[:300])

@@ -33,9 +33,8 @@ void list_reader_groups(Controller& controller, const HttpRequest& request, Resp
     collect_pages(std::move(fetch), std::move(done));
 }
 
-// Which readers are online stands in the group's own stream, which only its readers decode: onlineReaderIds is left
-// out.
-json::object group_json(const std::string& scope, const std::string& group, const ReaderGroupConfig& config) {
+json::object group_json(const std::string& scope, const std::string& group, const ReaderGroupConfig& config,
+                        const std::vector<std::string>& online) {
     json::array streams;
     for (const controller::StreamPosition& position : config.start) {
         streams.emplace_back(position.stream.scope + "/" + position.stream.stream);
@@ -44,16 +43,23 @@ json::object group_json(const std::string& scope, const std::string& group, cons
     object["scopeName"] = scope;
     object["readerGroupName"] = group;
     object["streamList"] = std::move(streams);
+    object["onlineReaderIds"] = json::array(online.begin(), online.end());
     return object;
 }
 
 void get_reader_group(Controller& controller, const HttpRequest& request, Respond respond) {
     const std::string& scope = request.captures[0];
     const std::string& group = request.captures[1];
-    auto done = [scope, group, respond = std::move(respond)](Result<std::optional<ReaderGroupConfig>> config) mutable {
+    auto done = [&controller, scope, group,
+                 respond = std::move(respond)](Result<std::optional<ReaderGroupConfig>> config) mutable {
         if (!config) return respond(answer_for(config.error()));
         if (!*config) return respond(HttpResponse::error(404, "no such reader group"));
-        respond(HttpResponse::json(200, json::serialize(group_json(scope, group, **config))));
+        auto found = [scope, group, config = std::move(**config),
+                      respond = std::move(respond)](Result<std::vector<std::string>> online) mutable {
+            if (!online) return respond(answer_for(online.error()));
+            respond(HttpResponse::json(200, json::serialize(group_json(scope, group, config, *online))));
+        };
+        controller.online_readers(scope, group, std::move(found));
     };
     controller.reader_group_config(scope, group, std::move(done));
 }

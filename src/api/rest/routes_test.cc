@@ -137,6 +137,12 @@ TEST(HealthRoutes, ShowTheTree) {
         R"(200 {"name":"log","status":"UP","readiness":true,"liveness":true,"details":{"used":"5"},"children":{}})");
     EXPECT_EQ(get("/v1/health/nobody"), R"(404 {"error":"no component of this name"})");
     EXPECT_THAT(get("/v1/health"), HasSubstr(R"("children":{"log":{"name":"log",)"));
+    // Whoever walks the tree sees what it was; who asks for details sees what is.
+    root.children[0].details[0].second = "6";
+    EXPECT_THAT(get("/v1/health/log"), HasSubstr(R"("used":"5")"));
+    EXPECT_EQ(get("/v1/health/details/log"), R"(200 {"used":"6"})");
+    EXPECT_THAT(get("/v1/health"), HasSubstr(R"("used":"6")"));
+    EXPECT_THAT(get("/v1/health/log"), HasSubstr(R"("used":"6")"));
 }
 
 TEST(Paging, CollectsUntilAnEmptyPage) {

@@ -21,6 +21,8 @@ const std::string kId(32, 'a');
 // Millrace's metrics and Flink, both in one.
 class World final : public HttpClient {
   public:
+    Result<HttpAnswer> post(const std::string&) override { return fail(Errc::kUnavailable, "not asked for"); }
+    Result<HttpAnswer> remove(const std::string&) override { return fail(Errc::kUnavailable, "not asked for"); }
     Result<HttpAnswer> get(const std::string& url) override {
         if (down) return fail(Errc::kUnavailable, "no route");
         if (url.starts_with("http://m:9091/metrics"))

@@ -33,11 +33,18 @@ class CurlClient final : public HttpClient {
     CurlClient(const CurlClient&) = delete;
     CurlClient& operator=(const CurlClient&) = delete;
 
-    Result<HttpAnswer> get(const std::string& url) override { return perform(url, nullptr); }
-    Result<HttpAnswer> put(const std::string& url, const std::string& json) override { return perform(url, &json); }
+    Result<HttpAnswer> get(const std::string& url) override { return perform("GET", url, nullptr); }
+    Result<HttpAnswer> put(const std::string& url, const std::string& json) override {
+        return perform("PUT", url, &json);
+    }
+    Result<HttpAnswer> post(const std::string& url) override {
+        const std::string nothing;
+        return perform("POST", url, &nothing);
+    }
+    Result<HttpAnswer> remove(const std::string& url) override { return perform("DELETE", url, nullptr); }
 
   private:
-    Result<HttpAnswer> perform(const std::string& url, const std::string* body) {
+    Result<HttpAnswer> perform(const char* method, const std::string& url, const std::string* body) {
         HttpAnswer answer;
         std::array<char, CURL_ERROR_SIZE> failure{};
         curl_easy_reset(easy_);  // keeps the connection
@@ -49,8 +56,8 @@ class CurlClient final : public HttpClient {
         curl_easy_setopt(easy_, CURLOPT_ERRORBUFFER, failure.data());
         curl_easy_setopt(easy_, CURLOPT_WRITEFUNCTION, take_body);
         curl_easy_setopt(easy_, CURLOPT_WRITEDATA, &answer.body);
+        curl_easy_setopt(easy_, CURLOPT_CUSTOMREQUEST, method);
         if (body != nullptr) {
-            curl_easy_setopt(easy_, CURLOPT_CUSTOMREQUEST, "PUT");
             curl_easy_setopt(easy_, CURLOPT_POSTFIELDS, body->c_str());
             curl_easy_setopt(easy_, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body->size()));
             curl_easy_setopt(easy_, CURLOPT_HTTPHEADER, json_);

@@ -22,6 +22,8 @@ class HttpClient {
     virtual ~HttpClient() = default;
     virtual Result<HttpAnswer> get(const std::string& url) = 0;  // kUnavailable with a text
     virtual Result<HttpAnswer> put(const std::string& url, const std::string& json) = 0;
+    virtual Result<HttpAnswer> post(const std::string& url) = 0;  // without a body
+    virtual Result<HttpAnswer> remove(const std::string& url) = 0;
 };
 
 std::unique_ptr<HttpClient> make_http_client(std::chrono::milliseconds timeout);

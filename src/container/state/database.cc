@@ -314,6 +314,16 @@ Result<> Database::check_identity() {
 
 // ---- writing ----
 
+Result<> Database::check_space() const {
+    if (options_.min_free_bytes == 0) return {};
+    std::error_code error;
+    std::filesystem::space_info space = std::filesystem::space(options_.directory, error);
+    if (error || space.available >= options_.min_free_bytes) return {};
+    return fail(Errc::kUnavailable,
+                fmt::format("state of container {} in {}: the disk has only {} MiB left", options_.container.value(),
+                            options_.directory, space.available / kMiB));
+}
+
 Result<> Database::write(std::span<const StateBatch* const> batches, LogSequence through) {
     std::size_t size = 64;
     RangeFinder ranges;

@@ -44,6 +44,8 @@ struct DatabaseOptions {
     ContainerId container;
     std::size_t write_buffer_bytes = 16 * kMiB;  // flushed by itself at this size
     int open_files_max = 200;
+    std::uint64_t min_free_bytes =
+        0;  // of the disk, below which nothing should be written: RocksDB does not get over it
 };
 
 class Database {
@@ -54,6 +56,8 @@ class Database {
 
     LogSequence written() const { return LogSequence(written_.load(std::memory_order_acquire)); }
 
+    // kUnavailable: the disk has less than min_free_bytes.
+    Result<> check_space() const;
     // All batches in one step, in order. One caller at a time. kUnavailable (the disk does not keep up):
     // nothing was written, try again later.
     Result<> write(std::span<const StateBatch* const> batches, LogSequence through);

@@ -13,6 +13,7 @@ namespace {
 constexpr std::size_t kJobBytes = 4 * kMiB;  // batches that one job takes, unless the first one alone is larger
 constexpr auto kPoolRetry = std::chrono::milliseconds(2);
 constexpr auto kStallRetry = std::chrono::milliseconds(10);
+constexpr auto kSpaceRetry = std::chrono::milliseconds(500);
 constexpr auto kSizesEvery = std::chrono::seconds(1);
 
 class RocksdbStateStore final : public StateStore {
@@ -55,6 +56,13 @@ class RocksdbStateStore final : public StateStore {
                        std::move(done));
     }
 
+    void end_waiting() override {
+        waits_for_space_ = false;
+        executor_.cancel(retry_timer_);
+        retry_timer_ = runtime::TimerId(0);
+        pump_later();
+    }
+
     StateStats stats() const override {
         StateStats stats;
         stats.applied = applied_;
@@ -85,6 +93,7 @@ class RocksdbStateStore final : public StateStore {
     struct WriteJob {
         std::vector<Apply> applies;
         Result<> result;
+        bool no_space = false;  // it was not tried
         std::optional<Database::Sizes> sizes;
     };
 
@@ -177,7 +186,10 @@ class RocksdbStateStore final : public StateStore {
         bool measure = now >= sizes_next_;
         if (measure) sizes_next_ = now + kSizesEvery;
         run(
-            [job, measure](Database& database) {
+            [job, measure, waits = waits_for_space_](Database& database) {
+                if (waits) job->result = database.check_space();
+                job->no_space = !job->result;
+                if (job->no_space) return;
                 std::vector<const StateBatch*> batches;
                 for (const Apply& apply : job->applies) batches.push_back(&apply.batch);
                 job->result = database.write(batches, job->applies.back().through);
@@ -196,6 +208,13 @@ class RocksdbStateStore final : public StateStore {
     void on_written(WriteJob& job) {
         writing_ = false;
         if (job.sizes) sizes_ = *job.sizes;
+        if (job.no_space != std::exchange(no_space_, job.no_space)) {
+            if (job.no_space)
+                log::warn("{}; nothing is added to it until there is more, and writers may have to wait",
+                          job.result.error().message());
+            else
+                log::info("the disk has space again for the state of a container");
+        }
         if (!job.result && may_repeat(job.result.error())) return retry_later(job);
         if (!job.result) set_failed(job.result.error());
         for (Apply& apply : job.applies) {
@@ -210,7 +229,7 @@ class RocksdbStateStore final : public StateStore {
         for (auto apply = job.applies.rbegin(); apply != job.applies.rend(); ++apply) {
             queue_.emplace_front(std::move(*apply));
         }
-        retry_timer_ = executor_.call_after(kStallRetry, [this] {
+        retry_timer_ = executor_.call_after(job.no_space ? kSpaceRetry : kStallRetry, [this] {
             retry_timer_ = runtime::TimerId(0);
             pump();
         });
@@ -272,6 +291,8 @@ class RocksdbStateStore final : public StateStore {
     bool pump_deferred_ = false;
     bool writing_ = false;
     bool flushing_ = false;
+    bool waits_for_space_ = true;
+    bool no_space_ = false;                               // said so
     std::vector<Done<LogSequence>> flushes_wanted_;       // all batches before them are written
     std::size_t under_way_ = 0;                           // jobs
     std::deque<std::shared_ptr<runtime::Task>> refused_;  // by the full pool

@@ -1,6 +1,9 @@
 // A disk without space, a small tmpfs in a mount namespace of this process: a program of its own, since threads that
 // exist before it would not see it.
+#include <atomic>
 #include <fstream>
+#include <memory>
+#include <thread>
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -13,15 +16,30 @@
 namespace millrace::container::state {
 namespace {
 
-bool mount_small_disk(const std::string& directory) {
-    if (::unshare(CLONE_NEWNS) != 0 && ::unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) return false;
-    if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return false;
-    return ::mount("millrace-test", directory.c_str(), "tmpfs", 0, "size=12m") == 0;
-}
+class SmallDisk {
+  public:
+    SmallDisk() {
+        // Once: RocksDB's threads stay in the namespace that they began in.
+        static const bool kOurs = ::unshare(CLONE_NEWNS) == 0 || ::unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0;
+        if (!kOurs || ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return;
+        mounted_ = ::mount("millrace-test", directory_.path().c_str(), "tmpfs", 0, "size=12m") == 0;
+    }
+    ~SmallDisk() {
+        if (mounted_) ::umount2(path().c_str(), MNT_DETACH);
+    }
+    SmallDisk(const SmallDisk&) = delete;
+    SmallDisk& operator=(const SmallDisk&) = delete;
+    bool mounted() const { return mounted_; }
+    std::string path() const { return directory_.path(); }
+
+  private:
+    ScratchDirectory directory_;
+    bool mounted_ = false;
+};
 
 TEST(StateDiskFull, FailsTheStoreAndNothingThatWasFlushedIsLost) {
-    ScratchDirectory directory;
-    if (!mount_small_disk(directory.path())) GTEST_SKIP() << "a tmpfs cannot be mounted here";
+    SmallDisk directory;
+    if (!directory.mounted()) GTEST_SKIP() << "a tmpfs cannot be mounted here";
     log::set_level(log::Level::kOff);
     {
         StoreThread thread;
@@ -114,6 +132,56 @@ TEST(StateDiskFull, FailsTheStoreAndNothingThatWasFlushedIsLost) {
         thread.close(store);
     }
     ::umount2(directory.path().c_str(), MNT_DETACH);
+}
+
+TEST(StateDiskFull, BatchesWaitWhileTheReserveIsTouchedAndTheEndDoesNotWait) {
+    SmallDisk directory;
+    if (!directory.mounted()) GTEST_SKIP() << "a tmpfs cannot be mounted here";
+    log::set_level(log::Level::kOff);
+    StoreThread thread;
+    auto resources = std::make_shared<StateResources>();
+    DatabaseOptions options{directory.path() + "/state", ContainerId(1), 512 * kKiB, 50, 6 * kMiB};
+    std::unique_ptr<StateStore> store;
+    thread.run([&] {
+        auto opened = open_rocksdb_state(options, resources, thread.pool(), thread.loop());
+        ASSERT_TRUE(opened) << opened.error().to_string();
+        store = std::move(*opened);
+    });
+    std::string ballast = directory.path() + "/ballast";
+    auto fill = [&] {
+        std::ofstream file(ballast, std::ios::binary);
+        file << std::string(8 * kMiB, 'b');
+    };
+    auto apply = [&](std::uint64_t sequence, std::shared_ptr<std::atomic<int>> answers) {
+        StateBatch batch;
+        batch.put(fmt::format("K{}", sequence), "value");
+        thread.run([&] {
+            store->apply(std::move(batch), LogSequence(sequence), [answers](Result<> result) {
+                EXPECT_TRUE(result);
+                ++*answers;
+            });
+        });
+    };
+    fill();
+    auto answers = std::make_shared<std::atomic<int>>(0);
+    apply(1, answers);
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    EXPECT_EQ(*answers, 0);
+    EXPECT_FALSE(thread.stats(*store).trouble) << "it waits, it has not failed";
+    ASSERT_TRUE(thread.get(*store, "K0")) << "readings go on";
+    std::filesystem::remove(ballast);
+    auto flushed = thread.flush(*store);
+    ASSERT_TRUE(flushed) << flushed.error().to_string();
+    EXPECT_EQ(*flushed, LogSequence(1));
+    EXPECT_EQ(*answers, 1);
+
+    fill();
+    apply(2, answers);
+    thread.run([&] { store->end_waiting(); });
+    flushed = thread.flush(*store);
+    ASSERT_TRUE(flushed) << flushed.error().to_string();
+    EXPECT_EQ(*flushed, LogSequence(2));
+    thread.close(store);
 }
 
 }  // namespace

@@ -17,6 +17,7 @@
 //
 // Errors. Of every call: kCorrupt (bytes on disk are not what was written; names the file and what to do), kIo,
 // kClosed.
+// - Batches wait, and flushes behind them, while the disk has less space than an implementation keeps in reserve.
 // - A batch or a flush that fails fails the store (kNoSpace: the disk is full): it and all later ones get that error,
 //   readings go on. What is on disk is the state at some batch, at least the last one whose flush was acknowledged; the
 //   store is opened again, when there is space, and what is missing is applied again from the log.
@@ -99,6 +100,10 @@ class StateStore {
     virtual void scan(ScanRequest request, Done<ScanPage> done) = 0;
 
     virtual StateStats stats() const = 0;
+
+    // Batches that wait for space on the disk are tried now, and what finds none fails (kNoSpace): for the end, which
+    // must not wait for somebody to make room.
+    virtual void end_waiting() {}
 
     // Lets what is under way end, answers kClosed to batches and flushes that are only queued, and frees the directory.
     virtual void close(runtime::Task closed) = 0;

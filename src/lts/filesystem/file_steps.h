@@ -23,7 +23,6 @@ Async<T> on_pool(io::FileSystem& files, std::move_only_function<Result<T>()> wor
     co_return std::move(*outcome);
 }
 
-Async<> write_chain(std::shared_ptr<io::File> file, std::uint64_t offset, bytes::Chain data);
 Async<> sync_file(std::shared_ptr<io::File> file);
 Async<std::size_t> read_file(std::shared_ptr<io::File> file, std::uint64_t offset, bytes::MutableByteSpan target);
 

@@ -11,6 +11,7 @@
 #include "lts/filesystem/file_steps.h"
 #include "lts/filesystem/layout.h"
 #include "lts/filesystem/listing.h"
+#include "lts/filesystem/staged_file.h"
 #include "lts/register_format.h"
 #include "runtime/units.h"
 
@@ -18,6 +19,7 @@ namespace millrace::lts {
 namespace {
 
 constexpr std::chrono::milliseconds kLockPause{5};
+constexpr std::uint64_t kWritesAtOnce = 2;  // of pieces of objects
 
 struct State {
     State(runtime::Executor& on, io::FileSystem& with, FilesystemOptions given, Instance mine)
@@ -26,7 +28,8 @@ struct State {
           options(std::move(given)),
           layout(options.directory),
           instance(std::move(mine)),
-          register_turn(on, 1) {}
+          register_turn(on, 1),
+          write_turns(on, kWritesAtOnce) {}
 
     std::string new_temporary() { return layout.temporary(instance.name, next_temporary++); }
     Result<> check_open() const {
@@ -39,7 +42,9 @@ struct State {
     const FilesystemOptions options;
     const Layout layout;
     const Instance instance;
+
     runtime::Semaphore register_turn;  // one write of a register at a time: the others would only wait for the lock
+    runtime::Semaphore write_turns;
     std::uint64_t next_temporary = 1;
     StoreStats stats;
     bool closed = false;
@@ -55,11 +60,16 @@ Result<> check_put(const State& state, const std::string& key, std::uint64_t siz
 }
 
 Result<std::shared_ptr<io::File>> create_temporary(io::FileSystem& files, const std::string& temporary,
-                                                   const std::string& target) {
+                                                   const std::string& target, std::uint64_t min_free_bytes) {
+    if (min_free_bytes > 0) {
+        auto left = files.free_bytes(folder_of(temporary));
+        if (left && *left < min_free_bytes)
+            return fail(Errc::kNoSpace, fmt::format("the disk has only {} MiB left", *left >> 20));
+    }
     auto taken = files.exists(target);
     if (!taken) return fail(taken.error());
     if (*taken) return fail(Errc::kExists, "is there already");
-    auto file = files.open(temporary, {.create = true, .exclusive = true});
+    auto file = files.open(temporary, {.create = true, .exclusive = true, .direct = true});
     if (!file) return fail(file.error());
     return std::shared_ptr<io::File>(std::move(*file));
 }
@@ -84,18 +94,20 @@ Async<> remove_temporary(StateRef state, std::string temporary) {
     co_return co_await on_pool<void>(state->files, std::move(work));
 }
 
-Async<std::shared_ptr<io::File>> begin_object(StateRef state, std::string temporary, std::string key) {
-    std::move_only_function<Result<std::shared_ptr<io::File>>()> work = [&files = state->files, temporary,
-                                                                         target = state->layout.object(key)] {
-        return create_temporary(files, temporary, target);
-    };
-    co_return co_await on_pool<std::shared_ptr<io::File>>(state->files, std::move(work));
+Async<std::unique_ptr<StagedFile>> begin_object(StateRef state, std::string temporary, std::string key) {
+    std::move_only_function<Result<std::shared_ptr<io::File>>()> work =
+        [&files = state->files, temporary, reserve = state->options.min_free_bytes,
+         target = state->layout.object(key)] { return create_temporary(files, temporary, target, reserve); };
+    auto file = co_await on_pool<std::shared_ptr<io::File>>(state->files, std::move(work));
+    if (!file) co_return fail(file.error());
+    co_return std::make_unique<StagedFile>(state->files, state->write_turns, std::move(*file));
 }
 
 // From the written file to the object. The temporary is gone afterwards, whatever happened.
-Async<> end_object(StateRef state, std::shared_ptr<io::File> file, std::string temporary, std::string key,
-                   std::uint64_t size) {
-    Result<> done = co_await sync_file(file);
+Async<> end_object(StateRef state, std::unique_ptr<StagedFile> file, std::string temporary, std::string key) {
+    Result<> done = co_await file->finish();
+    std::uint64_t size = file->size();
+    file.reset();
     std::move_only_function<Result<>()> work = [&files = state->files, temporary, done,
                                                 target = state->layout.object(key)] {
         Result<> published = done ? publish(files, temporary, target) : done;
@@ -116,11 +128,13 @@ Async<> put(StateRef state, std::string key, bytes::Chain data) {
     std::string temporary = state->new_temporary();
     auto file = co_await begin_object(state, temporary, key);
     if (!file) co_return fail(about_object(key, file.error()));
-    Result<> done = co_await write_chain(*file, 0, data);
-    if (done)
-        done = co_await end_object(state, std::move(*file), temporary, key, data.size());
-    else
+    Result<> done = co_await (*file)->append(std::move(data));
+    if (done) {
+        done = co_await end_object(state, std::move(*file), temporary, key);
+    } else {
+        (void)co_await (*file)->settle();
         (void)co_await remove_temporary(state, temporary);
+    }
     if (!done) co_return fail(about_object(key, done.error()));
     co_return done;
 }
@@ -313,8 +327,7 @@ struct UploadCore {
     StateRef state;
     std::string key;
     std::string temporary;
-    std::shared_ptr<io::File> file;
-    std::uint64_t size = 0;
+    std::unique_ptr<StagedFile> file;
     Result<> status;  // the first error stays
     bool busy = false;
     bool over = false;  // finished or given up
@@ -330,7 +343,8 @@ using CoreRef = std::shared_ptr<UploadCore>;
 
 Async<> append_step(CoreRef core, bytes::Chain data) {
     UploadCore& c = *core;
-    if (c.status) c.status = check_put(*c.state, c.key, c.size + data.size(), kUploadSizeMax);
+    std::uint64_t size = data.size() + (c.file == nullptr ? 0 : c.file->size());
+    if (c.status) c.status = check_put(*c.state, c.key, size, kUploadSizeMax);
     if (c.status && c.file == nullptr) {
         c.temporary = c.state->new_temporary();
         auto file = co_await begin_object(c.state, c.temporary, c.key);
@@ -339,13 +353,16 @@ Async<> append_step(CoreRef core, bytes::Chain data) {
         else
             c.status = fail(file.error());
     }
-    if (c.status) c.status = co_await write_chain(c.file, c.size, data);
-    c.size += data.size();
+    if (c.status) c.status = co_await c.file->append(std::move(data));
     co_return c.status;
 }
 
 Async<> discard_step(CoreRef core) {
-    if (std::exchange(core->file, nullptr) != nullptr) (void)co_await remove_temporary(core->state, core->temporary);
+    if (auto file = std::exchange(core->file, nullptr)) {
+        (void)co_await file->settle();
+        file.reset();
+        (void)co_await remove_temporary(core->state, core->temporary);
+    }
     co_return Result<>();
 }
 
@@ -356,8 +373,7 @@ Async<> finish_step(CoreRef core) {
         (void)co_await discard_step(core);
         co_return done;
     }
-    co_return co_await end_object(core->state, std::exchange(core->file, nullptr), core->temporary, core->key,
-                                  core->size);
+    co_return co_await end_object(core->state, std::exchange(core->file, nullptr), core->temporary, core->key);
 }
 
 boost::asio::awaitable<void> run_step(CoreRef core, Async<> step, runtime::Callback<Result<>> done) {

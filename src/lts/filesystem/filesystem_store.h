@@ -15,6 +15,7 @@ namespace millrace::lts {
 
 struct FilesystemOptions {
     std::string directory;                                    // made if missing
+    std::uint64_t min_free_bytes = 0;                         // of the disk: below it objects are refused (kNoSpace)
     std::chrono::milliseconds register_lock_timeout{10'000};  // kUnavailable when another process holds it longer
 };
 

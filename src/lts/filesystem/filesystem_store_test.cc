@@ -30,13 +30,16 @@ class Host final : public StoreHost {
         }
     }
     Result<std::unique_ptr<ChunkStore>> open() override {
-        return open_filesystem_store(executor_, *files_, {.directory = "/tier", .register_lock_timeout = lock_timeout});
+        return open_filesystem_store(
+            executor_, *files_,
+            {.directory = "/tier", .min_free_bytes = min_free_bytes, .register_lock_timeout = lock_timeout});
     }
     io::MemoryFileSystem& files() { return *files_; }
     void advance(std::chrono::milliseconds by) { executor_.advance(by); }
     std::vector<std::string> temporaries() { return *files_->list("/tier/tmp"); }
 
     std::chrono::milliseconds lock_timeout{500};
+    std::uint64_t min_free_bytes = 0;
 
   private:
     runtime::ManualExecutor executor_{5};
@@ -203,11 +206,28 @@ TEST_F(FilesystemStoreTest, AFullDiskIsSaidAndHeals) {
     EXPECT_EQ(half_written(), 0u) << "what was written takes no room";
     auto upload = store->upload("u");
     expect_ok(c.append(*upload, pattern(2'000, 1)));
+    (void)c.append(*upload, pattern(10'000, 1));  // what is on its way may be told by the next call
     EXPECT_EQ(c.append(*upload, pattern(10'000, 1)).error(), Errc::kNoSpace);
     EXPECT_EQ(c.finish_upload(*upload).error(), Errc::kNoSpace) << "the first error stays";
     EXPECT_EQ(half_written(), 0u);
     expect_ok(c.remove("a"));
     expect_ok(c.put("b", pattern(10'000, 1)));
+}
+
+TEST_F(FilesystemStoreTest, TheDisksReserveIsLeftAlone) {
+    host.min_free_bytes = 10'000;
+    auto c = calls();
+    host.files().set_capacity(30'000);
+    expect_ok(c.put("a", pattern(15'000, 1)));
+    host.files().set_capacity(20'000);
+    Result<> put = c.put("b", pattern(10, 1));
+    ASSERT_FALSE(put.has_value());
+    EXPECT_EQ(put.error(), Errc::kNoSpace);
+    EXPECT_TRUE(is_retryable(put.error()));
+    auto upload = store->upload("u");
+    EXPECT_EQ(c.append(*upload, pattern(10, 1)).error(), Errc::kNoSpace);
+    expect_ok(c.remove("a"));
+    expect_ok(c.put("b", pattern(10, 1)));
 }
 
 TEST_F(FilesystemStoreTest, HalfWrittenFilesOfTheDeadAreSwept) {

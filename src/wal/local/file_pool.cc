@@ -107,6 +107,7 @@ bool FilePool::recycle_oldest() {
         if (*file != nullptr) {
             pool.ready_.push_back(std::move(*file));
             pool.next_generation_ = pool.next_generation_.next();
+            pool.reserve_made_ = false;
         } else {
             pool.used_bytes_ -= oldest->bytes;
         }
@@ -127,6 +128,7 @@ void FilePool::make_file() {
     run(std::move(job), [bytes, reserve](FilePool& pool, Result<JournalFileRef> file) {
         if (file) {
             if (!reserve) pool.no_space_ = false;
+            pool.reserve_made_ = reserve && pool.no_space_;
             pool.ready_.push_back(std::move(*file));
             pool.next_generation_ = pool.next_generation_.next();
             return;

@@ -39,6 +39,8 @@ class FilePool : public std::enable_shared_from_this<FilePool> {
 
     // Whether a further file may be made, as far as is known.
     bool may_grow() const;
+    // While it may not: whole files ahead that ordinary frames leave to reserved ones.
+    std::size_t kept_back() const { return reserve_made_ ? 2 : 1; }
     bool busy() const { return busy_; }
     // Sizes of the files after the current one, including one that is being made.
     std::vector<std::uint64_t> sizes_ahead() const;
@@ -68,6 +70,7 @@ class FilePool : public std::enable_shared_from_this<FilePool> {
     std::uint64_t coming_bytes_ = 0;  // of the file that is being made or given a new generation
     bool busy_ = false;
     bool no_space_ = false;        // the last attempt to make a file failed
+    bool reserve_made_ = false;    // the file made last took of what should stay free: it is not for ordinary frames
     bool reserve_failed_ = false;  // even for the only file ahead there was no room
     bool advanced_ = false;
     bool stopped_ = true;

@@ -106,7 +106,7 @@ bool JournalCore::admitted(const QueuedFrame& frame) const {
         if (!placement.place(frame_bytes(queued.frame.payload_size))) return false;
     }
     if (!placement.place(frame_bytes(frame.frame.payload_size))) return false;
-    return frame.reserved || placement.files_left() > 0;
+    return frame.reserved || placement.files_left() >= pool_->kept_back();
 }
 
 void JournalCore::refuse(const QueuedFrame& first, Errc why, const char* text) {
@@ -127,7 +127,7 @@ void JournalCore::refuse_what_has_no_room() {
         if (frame.round < frame.container->round) continue;
         Placement before = placement;
         bool placed = placement.place(frame_bytes(frame.frame.payload_size));
-        if (placed && (frame.reserved || placement.files_left() > 0)) {
+        if (placed && (frame.reserved || placement.files_left() >= pool_->kept_back())) {
             kept.push_back(std::move(frame));
             continue;
         }
@@ -223,7 +223,8 @@ void JournalCore::update_space() {
         }
         // Full is said a little early: whoever hears it has frames under way.
         std::uint64_t margin = std::min(std::max(kSmallFrame, options_.file_bytes / 8), options_.max_payload_bytes);
-        full = refused_ || !room || !placement.place(frame_bytes(margin)) || placement.files_left() == 0;
+        full =
+            refused_ || !room || !placement.place(frame_bytes(margin)) || placement.files_left() < pool_->kept_back();
     }
     if (full != full_.exchange(full)) {
         if (full)

@@ -211,6 +211,29 @@ TEST_F(JournalSpace, TheReserveMayUseTheLastOfTheDisk) {
     for (int i = 0; i < 20; ++i) must_append(kOne, kSize);
 }
 
+// What the reserve makes room for must not be taken by ordinary frames, file after file, to the last of the disk.
+TEST_F(JournalSpace, OrdinaryFramesLeaveTheReserveOfTheDiskAlone) {
+    options.limit_bytes = 100 * options.file_bytes;
+    options.min_free_bytes = 2 * kMiB;
+    files.set_capacity(4 * kMiB);
+    start();
+    append_until_refused(kOne);
+    for (int i = 0; i < 20; ++i) {
+        append(kOne, kSize, true);
+        executor.run_until_idle();
+        executor.advance(Millis(1100));
+        for (int j = 0; j < 8; ++j) append(kOne, kSize);
+        executor.run_until_idle();
+    }
+    // Reserved frames have filled this much: their files, and one more that is kept ready for them.
+    std::uint64_t reserved = 20 * align_up(kSize + 200, 4 * kKiB);
+    EXPECT_GE(*files.free_bytes(options.directory) + reserved + 2 * options.file_bytes, options.min_free_bytes);
+    EXPECT_TRUE(log_of(kOne).space().full);
+    files.set_capacity(64 * kMiB);
+    executor.advance(Millis(2000));
+    for (int i = 0; i < 20; ++i) must_append(kOne, kSize);
+}
+
 // The disk fills while frames wait for the file that was to be made.
 TEST_F(JournalSpace, WaitingFramesAreRefusedWhenTheirFileCannotBeMade) {
     options.limit_bytes = 100 * options.file_bytes;

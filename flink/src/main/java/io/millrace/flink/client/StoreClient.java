@@ -1,5 +1,7 @@
 package io.millrace.flink.client;
 
+import io.grpc.Status;
+import io.grpc.StatusRuntimeException;
 import io.pravega.client.ClientConfig;
 import io.pravega.client.EventStreamClientFactory;
 import io.pravega.client.admin.impl.StreamCutHelper;
@@ -29,6 +31,7 @@ import io.pravega.client.stream.impl.ClientFactoryImpl;
 import io.pravega.client.stream.impl.DefaultCredentials;
 import io.pravega.client.stream.impl.SegmentWithRange;
 import io.pravega.common.util.AsyncIterator;
+import io.pravega.shared.protocol.netty.ConnectionFailedException;
 import io.pravega.shared.security.auth.AccessOperation;
 import java.io.IOException;
 import java.util.ArrayList;
@@ -41,15 +44,24 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * Connections to one server: its controller, and the stores of the segments that are read or written. All methods may be called from any
- * thread. Calls that wait do so for at most {@link #WAIT_SECONDS}, which outlasts the client's own retries.
+ * thread. A server that does not answer is asked again as long as {@link StoreOptions#retryMillis} says; calls that wait do so little longer.
  */
 public final class StoreClient implements AutoCloseable {
-    static final long WAIT_SECONDS = 180;
+    private static final int FIRST_PAUSE_MILLIS = 10;
+    private static final int PAUSE_FACTOR = 5;
+    private static final int LONGEST_PAUSE_MILLIS = 2000;
+    private static final long DIAGNOSIS_SECONDS = 10;
+
+    private static final Logger LOG = LoggerFactory.getLogger(StoreClient.class);
 
     private final ClientConfig config;
+    private final long retryMillis;
+    private final long waitSeconds;
     private final ConnectionPoolImpl pool;
     private final Controller controller;
     private final SegmentInputStreamFactoryImpl inputs;
@@ -58,8 +70,12 @@ public final class StoreClient implements AutoCloseable {
 
     public StoreClient(StoreOptions options) {
         config = clientConfig(options);
+        retryMillis = options.retryMillis();
+        waitSeconds = options.retryMillis() / 1000 + 60;
         pool = new ConnectionPoolImpl(config, new SocketConnectionFactoryImpl(config, 2));
-        controller = new ControllerImpl(ControllerImplConfig.builder().clientConfig(config).build(), pool.getInternalExecutor());
+        controller = new ControllerImpl(ControllerImplConfig.builder().clientConfig(config)
+                .initialBackoffMillis(FIRST_PAUSE_MILLIS).backoffMultiple(PAUSE_FACTOR).maxBackoffMillis(LONGEST_PAUSE_MILLIS)
+                .retryAttempts(attempts(options.retryMillis())).build(), pool.getInternalExecutor());
         inputs = new SegmentInputStreamFactoryImpl(controller, pool);
         outputs = new SegmentOutputStreamFactoryImpl(controller, pool);
         metadata = new SegmentMetadataClientFactoryImpl(controller, pool);
@@ -130,18 +146,87 @@ public final class StoreClient implements AutoCloseable {
         await(controller.deleteStream(stream.scope(), stream.name()), "delete stream " + stream);
     }
 
-    /** Waits for a call's answer; what went wrong is thrown as an IOException that says what was being done. */
-    public static <T> T await(CompletableFuture<T> future, String doing) throws IOException {
+    /** Waits for a call's answer; what went wrong is thrown as an IOException that says what was being done, and at which server. */
+    public <T> T await(CompletableFuture<T> future, String doing) throws IOException {
         try {
-            return future.get(WAIT_SECONDS, TimeUnit.SECONDS);
+            return future.get(waitSeconds, TimeUnit.SECONDS);
         } catch (ExecutionException e) {
-            throw new IOException("could not " + doing + ": " + e.getCause(), e.getCause());
+            Throwable cause = e.getCause();
+            throw new IOException("could not " + doing + ": " + said(cause), cause);
         } catch (TimeoutException e) {
-            throw new IOException("could not " + doing + ": no answer in " + WAIT_SECONDS + " s", e);
+            throw new IOException("could not " + doing + ": no answer in " + waitSeconds + " s from " + config.getControllerURI(), e);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             throw new IOException("interrupted while waiting to " + doing, e);
         }
+    }
+
+    /** So many attempts fill {@code millis} with pauses, the last of which is not a short one. */
+    static int attempts(long millis) {
+        long spent = 0;
+        int attempts = 1;
+        for (long pause = FIRST_PAUSE_MILLIS; spent < millis; pause = Math.min(LONGEST_PAUSE_MILLIS, pause * PAUSE_FACTOR)) {
+            spent += pause;
+            attempts++;
+        }
+        return attempts;
+    }
+
+    /** For writers of events: they repeat what fails for as long as calls do. */
+    public EventWriterConfig.EventWriterConfigBuilder writerConfig() {
+        return EventWriterConfig.builder().enableConnectionPooling(true).initialBackoffMillis(FIRST_PAUSE_MILLIS).backoffMultiple(PAUSE_FACTOR)
+                .maxBackoffMillis(LONGEST_PAUSE_MILLIS).retryAttempts(attempts(retryMillis));
+    }
+
+    /** Whether a call failed because no server could be reached, so that it may go through when it is back. */
+    public static boolean unavailable(Throwable error) {
+        for (Throwable e = error; e != null; e = e.getCause()) {
+            if (e instanceof ConnectionFailedException || e instanceof StatusRuntimeException status
+                    && (status.getStatus().getCode() == Status.Code.UNAVAILABLE || status.getStatus().getCode() == Status.Code.DEADLINE_EXCEEDED)) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /** An error of the client as a part of a sentence. */
+    public String said(Throwable error) {
+        return unavailable(error) ? "no server answers at " + config.getControllerURI() + " (" + root(error).getMessage() + ")" : error.toString();
+    }
+
+    private static Throwable root(Throwable error) {
+        Throwable result = error;
+        while (result.getCause() != null) {
+            result = result.getCause();
+        }
+        return result;
+    }
+
+    /**
+     * What is wrong with a stream that could not be opened, as a sentence for the user; null if nothing is that can be seen. Waits some
+     * seconds at most.
+     */
+    public String diagnosis(StreamName stream) {
+        try {
+            if (!ask(controller.checkScopeExists(stream.scope()))) {
+                return "scope " + stream.scope() + " does not exist, so there is no stream " + stream;
+            }
+            if (!ask(controller.checkStreamExists(stream.scope(), stream.name()))) {
+                return "stream " + stream + " does not exist";
+            }
+            if (ask(controller.getCurrentSegments(stream.scope(), stream.name())).getNumberOfSegments() == 0) {
+                return "stream " + stream + " is sealed: nothing can be written to it any more";
+            }
+        } catch (ExecutionException | TimeoutException e) {
+            LOG.debug("no diagnosis of {}", stream, e);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+        return null;
+    }
+
+    private static <T> T ask(CompletableFuture<T> future) throws ExecutionException, TimeoutException, InterruptedException {
+        return future.get(DIAGNOSIS_SECONDS, TimeUnit.SECONDS);
     }
 
     /** Positions of the oldest data that is still there: segment id to offset. */
@@ -221,7 +306,7 @@ public final class StoreClient implements AutoCloseable {
         return result;
     }
 
-    private static <T> List<T> all(AsyncIterator<T> iterator, String doing) throws IOException {
+    private <T> List<T> all(AsyncIterator<T> iterator, String doing) throws IOException {
         List<T> result = new ArrayList<>();
         for (T item = await(iterator.getNext(), doing); item != null; item = await(iterator.getNext(), doing)) {
             result.add(item);

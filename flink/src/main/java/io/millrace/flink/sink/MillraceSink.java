@@ -23,7 +23,8 @@ import org.apache.flink.util.FlinkRuntimeException;
  *         .deliveryGuarantee(DeliveryGuarantee.EXACTLY_ONCE).build();
  * }</pre>
  */
-public final class MillraceSink<T> extends SinkOfVersion<T> implements SupportsWriterState<T, WriterState>, SupportsCommitter<Committable> {
+// Not final, as a test puts its own committer in place; nobody else can extend it.
+public class MillraceSink<T> extends SinkOfVersion<T> implements SupportsWriterState<T, WriterState>, SupportsCommitter<Committable> {
     private static final long serialVersionUID = 1L;
 
     private final SinkSettings settings;

@@ -72,13 +72,27 @@ public final class MillraceSinkBuilder<T> {
     }
 
     /**
-     * Leases of transactions. One that is written is kept alive by the writer, and gone so long after the writer is. A prepared one has to
-     * outlast the time in which the job is down; the server may grant less, Pravega by default 10 minutes. Defaults 2 minutes and 24 hours.
+     * Lease of a transaction that is written: the writer keeps it alive, and so long after the writer it is gone. Default 2 minutes. A server
+     * that refuses it fails the job.
      */
-    public MillraceSinkBuilder<T> transactionLeases(Duration open, Duration prepared) {
-        settings.openLeaseMillis = open.toMillis();
-        settings.preparedLeaseMillis = prepared.toMillis();
+    public MillraceSinkBuilder<T> openLease(Duration lease) {
+        settings.openLeaseMillis = lease.toMillis();
         return this;
+    }
+
+    /**
+     * Lease of a prepared transaction, which has to outlast the time in which the job is down. A server that grants less fails the job.
+     * Default: 24 hours, or the most that the server grants, which is 10 minutes where nobody changed it.
+     */
+    public MillraceSinkBuilder<T> preparedLease(Duration lease) {
+        settings.preparedLeaseMillis = lease.toMillis();
+        settings.preparedLeaseNeeded = true;
+        return this;
+    }
+
+    /** Both: {@link #openLease} and {@link #preparedLease}. */
+    public MillraceSinkBuilder<T> transactionLeases(Duration open, Duration prepared) {
+        return openLease(open).preparedLease(prepared);
     }
 
     /** When a transaction of a checkpoint is unknown to the server, as after a day, take it for committed instead of failing the job. */

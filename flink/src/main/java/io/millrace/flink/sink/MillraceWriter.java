@@ -50,6 +50,8 @@ final class MillraceWriter<T> implements StatefulSinkWriter<T, WriterState>, Com
     private final AtomicLong inFlightBytes = new AtomicLong();
     private final AtomicReference<Throwable> failure = new AtomicReference<>();
     private final AtomicBoolean mailSent = new AtomicBoolean();
+    /** What is wrong with the stream, once that was asked; for the task's thread. */
+    private String diagnosis;
     /** For the sender, in order. */
     private final ConcurrentLinkedQueue<Step> steps = new ConcurrentLinkedQueue<>();
     private final AtomicBoolean senderBusy = new AtomicBoolean();
@@ -200,10 +202,21 @@ final class MillraceWriter<T> implements StatefulSinkWriter<T, WriterState>, Com
 
     private void throwFailure() throws IOException {
         Throwable error = failure.get();
-        if (error != null) {
-            throw error instanceof TransactionGoneException gone ? new TransactionGoneException(gone.getMessage(), gone)
-                    : new IOException("writing to " + settings.stream + " failed: " + error, error);
+        if (error == null) {
+            return;
         }
+        if (diagnosis == null) {
+            // Once: it asks the server. The client's own errors do not always tell.
+            String found = StoreClient.unavailable(error) ? null : client.diagnosis(settings.stream);
+            diagnosis = found == null ? "" : found;
+        }
+        String prefix = diagnosis.isEmpty() ? "" : diagnosis + " (";
+        String suffix = diagnosis.isEmpty() ? "" : ")";
+        if (error instanceof TransactionGoneException gone) {
+            throw new TransactionGoneException(prefix + gone.getMessage() + suffix, gone);
+        }
+        String said = error instanceof IOException ? error.getMessage() : client.said(error);
+        throw new IOException("writing to " + settings.stream + " failed: " + prefix + said + suffix, error);
     }
 
     private void await(BooleanSupplier done, String what) throws IOException, InterruptedException {

@@ -18,11 +18,10 @@ import java.util.concurrent.CompletableFuture;
 
 /** A transaction that takes events. Connects to a segment with the first event for it. For the sender thread. */
 final class OpenTransaction {
-    private static final EventWriterConfig CONFIG = EventWriterConfig.builder().enableConnectionPooling(true).build();
-
     final StreamName stream;
     final UUID id;
     private final StoreClient client;
+    private final EventWriterConfig config;
     private final TxnSegments segments;
     private final DelegationTokenProvider token;
     private final Map<Segment, SegmentOutputStream> outputs = new HashMap<>();
@@ -30,6 +29,7 @@ final class OpenTransaction {
 
     OpenTransaction(StoreClient client, StreamName stream, TxnSegments segments, DelegationTokenProvider token) {
         this.client = client;
+        this.config = client.writerConfig().build();
         this.stream = stream;
         this.segments = segments;
         this.id = segments.getTxnId();
@@ -45,7 +45,7 @@ final class OpenTransaction {
         // As the client does: all events without a key go to one segment, which the transaction's id chooses.
         Segment segment = segments.getStreamSegments().getSegmentForKey(key == null ? id.toString() : key);
         CompletableFuture<Void> stored = new CompletableFuture<>();
-        outputs.computeIfAbsent(segment, s -> client.openTransaction(s, id, CONFIG, token))
+        outputs.computeIfAbsent(segment, s -> client.openTransaction(s, id, config, token))
                 .write(PendingEvent.withHeader(key, ByteBuffer.wrap(event), stored));
         return stored;
     }

@@ -11,7 +11,7 @@ final class PlainOutput implements EventOutput {
     private final EventStreamWriter<byte[]> writer;
 
     PlainOutput(StoreClient client, SinkSettings settings) {
-        EventWriterConfig config = EventWriterConfig.builder().enableLargeEvents(settings.largeEvents).enableConnectionPooling(true).build();
+        EventWriterConfig config = client.writerConfig().enableLargeEvents(settings.largeEvents).build();
         writer = client.writers(settings.stream.scope()).createEventWriter(settings.stream.name(), new ByteArraySerializer(), config);
     }
 

@@ -21,6 +21,8 @@ final class SinkSettings implements Serializable, Cloneable {
     long timeoutMillis = 300_000;
     long openLeaseMillis = 120_000;
     long preparedLeaseMillis = 24 * 3600_000L;
+    /** The user named that lease: less will not do. */
+    boolean preparedLeaseNeeded;
 
     boolean transactional() {
         return guarantee == DeliveryGuarantee.EXACTLY_ONCE;

@@ -5,6 +5,7 @@ import io.millrace.flink.client.StreamName;
 import io.grpc.Status;
 import io.pravega.client.stream.PingFailedException;
 import io.pravega.client.stream.Transaction.PingStatus;
+import io.pravega.client.stream.impl.TxnSegments;
 import java.io.IOException;
 import java.util.Map;
 import java.util.UUID;
@@ -25,9 +26,15 @@ final class TransactionLeases {
     /** The most that Pravega and Millrace grant by default. */
     private static final long COMMON_LIMIT = 600_000;
 
+    private static final String TOO_LARGE = "LEASE_TOO_LARGE";
+    private static final String LIMITS = "Millrace: --transaction-lease-max, Pravega: controller.transaction.lease.count.max";
+    /** Any server grants that at the begin. */
+    private static final long FIRST_LEASE = 120_000;
+
     private final StoreClient client;
     private final StreamName stream;
     private final long openLease;
+    private final boolean preparedLeaseNeeded;
     private final Consumer<IOException> onGone;
     private final Map<UUID, Long> leases = new ConcurrentHashMap<>();
     private volatile long preparedLease;
@@ -37,16 +44,37 @@ final class TransactionLeases {
         this.client = client;
         this.stream = settings.stream;
         this.openLease = settings.openLeaseMillis;
+        this.preparedLeaseNeeded = settings.preparedLeaseNeeded;
         this.preparedLease = settings.preparedLeaseMillis;
         this.onGone = onGone;
     }
 
-    long openLease() {
-        return openLease;
-    }
-
     long pingInterval() {
         return openLease / 4;
+    }
+
+    /**
+     * Begins a transaction. One with a lease beyond the usual is begun with less and then extended: servers answer the begin with an error
+     * that the client takes for a passing one, but say of an extension that it is too large.
+     */
+    TxnSegments begin() throws IOException {
+        TxnSegments segments = client.await(client.controller().createTransaction(stream.toStream(), Math.min(openLease, FIRST_LEASE)),
+                "begin a transaction on " + stream);
+        if (openLease > FIRST_LEASE) {
+            UUID id = segments.getTxnId();
+            try {
+                client.await(client.controller().pingTransaction(stream.toStream(), id, openLease), "extend the lease of transaction " + id);
+            } catch (IOException e) {
+                abort(id);
+                if (String.valueOf(e.getMessage()).contains(TOO_LARGE)) {
+                    throw new IOException("the server refuses a lease of " + openLease / 1000 + " s for transactions of " + stream
+                            + ". Raise its limit (" + LIMITS + "), or ask for less with openLease(...) or sink.transaction.open-lease", e);
+                }
+                throw e;
+            }
+        }
+        opened(segments.getTxnId());
+        return segments;
     }
 
     void opened(UUID transaction) {
@@ -64,7 +92,7 @@ final class TransactionLeases {
             // From here on the pings of others must not shorten it again.
             leases.put(transaction, lease);
             try {
-                PingStatus status = StoreClient.await(client.controller().pingTransaction(stream.toStream(), transaction, lease),
+                PingStatus status = client.await(client.controller().pingTransaction(stream.toStream(), transaction, lease),
                         "extend the lease of transaction " + transaction);
                 if (status == PingStatus.OPEN) {
                     return lease;
@@ -73,7 +101,12 @@ final class TransactionLeases {
                         + " before it was prepared. Its events are in no checkpoint; they are written again from the last one", null);
             } catch (IOException e) {
                 String refusal = unwrap(e.getCause()) instanceof PingFailedException ? String.valueOf(e.getMessage()) : null;
-                boolean limit = refusal != null && refusal.contains("LEASE_TOO_LARGE");
+                boolean limit = refusal != null && refusal.contains(TOO_LARGE);
+                if (limit && preparedLeaseNeeded) {
+                    throw new IOException("the server refuses a lease of " + lease / 1000 + " s for prepared transactions of " + stream
+                            + ". Raise its limit (" + LIMITS + "), or ask for less with preparedLease(...) or sink.transaction.prepared-lease;"
+                            + " without that the sink takes what the server grants", e);
+                }
                 if (lease > SHORTEST && (limit || (refusal != null && refusal.contains("MAX_EXECUTION_TIME")))) {
                     lease = shorter(lease);
                     if (limit) {

@@ -2,6 +2,7 @@ package io.millrace.flink.sink;
 
 import io.millrace.flink.client.StoreClient;
 import io.pravega.client.security.auth.DelegationTokenProvider;
+import io.pravega.client.stream.impl.TxnSegments;
 import java.io.IOException;
 import java.util.Optional;
 import java.util.UUID;
@@ -41,9 +42,7 @@ final class TransactionalOutput implements EventOutput {
     }
 
     private OpenTransaction begin() throws IOException {
-        var segments = StoreClient.await(client.controller().createTransaction(settings.stream.toStream(), leases.openLease()),
-                "begin a transaction on " + settings.stream);
-        leases.opened(segments.getTxnId());
+        TxnSegments segments = leases.begin();
         LOG.debug("began transaction {} of {}", segments.getTxnId(), settings.stream);
         return new OpenTransaction(client, settings.stream, segments, token);
     }

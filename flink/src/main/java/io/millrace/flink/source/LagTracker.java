@@ -6,6 +6,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Function;
+import org.apache.flink.metrics.Counter;
 import org.apache.flink.metrics.MetricGroup;
 import org.apache.flink.metrics.groups.SourceReaderMetricGroup;
 
@@ -27,11 +28,15 @@ final class LagTracker {
 
     private final Map<String, Segment> segments = new ConcurrentHashMap<>();
     private final MetricGroup group;
+    private final Counter skippedBytes;
+    private final Counter skippedSegments;
     private volatile double eventSize = 1024;
     private long emitted;
 
     LagTracker(SourceReaderMetricGroup metrics) {
         group = metrics.addGroup("MillraceSourceReader");
+        skippedBytes = group.counter("skippedBytes");
+        skippedSegments = group.counter("skippedSegments");
         metrics.setPendingBytesGauge(this::bytes);
         // The store counts bytes only: events are estimated by the size of those that came by.
         metrics.setPendingRecordsGauge(() -> Math.round(bytes() / (eventSize + HEADER)));
@@ -67,6 +72,16 @@ final class LagTracker {
         if (emitted++ % SAMPLED == 0) {
             eventSize += 0.1 * (size - eventSize);
         }
+    }
+
+    /** Retention deleted so many bytes before they were read. For the fetcher's thread. */
+    void skipped(long bytes) {
+        skippedBytes.inc(bytes);
+    }
+
+    /** Retention deleted what was left of a segment, of unknown length. For the fetcher's thread. */
+    void skippedSegment() {
+        skippedSegments.inc();
     }
 
     void closed(String name) {

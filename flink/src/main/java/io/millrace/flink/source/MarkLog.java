@@ -40,10 +40,10 @@ final class MarkLog {
     List<Mark> next() throws IOException {
         if (segment == null) {
             StreamName log = new StreamName(stream.scope(), "_MARK" + stream.name());
-            segment = StoreClient.await(client.controller().getCurrentSegments(log.scope(), log.name()), "find the time marks of " + stream)
+            segment = client.await(client.controller().getCurrentSegments(log.scope(), log.name()), "find the time marks of " + stream)
                     .getSegmentForKey(0.0);
         }
-        SegmentInfo info = StoreClient.await(client.info(segment), "find the end of the time marks of " + stream);
+        SegmentInfo info = client.await(client.info(segment), "find the end of the time marks of " + stream);
         offset = Math.max(offset, info.getStartingOffset());
         List<Mark> result = new ArrayList<>();
         if (info.getWriteOffset() <= offset) {

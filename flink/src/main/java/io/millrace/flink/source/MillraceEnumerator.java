@@ -116,10 +116,20 @@ class MillraceEnumerator implements SplitEnumerator<SegmentSplit, EnumeratorStat
         List<SegmentGraph> result = new ArrayList<>();
         for (StreamName stream : wanted) {
             if (!known.contains(stream)) {
-                result.add(Positions.graph(client, settings, stream, discovered));
+                result.add(graph(stream));
             }
         }
         return result;
+    }
+
+    private SegmentGraph graph(StreamName stream) throws IOException {
+        try {
+            return Positions.graph(client, settings, stream, discovered);
+        } catch (IOException e) {
+            // The server's own answers do not tell a missing scope from a missing stream.
+            String diagnosis = StoreClient.unavailable(e) ? null : client.diagnosis(stream);
+            throw diagnosis == null ? e : new IOException(diagnosis + " (" + e.getMessage() + ")", e);
+        }
     }
 
     private void onDiscovered(List<SegmentGraph> found, Throwable error) {

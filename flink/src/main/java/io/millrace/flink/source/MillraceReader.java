@@ -21,9 +21,12 @@ import org.apache.flink.core.io.InputStatus;
 import org.apache.flink.metrics.Counter;
 import org.apache.flink.util.Collector;
 import org.apache.flink.util.FlinkRuntimeException;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /** One subtask of the source. Its checkpoint is the offsets of its segments; nothing is asked of the store for it. */
 final class MillraceReader<T> extends SingleThreadMultiplexSourceReaderBase<SegmentEvent, T, SegmentSplit, SplitState> {
+    private static final Logger LOG = LoggerFactory.getLogger(MillraceReader.class);
     private static final int CHECKPOINTS_REMEMBERED = 10;
 
     private final SegmentSplitSerializer serializer = new SegmentSplitSerializer();
@@ -48,7 +51,7 @@ final class MillraceReader<T> extends SingleThreadMultiplexSourceReaderBase<Segm
     }
 
     private MillraceReader(SourceSettings settings, MillraceDeserializationSchema<T> schema, SourceReaderContext context, LagTracker lag) {
-        super(() -> new MillraceSplitReader(settings, lag), new Emitter<>(schema, lag, context), context.getConfiguration(), context);
+        super(() -> new MillraceSplitReader(settings, lag), new Emitter<>(settings, schema, lag, context), context.getConfiguration(), context);
         this.reportProgress = settings.readerGroup != null;
         this.lag = lag;
     }
@@ -241,8 +244,10 @@ final class MillraceReader<T> extends SingleThreadMultiplexSourceReaderBase<Segm
         private final Counter errors;
         private final MillraceDeserializationSchema.Origin origin = new MillraceDeserializationSchema.Origin();
         private final Out<T> out = new Out<>();
+        private final boolean failOnUnreadable;
 
-        Emitter(MillraceDeserializationSchema<T> schema, LagTracker lag, SourceReaderContext context) {
+        Emitter(SourceSettings settings, MillraceDeserializationSchema<T> schema, LagTracker lag, SourceReaderContext context) {
+            this.failOnUnreadable = settings.failOnUnreadable;
             this.schema = schema;
             this.lag = lag;
             this.bytes = context.metricGroup().getIOMetricGroup().getNumBytesInCounter();
@@ -261,7 +266,10 @@ final class MillraceReader<T> extends SingleThreadMultiplexSourceReaderBase<Segm
                     schema.deserialize(event.data(), origin, out);
                 } catch (IOException | RuntimeException e) {
                     errors.inc();
-                    throw new IOException("the event at " + origin.eventPointer() + " could not be deserialized: " + e, e);
+                    if (failOnUnreadable) {
+                        throw new IOException("the event at " + origin.eventPointer() + " could not be deserialized: " + e, e);
+                    }
+                    LOG.warn("the event at {} could not be deserialized; it is skipped", origin.eventPointer(), e);
                 }
                 bytes.inc(origin.length);
                 if (state.lag == null) {

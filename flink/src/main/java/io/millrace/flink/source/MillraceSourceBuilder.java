@@ -95,6 +95,15 @@ public final class MillraceSourceBuilder<T> {
     }
 
     /**
+     * When an event cannot be deserialized: go on without it, with a warning and counted in numRecordsInErrors, instead of failing the job.
+     * To keep such events, see {@link MillraceDeserializationSchema#orUnreadable}.
+     */
+    public MillraceSourceBuilder<T> skipUnreadable() {
+        settings.failOnUnreadable = false;
+        return this;
+    }
+
+    /**
      * Reports what complete checkpoints cover, as a reader group that subscribes to the streams: retention by consumption then keeps what
      * this job has still to read. The group is created if it is missing.
      *

@@ -35,11 +35,14 @@ final class MillraceSplitReader implements SplitReader<SegmentEvent, SegmentSpli
     private static final long NO_WAITING = 0;
     private static final long IDLE_MILLIS = 1000;
     private static final long MARKS_MILLIS = 1000;
+    /** How long the client repeats a read before it gives up. */
+    private static final long CLIENT_RETRIES_MILLIS = 130_000;
 
     private static final class Open {
         final SegmentSplit split;
         final EventSegmentReader reader;
         boolean paused;
+        int failures;
         CompletableFuture<?> watched;
         long nextMark;
         long window = Long.MIN_VALUE;
@@ -132,14 +135,15 @@ final class MillraceSplitReader implements SplitReader<SegmentEvent, SegmentSpli
     private boolean drain(Open segment, RecordsBySplits.Builder<SegmentEvent> batch) throws IOException {
         String id = segment.split.splitId();
         List<SegmentEvent> events = new ArrayList<>();
+        long offset = segment.reader.getOffset();
         try {
-            long offset = segment.reader.getOffset();
             for (int bytes = 0; events.size() < EVENTS_PER_SEGMENT && bytes < BYTES_PER_SEGMENT; ) {
                 // Not asked each time whether it is ready: without data it says so at once, and each question takes its locks.
                 ByteBuffer event = segment.reader.read(NO_WAITING);
                 if (event == null) {
                     break;
                 }
+                segment.failures = 0;
                 byte[] data = bytesOf(event);
                 long next = offset + HEADER + data.length;
                 events.add(new SegmentEvent(data, offset, next, passMarks(segment, next), segment.window));
@@ -162,6 +166,13 @@ final class MillraceSplitReader implements SplitReader<SegmentEvent, SegmentSpli
             addAll(batch, id, events);
             return truncated(segment, batch) || !events.isEmpty();
         } catch (RuntimeException e) {
+            if (StoreClient.unavailable(e) && ++segment.failures * CLIENT_RETRIES_MILLIS < settings.store.retryMillis()) {
+                LOG.warn("segment {} cannot be reached; it is tried again at offset {}", id, offset, e);
+                addAll(batch, id, events);
+                segment.reader.setOffset(offset);
+                watch(segment);
+                return !events.isEmpty();
+            }
             throw new IOException("segment " + id + " could not be read at offset " + segment.reader.getOffset() + ": " + e, e);
         }
     }
@@ -187,7 +198,7 @@ final class MillraceSplitReader implements SplitReader<SegmentEvent, SegmentSpli
         long offset = segment.reader.getOffset();
         Long start = null;
         try {
-            start = StoreClient.await(client.info(segment.split.segment()), "find the start of truncated segment " + id).getStartingOffset();
+            start = client.await(client.info(segment.split.segment()), "find the start of truncated segment " + id).getStartingOffset();
         } catch (IOException e) {
             if (!(e.getCause() instanceof NoSuchSegmentException)) {
                 throw e;
@@ -197,16 +208,22 @@ final class MillraceSplitReader implements SplitReader<SegmentEvent, SegmentSpli
         if (!nothingMissed && settings.failOnTruncation) {
             throw new IOException("events were deleted before they were read: segment " + id + " was truncated "
                     + (start == null ? "as a whole" : "up to offset " + start) + ", but is read only up to offset " + offset
-                    + ". Retention is shorter than this job is behind; to go on without these events, set truncation to skip");
+                    + ". Retention is shorter than this job is behind; to go on without these events, call skipTruncated() or set scan.truncation = skip");
         }
         if (start == null) {
             LOG.warn("segment {} is gone, read up to offset {}", id, offset);
+            if (!nothingMissed) {
+                lag.skippedSegment();
+            }
             close(segment);
             batch.addFinishedSplit(id);
             return true;
         }
         if (start > offset) {
             LOG.warn("segment {} was truncated: going on at offset {} instead of {}", id, start, offset);
+            if (!nothingMissed) {
+                lag.skipped(start - offset);
+            }
             segment.reader.setOffset(start);
         }
         return false;

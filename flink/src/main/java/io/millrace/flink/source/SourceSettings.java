@@ -18,6 +18,7 @@ final class SourceSettings implements Serializable, Cloneable {
     Position start = Position.head();
     Position end = Position.none();
     boolean failOnTruncation = true;
+    boolean failOnUnreadable = true;
     boolean marks;
     boolean spread;
     long discoveryMillis = 30_000;

@@ -81,12 +81,12 @@ final class MillraceCatalog extends TablesOnlyCatalog {
 
     @Override
     public boolean databaseExists(String name) {
-        return call(() -> StoreClient.await(client.controller().checkScopeExists(name), "look for scope " + name));
+        return call(() -> client.await(client.controller().checkScopeExists(name), "look for scope " + name));
     }
 
     @Override
     public void createDatabase(String name, CatalogDatabase database, boolean ignoreIfExists) throws DatabaseAlreadyExistException {
-        boolean created = call(() -> StoreClient.await(client.controller().createScope(name), "create scope " + name));
+        boolean created = call(() -> client.await(client.controller().createScope(name), "create scope " + name));
         if (!created && !ignoreIfExists) {
             throw new DatabaseAlreadyExistException(getName(), name);
         }
@@ -109,7 +109,7 @@ final class MillraceCatalog extends TablesOnlyCatalog {
             for (StreamName stream : client.streams(name)) {
                 client.deleteStream(stream);
             }
-            return StoreClient.await(client.controller().deleteScope(name), "delete scope " + name);
+            return client.await(client.controller().deleteScope(name), "delete scope " + name);
         });
     }
 

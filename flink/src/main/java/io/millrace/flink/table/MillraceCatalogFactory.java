@@ -24,7 +24,7 @@ public final class MillraceCatalogFactory implements CatalogFactory {
     @Override
     public Set<ConfigOption<?>> optionalOptions() {
         return Set.of(MillraceOptions.DEFAULT_DATABASE, MillraceOptions.AUTH_TYPE, MillraceOptions.AUTH_TOKEN, MillraceOptions.TRUST_STORE,
-                MillraceOptions.VALIDATE_HOSTNAME, MillraceOptions.DROP_STREAMS, FactoryUtil.PROPERTY_VERSION);
+                MillraceOptions.VALIDATE_HOSTNAME, MillraceOptions.RETRY_TIMEOUT, MillraceOptions.DROP_STREAMS, FactoryUtil.PROPERTY_VERSION);
     }
 
     @Override
@@ -34,7 +34,7 @@ public final class MillraceCatalogFactory implements CatalogFactory {
         ReadableConfig options = helper.getOptions();
         Map<String, String> connection = new HashMap<>();
         for (ConfigOption<?> option : new ConfigOption<?>[] {MillraceOptions.CONTROLLER, MillraceOptions.AUTH_TYPE, MillraceOptions.AUTH_TOKEN,
-            MillraceOptions.TRUST_STORE, MillraceOptions.VALIDATE_HOSTNAME}) {
+            MillraceOptions.TRUST_STORE, MillraceOptions.VALIDATE_HOSTNAME, MillraceOptions.RETRY_TIMEOUT}) {
             String value = context.getOptions().get(option.key());
             if (value != null) {
                 connection.put(option.key(), value);

@@ -37,7 +37,7 @@ public final class MillraceOptions {
         }
     }
 
-    /** What happens when events were deleted before they were read. */
+    /** What happens when events were deleted before they were read, or cannot be read. */
     public enum Truncation {
         FAIL, SKIP;
 
@@ -85,6 +85,9 @@ public final class MillraceOptions {
     public static final ConfigOption<Boolean> VALIDATE_HOSTNAME = ConfigOptions.key("security.validate-hostname").booleanType().defaultValue(true)
             .withDescription("Whether the server's certificate must name its host.");
 
+    public static final ConfigOption<Duration> RETRY_TIMEOUT = ConfigOptions.key("retry-timeout").durationType().defaultValue(Duration.ofMinutes(2))
+            .withDescription("How long a server that does not answer is asked again before the job fails.");
+
     public static final ConfigOption<Startup> STARTUP_MODE = ConfigOptions.key("scan.startup.mode").enumType(Startup.class).defaultValue(Startup.HEAD)
             .withDescription("Where the scan starts, if it is not restored.");
     public static final ConfigOption<Long> STARTUP_TIMESTAMP = ConfigOptions.key("scan.startup.timestamp-millis").longType().noDefaultValue()
@@ -101,6 +104,8 @@ public final class MillraceOptions {
             .defaultValue(Duration.ofSeconds(30)).withDescription("How often new streams are looked for, with 'stream-pattern'; 0 for never.");
     public static final ConfigOption<Truncation> TRUNCATION = ConfigOptions.key("scan.truncation").enumType(Truncation.class).defaultValue(Truncation.FAIL)
             .withDescription("What happens when events were deleted before they were read.");
+    public static final ConfigOption<Truncation> UNREADABLE = ConfigOptions.key("scan.unreadable-events").enumType(Truncation.class)
+            .defaultValue(Truncation.FAIL).withDescription("What happens when an event cannot be deserialized.");
     public static final ConfigOption<Successors> SUCCESSORS = ConfigOptions.key("scan.successors").enumType(Successors.class)
             .defaultValue(Successors.SAME_READER)
             .withDescription("Whether the successors of a split segment stay with its reader, or are spread with the next checkpoint.");
@@ -120,7 +125,8 @@ public final class MillraceOptions {
     public static final ConfigOption<Duration> OPEN_LEASE = ConfigOptions.key("sink.transaction.open-lease").durationType()
             .defaultValue(Duration.ofMinutes(2)).withDescription("How long a transaction stays after its writer died.");
     public static final ConfigOption<Duration> PREPARED_LEASE = ConfigOptions.key("sink.transaction.prepared-lease").durationType()
-            .defaultValue(Duration.ofHours(24)).withDescription("How long a prepared transaction waits for a job that is down. The server may grant less.");
+            .noDefaultValue().withDescription("How long a prepared transaction waits for a job that is down. A server that grants less fails the job;"
+                    + " without this option the sink takes what it grants, up to 24 hours.");
     public static final ConfigOption<Unknown> UNKNOWN = ConfigOptions.key("sink.transaction.unknown").enumType(Unknown.class).defaultValue(Unknown.FAIL)
             .withDescription("What happens when a transaction of the checkpoint is unknown to the server.");
     public static final ConfigOption<Integer> MAX_IN_FLIGHT = ConfigOptions.key("sink.in-flight.max-events").intType().defaultValue(10_000)
@@ -149,6 +155,6 @@ public final class MillraceOptions {
         if (options.getOptional(TRUST_STORE).isPresent()) {
             result = result.withTrustStore(options.get(TRUST_STORE), options.get(VALIDATE_HOSTNAME));
         }
-        return result;
+        return result.withRetryTimeout(options.get(RETRY_TIMEOUT));
     }
 }

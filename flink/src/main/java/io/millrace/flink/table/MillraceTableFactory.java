@@ -47,7 +47,7 @@ public final class MillraceTableFactory implements DynamicTableSourceFactory, Dy
         return new HashSet<>(Arrays.asList(MillraceOptions.STREAM, MillraceOptions.SCOPE, MillraceOptions.STREAM_PATTERN, MillraceOptions.AUTH_TYPE,
                 MillraceOptions.AUTH_TOKEN, MillraceOptions.TRUST_STORE, MillraceOptions.VALIDATE_HOSTNAME, MillraceOptions.STARTUP_MODE,
                 MillraceOptions.STARTUP_TIMESTAMP, MillraceOptions.STARTUP_CUTS, MillraceOptions.BOUNDED_MODE, MillraceOptions.BOUNDED_TIMESTAMP,
-                MillraceOptions.BOUNDED_CUTS, MillraceOptions.DISCOVERY_INTERVAL, MillraceOptions.TRUNCATION, MillraceOptions.SUCCESSORS,
+                MillraceOptions.BOUNDED_CUTS, MillraceOptions.DISCOVERY_INTERVAL, MillraceOptions.TRUNCATION, MillraceOptions.UNREADABLE, MillraceOptions.RETRY_TIMEOUT, MillraceOptions.SUCCESSORS,
                 MillraceOptions.READER_GROUP, MillraceOptions.READ_BUFFER, MillraceOptions.SCAN_PARALLELISM, MillraceOptions.GUARANTEE,
                 MillraceOptions.ROUTING_KEY, MillraceOptions.NOTE_WATERMARKS, MillraceOptions.OPEN_LEASE, MillraceOptions.PREPARED_LEASE,
                 MillraceOptions.UNKNOWN, MillraceOptions.MAX_IN_FLIGHT, MillraceOptions.MAX_IN_FLIGHT_BYTES, MillraceOptions.SINK_TIMEOUT,
@@ -100,6 +100,9 @@ public final class MillraceTableFactory implements DynamicTableSourceFactory, Dy
         if (options.get(MillraceOptions.TRUNCATION) == MillraceOptions.Truncation.SKIP) {
             source.skipTruncated();
         }
+        if (options.get(MillraceOptions.UNREADABLE) == MillraceOptions.Truncation.SKIP) {
+            source.skipUnreadable();
+        }
         if (options.get(MillraceOptions.SUCCESSORS) == MillraceOptions.Successors.SPREAD) {
             source.spreadSuccessors();
         }
@@ -134,9 +137,10 @@ public final class MillraceTableFactory implements DynamicTableSourceFactory, Dy
         }
         MillraceSinkBuilder<RowData> sink = MillraceSink.<RowData>builder().store(MillraceOptions.store(options)).stream(streams.get(0))
                 .deliveryGuarantee(options.get(MillraceOptions.GUARANTEE))
-                .transactionLeases(options.get(MillraceOptions.OPEN_LEASE), options.get(MillraceOptions.PREPARED_LEASE))
+                .openLease(options.get(MillraceOptions.OPEN_LEASE))
                 .maxInFlight(options.get(MillraceOptions.MAX_IN_FLIGHT), options.get(MillraceOptions.MAX_IN_FLIGHT_BYTES).getBytes())
                 .timeout(options.get(MillraceOptions.SINK_TIMEOUT));
+        options.getOptional(MillraceOptions.PREPARED_LEASE).ifPresent(sink::preparedLease);
         if (options.get(MillraceOptions.NOTE_WATERMARKS)) {
             sink.noteWatermarks();
         }

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.millrace.flink.TestJobs;
 import io.millrace.flink.TestStore;
+import io.millrace.flink.client.StoreOptions;
 import io.millrace.flink.client.StreamName;
 import io.millrace.flink.source.MillraceSource;
 import io.millrace.flink.source.Position;
@@ -16,9 +17,11 @@ import io.pravega.client.admin.ReaderGroupManager;
 import io.pravega.client.stream.Transaction;
 import io.pravega.client.stream.impl.UTF8StringSerializer;
 import io.pravega.client.ClientConfig;
+import java.io.IOException;
 import java.net.URI;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.Collections;
 import java.util.List;
 import java.util.UUID;
@@ -26,7 +29,9 @@ import java.util.concurrent.TimeUnit;
 import org.apache.flink.api.common.eventtime.WatermarkStrategy;
 import org.apache.flink.api.common.serialization.SimpleStringSchema;
 import org.apache.flink.api.common.typeinfo.Types;
+import org.apache.flink.api.connector.sink2.Committer;
 import org.apache.flink.api.connector.sink2.Committer.CommitRequest;
+import org.apache.flink.api.connector.sink2.CommitterInitContext;
 import org.apache.flink.connector.base.DeliveryGuarantee;
 import org.apache.flink.core.execution.JobClient;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
@@ -223,9 +228,7 @@ class SinkIT {
     void commitsAreIdempotentAndALostTransactionIsSaid() throws Exception {
         StreamName stream = store.name("commits");
         store.createStream("commits", 2);
-        SinkSettings settings = new SinkSettings();
-        settings.store = io.millrace.flink.client.StoreOptions.of(store.controller);
-        settings.stream = stream;
+        SinkSettings settings = settings(stream.toString());
 
         UUID good = begin(stream);
         assertEquals("", commit(settings, stream, good));
@@ -275,6 +278,114 @@ class SinkIT {
         assertEquals(1, gone.size());
         assertTrue(gone.get(0).getMessage().contains("is gone"), gone.get(0).getMessage());
         assertEquals(Transaction.Status.OPEN, status(stream, transaction));
+    }
+
+    /** As the sink, but somebody else aborts each transaction before it is committed. */
+    private static MillraceSink<String> robbed(String stream) {
+        return new MillraceSink<>(settings(stream), MillraceSerializationSchema.of(new SimpleStringSchema(), null)) {
+            private static final long serialVersionUID = 1L;
+
+            @Override
+            public Committer<Committable> createCommitter(CommitterInitContext context) {
+                return new Robber(super.createCommitter(context));
+            }
+        };
+    }
+
+    private record Robber(Committer<Committable> committer) implements Committer<Committable> {
+        @Override
+        public void commit(Collection<CommitRequest<Committable>> requests) throws IOException, InterruptedException {
+            for (CommitRequest<Committable> request : requests) {
+                Committable what = request.getCommittable();
+                store.client.await(store.client.controller().abortTransaction(what.stream().toStream(), what.transaction()), "abort");
+            }
+            committer.commit(requests);
+        }
+
+        @Override
+        public void close() throws Exception {
+            committer.close();
+        }
+    }
+
+    private static SinkSettings settings(String stream) {
+        SinkSettings settings = new SinkSettings();
+        settings.store = StoreOptions.of(store.controller);
+        settings.stream = StreamName.parse(stream);
+        settings.guarantee = DeliveryGuarantee.EXACTLY_ONCE;
+        return settings;
+    }
+
+    @Test
+    @Tag("transactions")
+    void aJobWhoseTransactionIsGoneFails() throws Exception {
+        String stream = store.createStream("robbed", 1);
+        StreamExecutionEnvironment environment = TestJobs.environment(1, 0);
+        environment.fromData("a", "b").sinkTo(robbed(stream));
+        String failure = ExceptionUtils.stringifyException(assertThrows(Exception.class, environment::execute));
+        assertTrue(failure.contains("DATA IS LOST: transaction ") && failure.contains("cannot be committed: it is ABORT"), failure);
+        assertEquals(List.of(), contents(stream));
+    }
+
+    @Test
+    @Tag("transactions")
+    void aCommitSucceedsLongAfterTheWritersLease() throws Exception {
+        StreamName stream = StreamName.parse(store.createStream("late", 2));
+        SinkSettings settings = settings(stream.toString());
+        settings.openLeaseMillis = 10_000;
+        TransactionalOutput output = new TransactionalOutput(store.client, settings, error -> { });
+        output.write("k", "event".getBytes(java.nio.charset.StandardCharsets.UTF_8)).get(30, TimeUnit.SECONDS);
+        output.flush();
+        output.prepare(false);
+        Committable prepared = output.handOver().orElseThrow();
+        assertTrue(prepared.lease() > settings.openLeaseMillis);
+        // Nobody extends it from here on, as when the job is down.
+        Thread.sleep(15_000);
+        assertEquals("", commit(settings, stream, prepared.transaction()));
+        assertEquals(List.of("event"), contents(stream.toString()));
+        String again = commit(settings, stream, prepared.transaction());
+        assertTrue(again.isEmpty() || again.equals("already"), again);
+        assertEquals(List.of("event"), contents(stream.toString()));
+    }
+
+    /** What Millrace alone does: with the stream's tag, the end of a lease ends no transaction that holds data. */
+    @Test
+    @Tag("transactions")
+    @Tag("prepared")
+    void aCommitSucceedsAfterItsOwnLeaseWherePreparedTransactionsAreKept() throws Exception {
+        store.streams.createStream(store.scope, "kept", io.pravega.client.stream.StreamConfiguration.builder()
+                .scalingPolicy(io.pravega.client.stream.ScalingPolicy.fixed(1)).tag("millrace.prepared=keep").build());
+        StreamName stream = store.name("kept");
+        SinkSettings settings = settings(stream.toString());
+        settings.openLeaseMillis = 10_000;
+        settings.preparedLeaseMillis = 10_000;
+        TransactionalOutput output = new TransactionalOutput(store.client, settings, error -> { });
+        output.write("k", "event".getBytes(java.nio.charset.StandardCharsets.UTF_8)).get(30, TimeUnit.SECONDS);
+        output.flush();
+        output.prepare(false);
+        Committable prepared = output.handOver().orElseThrow();
+        assertEquals(10_000, prepared.lease());
+        Thread.sleep(20_000);
+        assertEquals("", commit(settings, stream, prepared.transaction()));
+        assertEquals(List.of("event"), contents(stream.toString()));
+    }
+
+    private static String failure(MillraceSink<String> sink) {
+        StreamExecutionEnvironment environment = TestJobs.environment(1, 0);
+        environment.fromData("a", "b").sinkTo(sink);
+        return ExceptionUtils.stringifyException(assertThrows(Exception.class, environment::execute));
+    }
+
+    @Test
+    @Tag("transactions")
+    void aLeaseThatTheServerRefusesIsSaid() {
+        String stream = store.createStream("refused", 1);
+        MillraceSinkBuilder<String> sink = sink(stream).deliveryGuarantee(DeliveryGuarantee.EXACTLY_ONCE);
+        String failure = failure(sink.preparedLease(Duration.ofDays(3)).build());
+        assertTrue(failure.contains("the server refuses a lease of 259200 s for prepared transactions of " + stream)
+                && failure.contains("--transaction-lease-max"), failure);
+        failure = failure(sink.openLease(Duration.ofDays(2)).build());
+        assertTrue(failure.contains("the server refuses a lease of 172800 s for transactions of " + stream), failure);
     }
 
     private static Transaction.Status status(StreamName stream, UUID transaction) throws Exception {

@@ -181,6 +181,36 @@ class SqlIT {
     }
 
     @Test
+    void unreadableEvents() throws Exception {
+        String stream = store.createStream("unreadable", 1);
+        try (EventStreamWriter<String> writer = store.writer("unreadable")) {
+            for (String event : List.of("{\"id\":1}", "no json", "{\"id\":2}")) {
+                writer.writeEvent("k", event).join();
+            }
+        }
+        TableEnvironment tables = tables(true);
+        tables.executeSql("CREATE TABLE strict (id INT)" + with(stream, "json", "scan.bounded.mode", "tail"));
+        String failure = ExceptionUtils.stringifyException(assertThrows(Exception.class, () -> rows(tables, "SELECT * FROM strict")));
+        assertTrue(failure.contains("the event at " + stream + "/0.#epoch.0:16-15 could not be deserialized"), failure);
+        tables.executeSql("CREATE TABLE lenient (id INT)" + with(stream, "json", "scan.bounded.mode", "tail", "scan.unreadable-events", "skip"));
+        assertEquals(List.of("+I[1]", "+I[2]"), rows(tables, "SELECT * FROM lenient"));
+    }
+
+    @Test
+    @Tag("transactions")
+    void aMissingStreamAndARefusedLeaseAreSaid() throws Exception {
+        TableEnvironment tables = tables(true);
+        tables.executeSql("CREATE TABLE missing (id INT)" + with(store.scope + "/no-such-stream", "json", "scan.bounded.mode", "tail"));
+        String failure = ExceptionUtils.stringifyException(assertThrows(Exception.class, () -> rows(tables, "SELECT * FROM missing")));
+        assertTrue(failure.contains("stream " + store.scope + "/no-such-stream does not exist"), failure);
+        String stream = store.createStream("leases", 1);
+        tables.executeSql("CREATE TABLE leases (id INT)" + with(stream, "json", "sink.delivery-guarantee", "exactly-once",
+                "sink.transaction.prepared-lease", "3 d"));
+        failure = ExceptionUtils.stringifyException(assertThrows(Exception.class, () -> insert(tables, "INSERT INTO leases VALUES (1)")));
+        assertTrue(failure.contains("the server refuses a lease of 259200 s for prepared transactions"), failure);
+    }
+
+    @Test
     void wrongOptionsAreSaid() {
         TableEnvironment tables = tables(true);
         tables.executeSql("CREATE TABLE w (id INT)" + with("s/t", "json", "scan.startup.mode", "timestamp"));

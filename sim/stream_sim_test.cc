@@ -1,0 +1,114 @@
+// The simulation of streams over many seeds, its repeatability, a death at every write, and the bugs that it must find.
+// MILLRACE_SIM_SEEDS asks for more seeds, MILLRACE_SIM_FIRST_SEED for others.
+#include <cstdlib>
+
+#include <gtest/gtest.h>
+
+#include "base/log.h"
+#include "sim/stream_simulation.h"
+
+namespace millrace::sim {
+namespace {
+
+std::uint64_t setting(const char* name, std::uint64_t otherwise) {
+    const char* text = std::getenv(name);
+    return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
+}
+
+class StreamSim : public testing::Test {
+  protected:
+    void SetUp() override { log::set_level(log::Level::kOff); }
+    void TearDown() override { log::set_level(log::Level::kError); }
+};
+
+TEST_F(StreamSim, NoSeedFindsAViolation) {
+    std::uint64_t first = setting("MILLRACE_SIM_FIRST_SEED", 1);
+    std::uint64_t count = setting("MILLRACE_SIM_SEEDS", MILLRACE_SIM_STREAM_SEEDS);
+    StreamSimulationReport all;
+    for (std::uint64_t seed = first; seed < first + count; ++seed) {
+        StreamSimulationReport report = simulate_streams({.seed = seed});
+        ASSERT_FALSE(report.violation) << "seed " << seed << ", round " << report.round << ": " << *report.violation;
+        all.deaths += report.deaths;
+        all.deaths_in_recovery += report.deaths_in_recovery;
+        all.committed += report.committed;
+        all.rolled += report.rolled;
+        all.aborted += report.aborted;
+        all.expired += report.expired;
+        all.scaled += report.scaled;
+        all.truncated += report.truncated;
+        all.retained += report.retained;
+        all.reported += report.reported;
+        all.events_read += report.events_read;
+    }
+    // It does what it is for.
+    EXPECT_GT(all.deaths, 3 * count);
+    EXPECT_GT(all.committed, 5 * count);
+    EXPECT_GT(all.scaled, count);
+    EXPECT_GT(all.truncated, count);
+    EXPECT_GT(all.events_read, 100 * count);
+    if (count < 20) return;
+    EXPECT_GT(all.deaths_in_recovery, count / 10);
+    EXPECT_GT(all.rolled, count);
+    EXPECT_GT(all.aborted, count);
+    EXPECT_GT(all.expired, count);
+    EXPECT_GT(all.retained, count / 10);
+    EXPECT_GT(all.reported, count);
+}
+
+TEST_F(StreamSim, ASeedIsAlwaysTheSameRun) {
+    for (std::uint64_t seed = 1; seed <= 3; ++seed) {
+        StreamSimulationReport once = simulate_streams({.seed = seed});
+        EXPECT_EQ(once.trace_hash, simulate_streams({.seed = seed}).trace_hash) << "seed " << seed;
+        EXPECT_NE(once.trace_hash, simulate_streams({.seed = seed + 1000}).trace_hash);
+    }
+}
+
+// The last round of a few, once for each of its writes.
+TEST_F(StreamSim, ADeathAtEveryWrite) {
+    std::uint64_t first = setting("MILLRACE_SIM_FIRST_SEED", 1);
+    std::uint64_t count = setting("MILLRACE_SIM_SEEDS", MILLRACE_SIM_STREAM_SEEDS) / 15 + 1;
+    std::uint64_t deaths = 0;
+    for (std::uint64_t seed = first; seed < first + count; ++seed) {
+        StreamSimulationOptions options;
+        options.seed = seed;
+        options.rounds = 3 + seed % 4;
+        for (std::uint64_t write = 0;; ++write) {
+            options.only_death = write;
+            StreamSimulationReport report = simulate_streams(options);
+            ASSERT_FALSE(report.violation)
+                << "seed " << seed << ", write " << write << ", round " << report.round << ": " << *report.violation;
+            deaths += report.deaths;
+            if (report.deaths == 0) break;
+        }
+    }
+    EXPECT_GT(deaths, 10 * count);
+}
+
+class PlantedBug : public testing::TestWithParam<PlantedControl> {};
+
+TEST_P(PlantedBug, IsFound) {
+    log::set_level(log::Level::kOff);
+    constexpr std::uint64_t kSeeds = 20;
+    StreamSimulationOptions options;
+    options.planted = GetParam();
+    std::optional<std::string> found;
+    for (options.seed = 1; options.seed <= kSeeds && !found; ++options.seed)
+        found = simulate_streams(options).violation;
+    log::set_level(log::Level::kError);
+    ASSERT_TRUE(found) << "not found in " << kSeeds << " seeds";
+    RecordProperty("violation", *found);
+}
+
+INSTANTIATE_TEST_SUITE_P(Streams, PlantedBug,
+                         testing::Values(PlantedControl::kForgottenIntents, PlantedControl::kMergedTwice,
+                                         PlantedControl::kForgottenMerge, PlantedControl::kForgottenRemoval,
+                                         PlantedControl::kEarlyTruncation, PlantedControl::kForgottenPing,
+                                         PlantedControl::kForgottenReport, PlantedControl::kNeverExpires),
+                         [](const auto& info) {
+                             std::string name(to_string(info.param));
+                             for (char& c : name) c = c == '-' ? '_' : c;
+                             return name;
+                         });
+
+}  // namespace
+}  // namespace millrace::sim

@@ -1,0 +1,115 @@
+#include "container/move_window.h"
+
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+#include "base/assert.h"
+
+namespace millrace::container {
+namespace {
+
+// Frames of other containers lie between those of this one; reading small ones along is cheaper than another read.
+constexpr std::uint64_t kGapMax = 32 << 10;
+constexpr std::uint64_t kReadMax = 4 << 20;
+
+}  // namespace
+
+void MoveWindow::add(const Extent& extent, bytes::SlabRef slab) {
+    MILLRACE_ASSERT(!sealed_);
+    if (!slab) {
+        ranges_.push_back({.file = extent.address.file,
+                           .begin = extent.address.offset,
+                           .end = extent.address.offset + extent.size,
+                           .data = {},
+                           .waiting = {}});
+        return;
+    }
+    if (held_.empty()) first_held_ = extent.slab;
+    if (extent.slab < first_held_) {
+        held_.insert(held_.begin(), first_held_ - extent.slab, {});
+        first_held_ = extent.slab;
+    }
+    std::size_t index = extent.slab - first_held_;
+    if (index >= held_.size()) held_.resize(index + 1);
+    if (!held_[index]) held_[index] = std::move(slab);
+}
+
+void MoveWindow::clear() {
+    held_.clear();
+    ranges_.clear();
+    sealed_ = false;
+    ++round_;
+}
+
+// Neighbours become one read.
+void MoveWindow::seal() {
+    if (std::exchange(sealed_, true) || ranges_.empty()) return;
+    std::ranges::sort(
+        ranges_, [](const Range& a, const Range& b) { return std::tie(a.file, a.begin) < std::tie(b.file, b.begin); });
+    std::size_t last = 0;
+    for (std::size_t i = 1; i < ranges_.size(); ++i) {
+        Range& into = ranges_[last];
+        const Range& next = ranges_[i];
+        bool near = next.file == into.file && next.begin <= into.end + kGapMax && next.end - into.begin <= kReadMax;
+        if (near) {
+            into.end = std::max(into.end, next.end);
+        } else if (++last != i) {
+            ranges_[last] = std::move(ranges_[i]);
+        }
+    }
+    ranges_.resize(last + 1);
+}
+
+MoveWindow::Range* MoveWindow::range_of(const Extent& extent) {
+    if (!extent.in_log()) return nullptr;
+    seal();
+    auto after = std::ranges::upper_bound(ranges_, std::pair(extent.address.file, extent.address.offset), std::less{},
+                                          [](const Range& range) { return std::pair(range.file, range.begin); });
+    if (after == ranges_.begin()) return nullptr;
+    Range& range = *std::prev(after);
+    bool within = range.file == extent.address.file && extent.address.offset + extent.size <= range.end;
+    return within ? &range : nullptr;
+}
+
+bytes::Slice MoveWindow::find(const Extent& extent) {
+    if (extent.slab >= first_held_ && extent.slab - first_held_ < held_.size()) {
+        if (const bytes::SlabRef& slab = held_[extent.slab - first_held_])
+            return {slab, extent.slab_offset, extent.size};
+    }
+    Range* range = range_of(extent);
+    if (range == nullptr || range->data.empty()) return {};
+    return range->data.sub(extent.address.offset - range->begin, extent.size);
+}
+
+bool MoveWindow::covers(const Extent& extent) { return range_of(extent) != nullptr || !find(extent).empty(); }
+
+void MoveWindow::load(wal::DurableLog& log, const Extent& extent, runtime::Callback<Result<>> done) {
+    Range* range = range_of(extent);
+    MILLRACE_ASSERT(range != nullptr && range->data.empty());
+    range->waiting.push_back(std::move(done));
+    // All at once: every segment of the round has bytes all over the window.
+    for (std::size_t i = 0; i < ranges_.size(); ++i) ask(log, i);
+}
+
+void MoveWindow::ask(wal::DurableLog& log, std::size_t index) {
+    Range& range = ranges_[index];
+    if (!range.data.empty() || std::exchange(range.asked, true)) return;
+    auto took = [this, alive = alive_, round = round_, index](Result<bytes::Slice> read) {
+        if (!*alive || round != round_) return;
+        Range& of = ranges_[index];
+        of.asked = false;
+        Result<> outcome;
+        if (read)
+            of.data = std::move(*read);
+        else
+            outcome = fail(read.error());
+        for (auto& tell : std::exchange(of.waiting, {})) {
+            tell(outcome);
+            if (!*alive || round != round_) return;
+        }
+    };
+    log.read({range.file, range.begin}, range.end - range.begin, std::move(took));
+}
+
+}  // namespace millrace::container
