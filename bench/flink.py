@@ -130,19 +130,21 @@ def checkpoints(size, millrace, report, scratch):
             say(f"flink checkpoints, round {number + 1}, {name}")
             flink = cluster.Flink(LINE, os.path.join(scratch, f"{number}-{name}"), 1, heap="1g", settings={
                 "taskmanager.numberOfTaskSlots": CHECKPOINT_TASKS, "taskmanager.memory.task.heap.size": "768m", "taskmanager.cpu.cores": "2.0",
-                "taskmanager.memory.network.min": "64m", "taskmanager.memory.network.max": "64m", "web.checkpoints.history": 10000})
+                "taskmanager.memory.network.min": "64m", "taskmanager.memory.network.max": "64m", "web.checkpoints.history": 10000,
+                "metrics.fetcher.update-interval": 1000})
             # It writes while either job runs, so that the two differ in the source alone.
             feeder = java(millrace, "write", stream, 1_000_000_000, EVENT_BYTES, size.rate, start=True)
             try:
                 flink.until("TaskManagers", 180, lambda: flink.get("/overview")["slots-total"] >= CHECKPOINT_TASKS)
                 job = str(java(millrace, "checkpoints", stream, kind, CHECKPOINT_TASKS, EVENT_BYTES, size.rate, CHECKPOINT_MS, flink.rest)[0]["job"])
                 flink.until("checkpoints", 180, lambda: flink.completed(job) > CHECKPOINTS_SKIPPED)
-                before = h.Usage([millrace.pid])
+                pids = [millrace.pid, feeder.pid] + [process.pid for process in flink.processes.values()]
+                before = h.Usage(pids)
                 read = flink.metric(job, "in", "numRecordsOut") or 0
                 begun = time.monotonic()
                 time.sleep(size.checkpoint_seconds)
                 rate = ((flink.metric(job, "in", "numRecordsOut") or 0) - read) / (time.monotonic() - begun)
-                used = h.Usage([millrace.pid]).since(before)
+                used = h.Usage(pids).since(before)
                 took, failed = durations(flink, job)
             finally:
                 feeder.kill()
