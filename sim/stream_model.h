@@ -54,7 +54,7 @@ struct TxnModel {
 
 class StreamModel {
   public:
-    explicit StreamModel(controller::StreamName name) : name(std::move(name)) {}
+    explicit StreamModel(controller::StreamName of) : name(std::move(of)) {}
 
     // ---- what clients do ----
     std::uint64_t new_event(std::optional<controller::TransactionId> txn, std::size_t part, Place where,
