@@ -39,11 +39,13 @@ Async<> StagedFile::begin(bytes::Chain part) {
         flight->written = write_copied(*file, offset, part);
         part.clear();  // here, where nobody waits for it
     };
-    auto done = [flight = flight_] {
+    auto landing = std::make_shared<Landing>();
+    landing_ = landing;
+    auto done = [flight = flight_, landing = std::move(landing)] {
         flight->busy = false;
         flight->turn = {};
         if (flight->outcome) flight->outcome = std::move(flight->written);
-        if (auto tell = std::exchange(flight->waiting, nullptr)) tell();
+        if (auto tell = std::exchange(landing->waiting, nullptr)) tell();
     };
     files_.run_blocking(std::move(work), std::move(done));
     co_return Result<>();
@@ -51,7 +53,9 @@ Async<> StagedFile::begin(bytes::Chain part) {
 
 Async<> StagedFile::settle() {
     if (flight_->busy) {
-        auto start = [flight = flight_](runtime::Callback<> done) { flight->waiting = std::move(done); };
+        auto start = [landing = landing_](runtime::Callback<> done) {
+            if (auto there = landing.lock()) there->waiting = std::move(done);
+        };
         co_await runtime::await<void>(std::move(start));
     }
     co_return flight_->outcome;

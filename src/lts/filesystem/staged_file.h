@@ -34,6 +34,10 @@ class StagedFile {
         runtime::SemaphoreUnits turn;
         Result<> written;  // by the pool
         Result<> outcome;  // the first error stays
+    };
+    // Who waits for the write under way. The write alone holds it: if its end never comes, the waiting step goes with
+    // it.
+    struct Landing {
         runtime::Callback<> waiting;
     };
     Async<> begin(bytes::Chain part);
@@ -45,6 +49,7 @@ class StagedFile {
     std::uint64_t begun_ = 0;  // bytes that are written or on their way: whole pages
     bytes::Chain rest_;        // less than a page
     std::shared_ptr<Flight> flight_ = std::make_shared<Flight>();
+    std::weak_ptr<Landing> landing_;
 };
 
 }  // namespace millrace::lts
