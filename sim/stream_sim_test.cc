@@ -15,6 +15,13 @@ std::uint64_t setting(const char* name, std::uint64_t otherwise) {
     return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
 }
 
+// Unoptimised and under a sanitizer a run takes seventy times as long.
+#ifdef MILLRACE_SANITIZED
+constexpr bool kSlow = true;
+#else
+constexpr bool kSlow = false;
+#endif
+
 class StreamSim : public testing::Test {
   protected:
     void SetUp() override { log::set_level(log::Level::kOff); }
@@ -56,7 +63,7 @@ TEST_F(StreamSim, NoSeedFindsAViolation) {
 }
 
 TEST_F(StreamSim, ASeedIsAlwaysTheSameRun) {
-    for (std::uint64_t seed = 1; seed <= 3; ++seed) {
+    for (std::uint64_t seed = 1; seed <= (kSlow ? 1 : 3); ++seed) {
         StreamSimulationReport once = simulate_streams({.seed = seed});
         EXPECT_EQ(once.trace_hash, simulate_streams({.seed = seed}).trace_hash) << "seed " << seed;
         EXPECT_NE(once.trace_hash, simulate_streams({.seed = seed + 1000}).trace_hash);
@@ -72,7 +79,7 @@ TEST_F(StreamSim, ADeathAtEveryWrite) {
         StreamSimulationOptions options;
         options.seed = seed;
         options.rounds = 3 + seed % 4;
-        for (std::uint64_t write = 0;; ++write) {
+        for (std::uint64_t write = 0;; write += kSlow ? 11 : 1) {
             options.only_death = write;
             StreamSimulationReport report = simulate_streams(options);
             ASSERT_FALSE(report.violation)
@@ -81,12 +88,13 @@ TEST_F(StreamSim, ADeathAtEveryWrite) {
             if (report.deaths == 0) break;
         }
     }
-    EXPECT_GT(deaths, 10 * count);
+    EXPECT_GT(deaths, (kSlow ? 0 : 10) * count);
 }
 
 class PlantedBug : public testing::TestWithParam<PlantedControl> {};
 
 TEST_P(PlantedBug, IsFound) {
+    if (kSlow) GTEST_SKIP() << "says nothing of the product";
     log::set_level(log::Level::kOff);
     constexpr std::uint64_t kSeeds = 20;
     StreamSimulationOptions options;
