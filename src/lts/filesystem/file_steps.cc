@@ -1,6 +1,7 @@
 #include "lts/filesystem/file_steps.h"
 
 namespace millrace::lts {
+
 Async<> sync_file(std::shared_ptr<io::File> file) {
     auto start = [&](runtime::Callback<Result<>> done) { file->sync(std::move(done)); };
     co_return co_await runtime::await<Result<>>(std::move(start));
