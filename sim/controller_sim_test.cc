@@ -35,10 +35,11 @@ TEST_F(ControllerSim, NoSeedFindsAViolation) {
         all.unknown_happened += report.unknown_happened;
         all.unknown_lost += report.unknown_lost;
     }
-    // It does what it is for.
-    EXPECT_GT(all.deaths, 3 * count);
+    // It does what it is for. Of few seeds only what each of them has.
+    EXPECT_GE(all.deaths, count);
     EXPECT_GT(all.acknowledged, 20 * count);
     if (count < 20) return;
+    EXPECT_GT(all.deaths, 3 * count);
     EXPECT_GT(all.deaths_in_recovery, count / 10);
     EXPECT_GT(all.refused, count);
     EXPECT_GT(all.unknown_happened, count);
