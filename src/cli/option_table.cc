@@ -210,6 +210,9 @@ constexpr std::array kOptions{
         [](NodeOptions& o, const std::string& text) { return apply_size(text, o.container.checkpoint_log_bytes); }},
     OptionSpec{"storage-cache", "SIZE", "64MiB", "Memory for data that is read from long-term storage.",
                [](NodeOptions& o, const std::string& text) { return apply_size(text, o.storage_cache_bytes); }},
+    OptionSpec{"history-rate", "SIZE", "64MiB",
+               "What readers of history get a second while appends wait for the journal; 0: as much as there is.",
+               [](NodeOptions& o, const std::string& text) { return apply_size(text, o.history_rate_bytes); }},
     OptionSpec{
         "flush-size", "SIZE", "16MiB", "So much of a container only in the journal is moved to long-term storage.",
         [](NodeOptions& o, const std::string& text) { return apply_size(text, o.container.tiering.flush_bytes); }},

@@ -78,6 +78,7 @@ TEST_F(SettingsTest, DefaultsAreTheDocumentedOnes) {
         EXPECT_EQ(told->transactions.lease_max, options->transactions.lease_max) << option.name;
         EXPECT_EQ(told->storage.kind, options->storage.kind) << option.name;
         EXPECT_EQ(told->storage_cache_bytes, options->storage_cache_bytes) << option.name;
+        EXPECT_EQ(told->history_rate_bytes, options->history_rate_bytes) << option.name;
         EXPECT_EQ(told->storage.s3.region, options->storage.s3.region) << option.name;
         EXPECT_EQ(told->storage.s3.path_style, options->storage.s3.path_style) << option.name;
         EXPECT_EQ(told->container.tiering.flush_bytes, options->container.tiering.flush_bytes) << option.name;

@@ -41,7 +41,7 @@ void FramePipeline::open(std::size_t record_bytes) {
 
 bool FramePipeline::has_room(std::size_t record_bytes) {
     if (fits(record_bytes)) return true;
-    if (refused() || in_flight_.size() >= options_.max_frames_in_flight) return false;
+    if (!has_place()) return false;
     submit();
     return true;
 }
@@ -104,7 +104,13 @@ void FramePipeline::flush() {
         recycle(std::move(current_));
         return;
     }
-    if (!refused() && in_flight_.size() < options_.max_frames_in_flight) submit();
+    if (has_place()) submit();
+}
+
+bool FramePipeline::has_place() {
+    bool free = !refused() && in_flight_.size() < options_.max_frames_in_flight;
+    if (!free) held_back_ = true;
+    return free;
 }
 
 void FramePipeline::submit() {
@@ -114,12 +120,23 @@ void FramePipeline::submit() {
     encode_payload_header({frame->records, frame->wall_ms}, frame->slab->data() + frame->begin + wal::kHeaderRoom);
     slab_used_ = frame->begin + wal::kHeaderRoom + frame->payload_size;
     ++submitted_;
+    watch_for_waiting();
     in_flight_.push_back(std::move(frame));
     // Behind refused frames it waits with them: it must not take their sequence.
     if (refused())
         ++refused_;
     else
         send(*in_flight_.back());
+}
+
+// A frame waits when it was held back, and behind others that the log is at work on.
+void FramePipeline::watch_for_waiting() {
+    bool waits = std::exchange(held_back_, false);
+    std::size_t before = 0;
+    for (const auto& frame : in_flight_) before += frame->payload_size;
+    waits = waits || before >= options_.frame_bytes / 2;
+    if (waiting_.frame_sent(waits) && options_.tiering.scans)
+        options_.tiering.scans->appends_wait(executor_.clock().now());
 }
 
 void FramePipeline::publish(PendingFrame& frame, const wal::Appended* where) {

@@ -12,6 +12,7 @@
 #include "container/container.h"
 #include "container/frame_cache.h"
 #include "container/operation.h"
+#include "container/scan_pacer.h"
 #include "container/segment.h"
 
 namespace millrace::container {
@@ -125,6 +126,8 @@ class FramePipeline {
     PendingFrame& frame();
     void open(std::size_t record_bytes);
     bool fits(std::size_t record_bytes) const;
+    bool has_place();
+    void watch_for_waiting();
     void schedule_flush();
     void flush();
     void submit();
@@ -152,6 +155,8 @@ class FramePipeline {
     std::size_t refused_ = 0;  // all of in_flight_, or none: nothing is sent until retry()
     std::uint64_t mark_ = 1;
     bool publishing_ = false;
+    bool held_back_ = false;  // the current frame: for want of a place
+    AppendsWaiting waiting_;
     bool flush_scheduled_ = false;
     bool failed_ = false;
     std::vector<std::uint8_t> scratch_;

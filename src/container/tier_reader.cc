@@ -138,14 +138,7 @@ void TierReader::load(const ObjectRef& object, std::uint64_t first, std::uint64_
             loading_bytes_ += bytes_of_block(object->record, block + run, options_.block_bytes);
             ++run;
         }
-        if (run > 0) {
-            // Whoever calls this back holds the object; if this held it too, neither would ever go.
-            with_table(object, [this, weak = std::weak_ptr(object), block, run](Result<> there) {
-                ObjectRef held = weak.lock();
-                if (!there) return failed(held, block, run, there.error());
-                fetch(held, block, run);
-            });
-        }
+        if (run > 0) fetch(object, block, run);
         block += std::max<std::uint64_t>(run, 1);
     }
 }
@@ -154,6 +147,7 @@ void TierReader::fetch(const ObjectRef& object, std::uint64_t first, std::uint64
     std::uint64_t begin = first * options_.block_bytes;
     std::uint64_t end = std::min(object->record.data_bytes, (first + count) * options_.block_bytes);
     ++stats_.loads;
+    if (object->table.empty() && !object->loading) with_table(object, [](Result<>) {});  // comes beside the data
     store_.read(object->record.key, begin, end - begin,
                 [this, alive = alive_, object, first, count](Result<bytes::Slice> data) {
                     if (*alive) loaded(object, first, count, std::move(data));
@@ -161,14 +155,23 @@ void TierReader::fetch(const ObjectRef& object, std::uint64_t first, std::uint64
 }
 
 void TierReader::loaded(const ObjectRef& object, std::uint64_t first, std::uint64_t count, Result<bytes::Slice> data) {
+    if (!data) return failed(object, first, count, describe(*object, data.error(), first * options_.block_bytes));
+    // Whoever calls this back holds the object; if this held it too, neither would ever go.
+    with_table(object, [this, weak = std::weak_ptr(object), first, count, data = std::move(*data)](Result<> there) {
+        ObjectRef held = weak.lock();
+        if (!there) return failed(held, first, count, there.error());
+        check(held, first, count, data);
+    });
+}
+
+void TierReader::check(const ObjectRef& object, std::uint64_t first, std::uint64_t count, const bytes::Slice& data) {
     std::uint64_t begin = first * options_.block_bytes;
-    if (!data) return failed(object, first, count, describe(*object, data.error(), begin));
-    if (auto damaged = first_damaged_block(data->span(), begin / kObjectBlock, object->table)) {
+    if (auto damaged = first_damaged_block(data.span(), begin / kObjectBlock, object->table)) {
         return failed(
             object, first, count,
             describe(*object, Error(Errc::kCorrupt, "its bytes do not match their checksum"), begin + *damaged));
     }
-    stats_.loaded_bytes += data->size();
+    stats_.loaded_bytes += data.size();
     std::vector<runtime::Callback<Result<>>> waiting;
     for (std::uint64_t i = 0; i < count; ++i) {
         BlockKey key(object->record.id, first + i);
@@ -177,7 +180,7 @@ void TierReader::loaded(const ObjectRef& object, std::uint64_t first, std::uint6
         std::uint64_t size = bytes_of_block(object->record, first + i, options_.block_bytes);
         loading_bytes_ -= size;
         Block& block = found->second;
-        block.data = data->sub(i * options_.block_bytes, size);
+        block.data = data.sub(i * options_.block_bytes, size);
         block.place = order_.insert(order_.end(), key);
         stats_.cached_bytes += size;
         for (auto& then : block.waiting) waiting.push_back(std::move(then));

@@ -62,6 +62,7 @@ class TierReader {
     void load(const ObjectRef& object, std::uint64_t first, std::uint64_t count);
     void fetch(const ObjectRef& object, std::uint64_t first, std::uint64_t count);
     void loaded(const ObjectRef& object, std::uint64_t first, std::uint64_t count, Result<bytes::Slice> data);
+    void check(const ObjectRef& object, std::uint64_t first, std::uint64_t count, const bytes::Slice& data);
     void failed(const ObjectRef& object, std::uint64_t first, std::uint64_t count, const Error& error);
     void trim();
     Error describe(const Object& object, const Error& error, std::uint64_t offset) const;

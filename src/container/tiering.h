@@ -135,6 +135,8 @@ class Tiering {
     std::string next_key(ObjectId id);
     Scan& scan_of(SegmentId segment, std::uint64_t offset);
     void read_ahead(Segment& segment, Scan& scan);
+    void read_now(Segment& segment, std::uint64_t offset, std::size_t max_bytes, TierReader::Done done);
+    Segment* living(SegmentId id, std::uint64_t offset, TierReader::Done& done);
     void read_again(SegmentId id, ObjectId object, std::uint64_t offset, std::size_t max_bytes, const Error& error,
                     TierReader::Done done);
 

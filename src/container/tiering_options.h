@@ -4,10 +4,13 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 
 namespace millrace::container {
+
+class ScanPacer;
 
 struct TierReaderOptions {
     std::uint64_t cache_bytes = 32ULL << 20;
@@ -37,6 +40,7 @@ struct TieringOptions {
     std::uint32_t writers = 2;  // objects written at once
     std::uint64_t read_ahead_max = 64ULL << 20;
     TierReaderOptions reader;
+    std::shared_ptr<ScanPacer> scans;  // of all containers; null: scans are never held back
 };
 
 struct TieringStats {

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "container/scan_pacer.h"
 #include "container/tiering.h"
 
 namespace millrace::container {
@@ -14,7 +15,20 @@ constexpr std::size_t kScannedSegments = 1024;
 
 }  // namespace
 
+// A scan waits for its turn before it takes anything; what it reads ahead follows from what it takes.
 void Tiering::read(Segment& segment, std::uint64_t offset, std::size_t max_bytes, TierReader::Done done) {
+    bool paced = options_.scans != nullptr && scan_of(segment.id, offset).window > kFirstWindow;
+    auto wait = paced ? options_.scans->wait(executor_.clock().now()) : std::chrono::milliseconds(0);
+    if (wait.count() == 0) return read_now(segment, offset, max_bytes, std::move(done));
+    executor_.call_after(wait,
+                         [this, alive = alive_, id = segment.id, offset, max_bytes, done = std::move(done)]() mutable {
+                             if (!*alive || stopped_) return done(fail(Errc::kClosed));
+                             Segment* there = living(id, offset, done);
+                             if (there != nullptr) read_now(*there, offset, max_bytes, std::move(done));
+                         });
+}
+
+void Tiering::read_now(Segment& segment, std::uint64_t offset, std::size_t max_bytes, TierReader::Done done) {
     const ManifestEntry* entry = segment.manifest.find(offset);
     if (entry == nullptr || !reader_) {
         return done(fail(Errc::kCorrupt, fmt::format("segment {} has no bytes at {}", segment.name, offset)));
@@ -28,11 +42,12 @@ void Tiering::read(Segment& segment, std::uint64_t offset, std::size_t max_bytes
     bool passing = scan.window > kFirstWindow;
     // Bounds of the part, not of the object: what lies behind it belongs to others.
     reader_->read(object->second.record, entry->object_offset + within, size, passing,
-                  [this, alive = alive_, id = segment.id, object_id = entry->object, offset, max_bytes,
+                  [this, alive = alive_, id = segment.id, object_id = entry->object, offset, max_bytes, passing,
                    done = std::move(done)](Result<bytes::Chain> data) mutable {
                       if (!*alive) return done(std::move(data));
                       if (!data) return read_again(id, object_id, offset, max_bytes, data.error(), std::move(done));
                       scan_of(id, offset).next = offset + data->size();
+                      if (passing && options_.scans) options_.scans->took(data->size(), executor_.clock().now());
                       done(std::move(data));
                   });
 }
@@ -40,14 +55,25 @@ void Tiering::read(Segment& segment, std::uint64_t offset, std::size_t max_bytes
 // An object may have been removed while it was read: its bytes were truncated, or written again elsewhere.
 void Tiering::read_again(SegmentId id, ObjectId object, std::uint64_t offset, std::size_t max_bytes, const Error& error,
                          TierReader::Done done) {
-    Segment* segment = host_.find_segment(id);
-    if (segment == nullptr) return done(fail(Errc::kNotFound));
-    if (offset < segment->durable.start) {
-        return done(fail(Error(Errc::kTruncated, static_cast<std::int64_t>(segment->durable.start))));
-    }
+    Segment* segment = living(id, offset, done);
+    if (segment == nullptr) return;
     const ManifestEntry* entry = segment->manifest.find(offset);
     if (entry == nullptr || entry->object == object) return done(fail(error));
-    read(*segment, offset, max_bytes, std::move(done));
+    read_now(*segment, offset, max_bytes, std::move(done));
+}
+
+// Null, and `done` is told why, when the bytes have gone.
+Segment* Tiering::living(SegmentId id, std::uint64_t offset, TierReader::Done& done) {
+    Segment* segment = host_.find_segment(id);
+    if (segment == nullptr) {
+        done(fail(Errc::kNotFound));
+        return nullptr;
+    }
+    if (offset < segment->durable.start) {
+        done(fail(Error(Errc::kTruncated, static_cast<std::int64_t>(segment->durable.start))));
+        return nullptr;
+    }
+    return segment;
 }
 
 Tiering::Scan& Tiering::scan_of(SegmentId segment, std::uint64_t offset) {

@@ -1,6 +1,7 @@
 #include "io/posix_common.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <filesystem>
 #include <system_error>
@@ -224,7 +225,8 @@ Result<std::unique_ptr<File>> PosixFileSystem::open(const std::string& path, con
     if (options.create && options.exclusive) flags |= O_EXCL;
     Descriptor descriptor = open_descriptor(path, options.direct ? flags | O_DIRECT : flags);
     if (descriptor.get() < 0 && errno == EINVAL && options.direct) {
-        log::info("{} does not take direct I/O; its file system's cache is used", path);
+        static std::atomic_flag told;  // once, not with each file
+        if (!told.test_and_set()) log::info("{} does not take direct I/O; its file system's cache is used", path);
         // The refused call may have created the file, so it may well exist now.
         return wrap_descriptor(open_descriptor(path, flags & ~O_EXCL).release(), path, options);
     }

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/uuid.h"
 #include "container/container.h"
+#include "container/scan_pacer.h"
 #include "controller/controller.h"
 #include "net/listener.h"
 #include "node/countdown.h"
@@ -180,6 +181,9 @@ Result<> Node::Impl::recover() {
     each.cache_bytes = options_.cache_bytes / count;
     each.index_bytes = options_.index_bytes / count;
     each.tiering.reader.cache_bytes = options_.storage_cache_bytes / count;
+    container::ScanPacerOptions scans;
+    scans.bytes_per_second = options_.history_rate_bytes;
+    each.tiering.scans = std::make_shared<container::ScanPacer>(scans);
     each.tiering.reader.loading_bytes = std::max<std::uint64_t>(options_.storage_cache_bytes / count, 4 * kMiB);
     // The journal is freed by checkpoints: all containers together write some before it is half full.
     each.checkpoint_log_bytes =

@@ -5,12 +5,14 @@
 
 #include <fmt/format.h>
 
+#include "base/units.h"
 #include "base/uuid.h"
 #include "lts/async.h"
 #include "lts/errors.h"
 #include "lts/filesystem/file_steps.h"
 #include "lts/filesystem/layout.h"
 #include "lts/filesystem/listing.h"
+#include "lts/filesystem/open_objects.h"
 #include "lts/filesystem/staged_file.h"
 #include "lts/register_format.h"
 #include "runtime/units.h"
@@ -20,6 +22,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kLockPause{5};
 constexpr std::uint64_t kWritesAtOnce = 2;  // of pieces of objects
+constexpr std::size_t kOpenObjects = 16;
 
 struct State {
     State(runtime::Executor& on, io::FileSystem& with, FilesystemOptions given, Instance mine)
@@ -29,7 +32,8 @@ struct State {
           layout(options.directory),
           instance(std::move(mine)),
           register_turn(on, 1),
-          write_turns(on, kWritesAtOnce) {}
+          write_turns(on, kWritesAtOnce),
+          open_objects(with, kOpenObjects) {}
 
     std::string new_temporary() { return layout.temporary(instance.name, next_temporary++); }
     Result<> check_open() const {
@@ -45,6 +49,7 @@ struct State {
 
     runtime::Semaphore register_turn;  // one write of a register at a time: the others would only wait for the lock
     runtime::Semaphore write_turns;
+    OpenObjects open_objects;
     std::uint64_t next_temporary = 1;
     StoreStats stats;
     bool closed = false;
@@ -139,41 +144,29 @@ Async<> put(StateRef state, std::string key, bytes::Chain data) {
     co_return done;
 }
 
-struct OpenObject {
-    std::shared_ptr<io::File> file;
-    std::uint64_t size = 0;
-};
-
-Result<OpenObject> open_object(io::FileSystem& files, const std::string& path) {
-    auto status = files.status(path);
-    if (!status) return fail(status.error());
-    if (status->directory) return fail(Errc::kNotFound);
-    auto file = files.open(path, {.read_only = true});
-    if (!file) return fail(file.error());
-    auto size = (*file)->size();
-    if (!size) return fail(size.error());
-    return OpenObject{std::move(*file), *size};
+Async<OpenObject> open_object(StateRef state, const std::string& key) {
+    auto start = [&](OpenObjects::Done done) { state->open_objects.open(state->layout.object(key), std::move(done)); };
+    co_return co_await runtime::await<Result<OpenObject>>(std::move(start));
 }
 
 Async<bytes::Slice> read_range(StateRef state, std::string key, std::uint64_t offset, std::uint64_t size) {
     if (auto checked = check_put(*state, key, size, kReadSizeMax); !checked)
         co_return fail(about_object(key, checked.error()));
-    std::move_only_function<Result<OpenObject>()> work = [&files = state->files, path = state->layout.object(key)] {
-        return open_object(files, path);
-    };
-    auto object = co_await on_pool<OpenObject>(state->files, std::move(work));
+    auto object = co_await open_object(state, key);
     ++state->stats.reads;
     if (!object && object.error() == Errc::kNotFound) co_return fail(Errc::kNotFound, "object " + key + ": not there");
     if (!object) co_return fail(about_object(key, object.error()));
     std::uint64_t actual = object->size;
     if (offset <= actual && size <= actual - offset) {
         if (size == 0) co_return bytes::Slice();
-        bytes::SlabRef slab = bytes::Slab::allocate(size);
-        auto count = co_await read_file(object->file, offset, {slab->data(), size});
+        std::uint64_t begin = offset / bytes::kPageSize * bytes::kPageSize;
+        std::size_t whole = align_up(offset + size - begin, bytes::kPageSize);
+        bytes::SlabRef slab = bytes::Slab::allocate(whole);
+        auto count = co_await read_file(object->file, begin, {slab->data(), whole});
         if (!count) co_return fail(about_object(key, count.error()));
+        actual = begin + *count;
         state->stats.bytes_read += *count;
-        if (*count == size) co_return bytes::Slice(std::move(slab), 0, size);
-        actual = offset + *count;
+        if (actual >= offset + size) co_return bytes::Slice(std::move(slab), offset - begin, size);
     }
     co_return fail(
         Error(Errc::kCorrupt, static_cast<std::int64_t>(actual),
@@ -221,6 +214,7 @@ Async<> remove_key(StateRef state, std::string key) {
         return remove_object(files, path);
     };
     Result<> removed = co_await on_pool<void>(state->files, std::move(work));
+    state->open_objects.forget(state->layout.object(key));  // afterwards: so nobody has opened it again meanwhile
     if (!removed) co_return fail(about_object(key, removed.error()));
     co_return removed;
 }

@@ -1,0 +1,57 @@
+// Descriptors of objects that were read last, so that reading an object range by range opens it once. What several ask
+// for at once is opened once, too. An object is never replaced, so what is open stays right until it is removed; what
+// another process removes goes on taking disk space until its descriptor has left here.
+//
+// Thread rule: on the executor.
+#pragma once
+
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <absl/container/flat_hash_map.h>
+
+#include "io/file.h"
+#include "runtime/executor.h"
+
+namespace millrace::lts {
+
+struct OpenObject {
+    std::shared_ptr<io::File> file;
+    std::uint64_t size = 0;
+};
+
+class OpenObjects {
+  public:
+    using Done = runtime::Callback<Result<OpenObject>>;
+
+    // Keeps at most `kept` of them open beside those that are being read.
+    OpenObjects(io::FileSystem& files, std::size_t kept)
+        : files_(files), kept_(kept), table_(std::make_shared<Table>()) {}
+
+    // kNotFound, also for a folder. May complete within the call.
+    void open(const std::string& path, Done done);
+    void forget(const std::string& path);  // it was removed
+    std::size_t size() const { return table_->order.size(); }
+
+  private:
+    struct Entry {
+        OpenObject object;  // no file: being opened
+        std::vector<Done> waiting;
+        std::list<std::string>::iterator place;
+    };
+    struct Table {
+        absl::flat_hash_map<std::string, std::shared_ptr<Entry>> entries;
+        std::list<std::string> order;  // of those that are open: the next to go is in front
+    };
+    static void opened(Table& table, const std::string& path, const std::shared_ptr<Entry>& entry,
+                       Result<OpenObject> result, std::size_t kept);
+
+    io::FileSystem& files_;
+    const std::size_t kept_;
+    std::shared_ptr<Table> table_;
+};
+
+}  // namespace millrace::lts
