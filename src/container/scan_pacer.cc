@@ -16,9 +16,10 @@ void ScanPacer::took(std::uint64_t bytes, TimePoint now) {
     if (options_.bytes_per_second == 0 || !pressed(now)) return;
     duration<double> seconds(static_cast<double>(bytes) / static_cast<double>(options_.bytes_per_second));
     auto cost = duration_cast<TimePoint::duration>(seconds).count();
-    auto present = now.time_since_epoch().count();
+    // A scan that came a little late catches up.
+    auto earliest = (now - options_.credit).time_since_epoch().count();
     auto before = paid_at_.load();
-    while (!paid_at_.compare_exchange_weak(before, std::max(before, present) + cost)) {
+    while (!paid_at_.compare_exchange_weak(before, std::max(before, earliest) + cost)) {
     }
 }
 

@@ -18,6 +18,7 @@ namespace millrace::container {
 struct ScanPacerOptions {
     std::uint64_t bytes_per_second = 64ULL << 20;  // guaranteed to all scans together; 0: scans are never held back
     std::chrono::milliseconds wait_max{250};       // of one read, so that many scans all get on
+    std::chrono::milliseconds credit{50};          // what was not taken for so long is taken later
     std::chrono::milliseconds memory{200};         // so long after the last sign of it appends count as waiting
 };
 
@@ -37,7 +38,7 @@ class ScanPacer {
   private:
     const ScanPacerOptions options_;
     std::atomic<TimePoint::rep> pressed_until_{TimePoint::min().time_since_epoch().count()};
-    std::atomic<TimePoint::rep> paid_at_{TimePoint::min().time_since_epoch().count()};  // what was taken
+    std::atomic<TimePoint::rep> paid_at_{TimePoint::min().time_since_epoch().count()};  // for what was taken until now
 };
 
 // Whether one container's appends wait for the log: most of its last frames had to. A burst is no sign of it, nor is a

@@ -102,6 +102,7 @@ class Tiering {
         std::uint64_t next = 0;
         std::uint64_t window = 0;
         std::uint64_t ahead = 0;  // offset up to which bytes were asked for
+        bool passing = false;     // went on behind its first window: it will not come back
     };
 
     bool put(Segment& segment, const ManifestEntry& entry);

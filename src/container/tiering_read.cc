@@ -17,7 +17,7 @@ constexpr std::size_t kScannedSegments = 1024;
 
 // A scan waits for its turn before it takes anything; what it reads ahead follows from what it takes.
 void Tiering::read(Segment& segment, std::uint64_t offset, std::size_t max_bytes, TierReader::Done done) {
-    bool paced = options_.scans != nullptr && scan_of(segment.id, offset).window > kFirstWindow;
+    bool paced = options_.scans != nullptr && scan_of(segment.id, offset).passing;
     auto wait = paced ? options_.scans->wait(executor_.clock().now()) : std::chrono::milliseconds(0);
     if (wait.count() == 0) return read_now(segment, offset, max_bytes, std::move(done));
     executor_.call_after(wait,
@@ -39,7 +39,7 @@ void Tiering::read_now(Segment& segment, std::uint64_t offset, std::size_t max_b
     std::size_t size = std::min<std::uint64_t>(max_bytes, entry->size - within);
     Scan& scan = scan_of(segment.id, offset);
     read_ahead(segment, scan);  // what is asked for comes first in it
-    bool passing = scan.window > kFirstWindow;
+    bool passing = scan.passing;
     // Bounds of the part, not of the object: what lies behind it belongs to others.
     reader_->read(object->second.record, entry->object_offset + within, size, passing,
                   [this, alive = alive_, id = segment.id, object_id = entry->object, offset, max_bytes, passing,
@@ -83,13 +83,14 @@ Tiering::Scan& Tiering::scan_of(SegmentId segment, std::uint64_t offset) {
         if (scan.next == offset) return scan;
     }
     if (scans.size() == kScansOfASegment) scans.erase(scans.begin());
-    return scans.emplace_back(Scan{offset, 0, 0});
+    return scans.emplace_back(Scan{.next = offset});
 }
 
 void Tiering::read_ahead(Segment& segment, Scan& scan) {
     std::uint64_t most = std::min(options_.read_ahead_max, options_.reader.cache_bytes / 2);
     // The window doubles whenever half of what was asked for has been read.
     if (scan.ahead > scan.next && scan.ahead - scan.next > scan.window / 2) return;
+    scan.passing = scan.window > 0;
     scan.window = scan.window == 0 ? kFirstWindow : std::min(scan.window * 2, most);
     std::uint64_t at = std::max(scan.ahead, scan.next);
     std::uint64_t until = scan.next + scan.window;

@@ -1,6 +1,7 @@
 #include "container/tiering.h"
 
 #include "container/container_harness.h"
+#include "container/scan_pacer.h"
 
 namespace millrace::container {
 namespace {
@@ -84,6 +85,50 @@ TEST_F(Tier, BytesMoveAndTheLogIsFreed) {
     EXPECT_EQ(h.container->stats().tiering.log_only_bytes, 0u);
     AppendSession& w = h.session("busy", writers);
     EXPECT_EQ(h.setup(w), 20);
+}
+
+// A scan of history gets its rate while appends wait, and all that there is when they do not; a read of a single place
+// is answered at once all the same.
+TEST_F(Tier, AScanGivesWayToAppendsThatWait) {
+    ContainerOptions options = small_tier();
+    options.cache_bytes = 4 << 10;
+    options.frame_bytes = 4 << 10;
+    options.tiering.scans = std::make_shared<ScanPacer>(ScanPacerOptions{.bytes_per_second = 100'000});
+    Harness h(options, objects);
+    ASSERT_TRUE(h.create("old"));
+    write(h, "old", 1000, 1000);
+    settle(h);
+    ASSERT_TRUE(h.create("other"));
+    write(h, "other", 20, 1000);
+    settle(h);
+    // From head to end in pieces; how long it took.
+    auto scan = [&](bool appends_wait) {
+        auto begin = h.executor.clock().now();
+        std::string all;
+        while (all.size() < model["old"].size()) {
+            std::optional<Result<ReadResult>> result;
+            (void)h.container->read("old", static_cast<std::int64_t>(all.size()), 10'000,
+                                    [&](Result<ReadResult> read) { result = std::move(read); });
+            for (h.executor.run_until_idle(); !result; h.executor.advance(milliseconds(1))) {
+                if (appends_wait) options.tiering.scans->appends_wait(h.executor.clock().now());
+            }
+            if (!*result || (*result)->data.empty()) break;
+            auto data = (*result)->data.to_vector();
+            all.append(data.begin(), data.end());
+            if (appends_wait) options.tiering.scans->appends_wait(h.executor.clock().now());
+        }
+        EXPECT_EQ(all, model["old"]);
+        return h.executor.clock().now() - begin;
+    };
+    EXPECT_EQ(scan(false), milliseconds(0));
+    auto held = scan(true);
+    EXPECT_GT(held, milliseconds(4'000)) << "a million bytes; the first half of its first window is no scan yet";
+    EXPECT_LT(held, milliseconds(6'000));
+    options.tiering.scans->appends_wait(h.executor.clock().now());
+    auto single = h.read("old", 333'333, 100);
+    ASSERT_TRUE(single && *single);
+    h.executor.advance(milliseconds(300));
+    EXPECT_EQ(scan(false), milliseconds(0));
 }
 
 TEST_F(Tier, QuietSegmentsShareOneObject) {

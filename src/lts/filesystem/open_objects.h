@@ -7,11 +7,10 @@
 
 #include <cstdint>
 #include <list>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
-
-#include <absl/container/flat_hash_map.h>
 
 #include "io/file.h"
 #include "runtime/executor.h"
@@ -43,7 +42,7 @@ class OpenObjects {
         std::list<std::string>::iterator place;
     };
     struct Table {
-        absl::flat_hash_map<std::string, std::shared_ptr<Entry>> entries;
+        std::map<std::string, std::shared_ptr<Entry>> entries;
         std::list<std::string> order;  // of those that are open: the next to go is in front
     };
     static void opened(Table& table, const std::string& path, const std::shared_ptr<Entry>& entry,
