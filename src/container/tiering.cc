@@ -19,6 +19,7 @@ constexpr std::chrono::milliseconds kLongestPause{15'000};
 constexpr std::chrono::milliseconds kCalm{2000};   // since the last round that was due for its bytes
 constexpr std::size_t kPatienceWithPieces = 4;     // so many times more of them, while there is something else to do
 constexpr std::chrono::milliseconds kMoves{2000};  // appends wait for a storage writer that made an object so lately
+constexpr std::int64_t kToldStepMax = 256 << 10;
 constexpr std::size_t kPackPartsMax = 16'384;
 // An object whose record a crash prevented is hardly younger than the log; those of another copy's life soon are.
 constexpr std::chrono::milliseconds kForeignAge{10 * 60'000};
@@ -43,7 +44,12 @@ state::ManifestRecord stored(SegmentId segment, const ManifestEntry& entry, Obje
 
 Tiering::Tiering(ContainerId container, runtime::Executor& executor, TieringHost& host, TieringOptions options,
                  std::shared_ptr<MemoryBudget> memory)
-    : container_(container), executor_(executor), host_(host), options_(options), memory_(std::move(memory)) {}
+    : container_(container),
+      executor_(executor),
+      host_(host),
+      options_(options),
+      memory_(std::move(memory)),
+      told_step_(std::clamp<std::int64_t>(static_cast<std::int64_t>(memory_->share() / 16), 1, kToldStepMax)) {}
 
 Tiering::~Tiering() {
     *alive_ = false;

@@ -95,7 +95,7 @@ class Tiering {
     void count_log_only(std::int64_t change) {
         log_only_bytes_ += static_cast<std::uint64_t>(change);
         auto untold = static_cast<std::int64_t>(log_only_bytes_ - told_);
-        if (untold >= kToldStep || untold <= -kToldStep) tell_log_only();
+        if (untold >= told_step_ || untold <= -told_step_) tell_log_only();
         if (log_only_bytes_ >= options_.flush_bytes && !hurried_) hurry();
     }
 
@@ -111,7 +111,6 @@ class Tiering {
         std::uint64_t ahead = 0;  // offset up to which bytes were asked for
     };
 
-    static constexpr std::int64_t kToldStep = 256 << 10;
     void tell_log_only();
     bool put(Segment& segment, const ManifestEntry& entry);
     void release(const ManifestEntry& entry);
@@ -157,8 +156,9 @@ class Tiering {
     absl::flat_hash_set<ObjectId> changed_;  // the state has other ones
     std::uint64_t next_object_ = 1;
     std::uint64_t log_only_bytes_ = 0;
-    std::uint64_t told_ = 0;  // of them, to memory_
     std::shared_ptr<MemoryBudget> memory_;
+    std::uint64_t told_ = 0;  // of log_only_bytes_, to memory_
+    const std::int64_t told_step_;
     std::chrono::steady_clock::time_point moved_at_;  // the newest object's record
     std::deque<SegmentId> dirty_;                     // in the order in which they became so
     std::deque<std::chrono::steady_clock::time_point> dirty_since_;
