@@ -28,6 +28,9 @@ class MemoryBudget {
     bool lags() const {
         return only_in_log_.load(std::memory_order_relaxed) > static_cast<std::int64_t>(bytes_ - bytes_ / 4);
     }
+    bool has_overflowed() const {
+        return only_in_log_.load(std::memory_order_relaxed) > static_cast<std::int64_t>(bytes_);
+    }
     std::uint64_t lag_share() const { return share_ - share_ / 4; }
 
   private:

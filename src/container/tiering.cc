@@ -338,12 +338,15 @@ void Tiering::plan_round() {
     ++counters_.rounds;
     auto dirty = std::exchange(dirty_, {});
     dirty_since_.clear();
-    const std::uint64_t last_file = host_.move_through(options_.round_bytes);
+    std::uint64_t last_file = host_.move_through(options_.round_bytes);
+    const bool nearly_done = last_file == kAllFiles;
+    // What memory has anyway moves in one go.
+    if (options_.shares_disk && !memory_->has_overflowed()) last_file = kAllFiles;
     // While there is enough to move, joining can wait, but not for ever.
     pressed_ = log_only_bytes_ >= options_.flush_bytes;
     if (pressed_) pressed_at_ = executor_.clock().now();
     std::vector<SegmentId> scattered;
-    if (last_file == kAllFiles) scattered = std::exchange(scattered_, {});
+    if (nearly_done) scattered = std::exchange(scattered_, {});
     // Neighbours in one pack are neighbours in the next; and a simulated run is always the same.
     std::ranges::sort(dirty);
     std::ranges::sort(scattered);
