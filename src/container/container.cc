@@ -188,14 +188,14 @@ void SegmentContainer::Impl::process() {
     }
     // While the log is full appends wait, and what frees space overtakes them. A set-up stays behind its session's
     // appends, and what needs space waits too if long-term storage is about to make some. While appends are held back
-    // only what frees space goes on, above all the records of objects that were written.
+    // only the records of objects that were written go on: everything else keeps its order.
     bool full_or_held = appends_wait() || hold_.value() != 0;
     if (full_or_held && !queue_.empty() && !failed_) {
         std::vector<Control> overtaking;
         std::erase_if(queue_, [&](Work& work) {
             auto* waiting = std::get_if<Control>(&work);
             if (waiting == nullptr || waiting->need == SpaceNeed::kNone || !is_ready(*waiting)) return false;
-            if (waiting->need == SpaceNeed::kOrdinary && !appends_wait()) return false;
+            if (waiting->need != SpaceNeed::kMoved && !appends_wait()) return false;
             if (waiting->need == SpaceNeed::kOrdinary && space_will_come()) {
                 watch_patience();
                 return false;
@@ -204,7 +204,7 @@ void SegmentContainer::Impl::process() {
             return true;
         });
         for (Control& next : overtaking)
-            next.run(next.error ? &*next.error : next.need == SpaceNeed::kFrees ? nullptr : &full);
+            next.run(next.error ? &*next.error : next.need == SpaceNeed::kOrdinary ? &full : nullptr);
     }
     processing_ = false;
     maybe_stopped();
