@@ -74,6 +74,7 @@ class Simulation {
         c.tiering.round_bytes = 1000 + random_.below(100'000);
         c.tiering.object_bytes_max = 4000 + random_.below(8000);
         c.tiering.pieces_max = 2 + random_.below(5);
+        c.tiering.shares_disk = random_.below(2) == 0;
         c.tiering.writers = static_cast<std::uint32_t>(1 + random_.below(3));
         c.tiering.reader.block_bytes = container::kObjectBlock;
         c.tiering.reader.cache_bytes = 4 * container::kObjectBlock;

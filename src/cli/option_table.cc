@@ -187,7 +187,7 @@ constexpr std::array kOptions{
         [](NodeOptions& o, const std::string& text) { return apply_number(text, 1, node::kMaxShards, o.shards); }},
     OptionSpec{"containers", "N", "4", "Parts in which segments are divided. Fixed when the data directory is made.",
                apply_containers},
-    OptionSpec{"cache", "SIZE", "128MiB", "Memory for recent data, which readers at the tail get without the disk.",
+    OptionSpec{"cache", "SIZE", "160MiB", "Memory for recent data, which readers at the tail get without the disk.",
                [](NodeOptions& o, const std::string& text) { return apply_size(text, o.cache_bytes); }},
     OptionSpec{"journal-limit", "SIZE", "64GiB", "Most that the journal may take of the disk.",
                [](NodeOptions& o, const std::string& text) { return apply_size(text, o.journal.limit_bytes); }},

@@ -15,11 +15,12 @@ SegmentContainer::Impl::Impl(ContainerId container_id, runtime::Executor& runs_o
     : id(container_id),
       executor(runs_on),
       options_(options),
-      cache_(options.cache_bytes, options.frame_bytes),
+      memory_(options.memory ? options.memory : std::make_shared<MemoryBudget>(options.cache_bytes, 1)),
+      cache_(memory_, options.frame_bytes),
       pipeline_(runs_on, cache_, options_, *this),
       keeper_(std::move(store), runs_on, *this, options_.state),
       table_segments_(*this, keeper_),
-      tiering_(container_id, runs_on, *this, options.tiering) {}
+      tiering_(container_id, runs_on, *this, options.tiering, memory_) {}
 
 SegmentContainer::Impl::~Impl() {
     for (auto& [name, entry] : names_) entry->waiting.clear();  // what waits holds the entry
@@ -76,6 +77,8 @@ void SegmentContainer::Impl::watch_patience() {
 void SegmentContainer::Impl::stop(runtime::Task stopped) {
     stopping_ = true;
     executor.cancel(patience_);
+    executor.cancel(hold_);
+    executor.cancel(cache_watch_);
     stopped_ = std::move(stopped);
     traffic_.stop();
     tiering_.stop();
@@ -184,12 +187,15 @@ void SegmentContainer::Impl::process() {
         batch_progress_ = 0;
     }
     // While the log is full appends wait, and what frees space overtakes them. A set-up stays behind its session's
-    // appends, and what needs space waits too if long-term storage is about to make some.
-    if (appends_wait() && !queue_.empty() && !failed_) {
+    // appends, and what needs space waits too if long-term storage is about to make some. While appends are held back
+    // only the records of objects that were written go on: everything else keeps its order.
+    bool full_or_held = appends_wait() || hold_.value() != 0;
+    if (full_or_held && !queue_.empty() && !failed_) {
         std::vector<Control> overtaking;
         std::erase_if(queue_, [&](Work& work) {
             auto* waiting = std::get_if<Control>(&work);
             if (waiting == nullptr || waiting->need == SpaceNeed::kNone || !is_ready(*waiting)) return false;
+            if (waiting->need != SpaceNeed::kMoved && !appends_wait()) return false;
             if (waiting->need == SpaceNeed::kOrdinary && space_will_come()) {
                 watch_patience();
                 return false;
@@ -198,7 +204,7 @@ void SegmentContainer::Impl::process() {
             return true;
         });
         for (Control& next : overtaking)
-            next.run(next.error ? &*next.error : next.need == SpaceNeed::kFrees ? nullptr : &full);
+            next.run(next.error ? &*next.error : next.need == SpaceNeed::kOrdinary ? &full : nullptr);
     }
     processing_ = false;
     maybe_stopped();
@@ -206,10 +212,25 @@ void SegmentContainer::Impl::process() {
 
 // ---- appends ----
 
+// For a moment; the record of the next object ends it.
+bool SegmentContainer::Impl::held_back() {
+    constexpr std::chrono::milliseconds kLookAgain{50};
+    if (!tiering_.holds_appends() || stopping_) return false;
+    if (hold_.value() == 0) {
+        ++counters_.holds;
+        hold_ = executor.call_after(kLookAgain, [this] {
+            hold_ = {};
+            process();
+        });
+    }
+    return true;
+}
+
 bool SegmentContainer::Impl::process_batch(AppendBatch& batch) {
     while (batch_progress_ < batch.requests.size()) {
         AppendRequest& request = batch.requests[batch_progress_];
         if (appends_wait() && !stopping_) return false;
+        if (held_back()) return false;
         if (!pipeline_.has_room(kRecordHeader + kAppendFixedWriter + request.size())) return false;
         take_append(request);
         ++batch_progress_;

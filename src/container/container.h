@@ -15,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "container/memory_budget.h"
 #include "container/state/state_store.h"
 #include "container/state_options.h"
 #include "container/tiering_options.h"
@@ -27,7 +28,8 @@
 namespace millrace::container {
 
 struct ContainerOptions {
-    std::uint64_t cache_bytes = 64ULL << 20;  // of frames kept in memory for tail readers
+    std::uint64_t cache_bytes = 64ULL << 20;  // of frames kept in memory, for readers at the tail and for storage
+    std::shared_ptr<MemoryBudget> memory;     // of several containers together; none: cache_bytes for this one
     std::uint32_t max_frames_in_flight = 4;
     std::uint64_t frame_bytes = 1ULL << 20;             // a frame is closed when it is that full
     std::uint64_t checkpoint_log_bytes = 256ULL << 20;  // the state is flushed so often: what replay has to do
@@ -46,6 +48,7 @@ struct ContainerStats {
     std::uint64_t append_bytes = 0;
     std::uint64_t frames = 0;
     std::uint64_t cache_bytes = 0;
+    std::uint64_t holds = 0;  // times that appends waited for long-term storage to keep pace
     std::uint64_t waiting_reads = 0;
     std::uint64_t index_entries = 0;
     std::uint64_t table_entries = 0;  // of table segments

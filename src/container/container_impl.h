@@ -159,6 +159,8 @@ class SegmentContainer::Impl final : public FramePublisher,
         return tiering_.active() && !tiering_.in_trouble() && !stopping_ && !ending_ && !patience_over_;
     }
     void watch_patience();
+    bool held_back();  // appends wait for storage
+    void watch_cache();
     void after_commit(CommitTask task) { pipeline_.task(std::move(task)); }
 
     // ---- container_publish.cc
@@ -286,6 +288,7 @@ class SegmentContainer::Impl final : public FramePublisher,
     void put_relocated(SegmentId segment, const Extent& extent, const bytes::Slice& data);
 
     ContainerOptions options_;
+    std::shared_ptr<MemoryBudget> memory_;
     FrameCache cache_;
     FramePipeline pipeline_;
     StateKeeper keeper_;
@@ -325,6 +328,8 @@ class SegmentContainer::Impl final : public FramePublisher,
     bool ending_ = false;         // nothing waits for space any more
     bool patience_over_ = false;  // since the log is full
     runtime::TimerId patience_;
+    runtime::TimerId hold_;  // appends are held back until then at most
+    runtime::TimerId cache_watch_;
 
     // The append put last, while nothing came behind it in its frame.
     struct LastAppend {

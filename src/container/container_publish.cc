@@ -89,7 +89,22 @@ void SegmentContainer::Impl::give_collected() {
     collected_.clear();
 }
 
-void SegmentContainer::Impl::on_place_free() { process(); }
+void SegmentContainer::Impl::on_place_free() {
+    watch_cache();
+    process();
+}
+
+// What is held beyond the own share goes when others want it, although nothing is appended here any more.
+void SegmentContainer::Impl::watch_cache() {
+    constexpr std::chrono::milliseconds kLook{1000};
+    bool is_shared = memory_->share() < memory_->bytes();
+    if (!is_shared || !cache_.beyond_share() || cache_watch_.value() != 0 || stopping_ || failed_) return;
+    cache_watch_ = executor.call_after(kLook, [this] {
+        cache_watch_ = {};
+        cache_.trim();
+        watch_cache();
+    });
+}
 
 void SegmentContainer::Impl::on_log_refused() {
     if (stopping_) return give_up_waiting();

@@ -78,7 +78,7 @@ void SegmentContainer::Impl::read_part_alone(SegmentId segment_id, std::uint64_t
 }
 
 void SegmentContainer::Impl::log_object(ObjectWrittenRecord record, runtime::Callback<Result<>> done) {
-    control(SpaceNeed::kFrees, {},
+    control(SpaceNeed::kMoved, {},
             [this, record = std::move(record), done = std::move(done)](const Error* closed) mutable {
                 if (closed != nullptr) return done(fail(*closed));
                 pipeline_.put(record);

@@ -16,8 +16,10 @@ namespace {
 constexpr std::chrono::milliseconds kTick{500};
 constexpr std::chrono::milliseconds kFirstPause{500};
 constexpr std::chrono::milliseconds kLongestPause{15'000};
-constexpr std::chrono::milliseconds kCalm{2000};  // since the last round that was due for its bytes
-constexpr std::size_t kPatienceWithPieces = 4;    // so many times more of them, while there is something else to do
+constexpr std::chrono::milliseconds kCalm{2000};   // since the last round that was due for its bytes
+constexpr std::size_t kPatienceWithPieces = 4;     // so many times more of them, while there is something else to do
+constexpr std::chrono::milliseconds kMoves{2000};  // appends wait for a storage writer that made an object so lately
+constexpr std::int64_t kToldStepMax = 256 << 10;
 constexpr std::size_t kPackPartsMax = 16'384;
 // An object whose record a crash prevented is hardly younger than the log; those of another copy's life soon are.
 constexpr std::chrono::milliseconds kForeignAge{10 * 60'000};
@@ -40,10 +42,19 @@ state::ManifestRecord stored(SegmentId segment, const ManifestEntry& entry, Obje
 
 }  // namespace
 
-Tiering::Tiering(ContainerId container, runtime::Executor& executor, TieringHost& host, TieringOptions options)
-    : container_(container), executor_(executor), host_(host), options_(options) {}
+Tiering::Tiering(ContainerId container, runtime::Executor& executor, TieringHost& host, TieringOptions options,
+                 std::shared_ptr<MemoryBudget> memory)
+    : container_(container),
+      executor_(executor),
+      host_(host),
+      options_(options),
+      memory_(std::move(memory)),
+      told_step_(std::clamp<std::int64_t>(static_cast<std::int64_t>(memory_->share() / 16), 1, kToldStepMax)) {}
 
-Tiering::~Tiering() { *alive_ = false; }
+Tiering::~Tiering() {
+    *alive_ = false;
+    memory_->only_in_log(-static_cast<std::int64_t>(told_));
+}
 
 // ---- what follows from the log ----
 
@@ -327,12 +338,15 @@ void Tiering::plan_round() {
     ++counters_.rounds;
     auto dirty = std::exchange(dirty_, {});
     dirty_since_.clear();
-    const std::uint64_t last_file = host_.move_through(options_.round_bytes);
+    std::uint64_t last_file = host_.move_through(options_.round_bytes);
+    const bool nearly_done = last_file == kAllFiles;
+    // What memory has anyway moves in one go.
+    if (options_.shares_disk && !memory_->has_overflowed()) last_file = kAllFiles;
     // While there is enough to move, joining can wait, but not for ever.
     pressed_ = log_only_bytes_ >= options_.flush_bytes;
     if (pressed_) pressed_at_ = executor_.clock().now();
     std::vector<SegmentId> scattered;
-    if (last_file == kAllFiles) scattered = std::exchange(scattered_, {});
+    if (nearly_done) scattered = std::exchange(scattered_, {});
     // Neighbours in one pack are neighbours in the next; and a simulated run is always the same.
     std::ranges::sort(dirty);
     std::ranges::sort(scattered);
@@ -354,12 +368,15 @@ void Tiering::plan_round() {
     close_pack();
 }
 
+// A round has work for all writers.
+std::uint64_t Tiering::object_bytes_of_round() const {
+    return std::clamp(options_.round_bytes / options_.writers, options_.chunk_bytes_min, options_.object_bytes_max);
+}
+
 void Tiering::plan_log_runs(Segment& segment, std::uint64_t last_file) {
     std::uint64_t begin = 0;
     std::uint64_t end = 0;
-    // One busy segment has work for all writers.
-    const std::uint64_t most =
-        std::clamp(options_.round_bytes / options_.writers, options_.chunk_bytes_min, options_.object_bytes_max);
+    const std::uint64_t most = object_bytes_of_round();
     for (const Extent& extent : segment.index) {
         if (!extent.in_log() || extent.address.file > last_file) continue;
         host_.will_move(extent);
@@ -413,7 +430,7 @@ void Tiering::add_run(Segment& segment, std::uint64_t begin, std::uint64_t end) 
         plans_.push_back(std::move(chunk));
         return;
     }
-    if (pack_bytes_ + part.size > options_.object_bytes_max || pack_.parts.size() == kPackPartsMax) close_pack();
+    if (pack_bytes_ + part.size > object_bytes_of_round() || pack_.parts.size() == kPackPartsMax) close_pack();
     pack_.parts.push_back(part);
     pack_bytes_ += part.size;
 }
@@ -423,6 +440,19 @@ void Tiering::close_pack() {
     pack_.object.kind = pack_.parts.size() == 1 ? ObjectKind::kChunk : ObjectKind::kPack;
     plans_.push_back(std::exchange(pack_, {}));
     pack_bytes_ = 0;
+}
+
+// ---- how far it is behind ----
+
+void Tiering::tell_log_only() {
+    memory_->only_in_log(static_cast<std::int64_t>(log_only_bytes_ - told_));
+    told_ = log_only_bytes_;
+}
+
+bool Tiering::holds_appends() const {
+    if (!options_.shares_disk || log_only_bytes_ <= memory_->lag_share() || !memory_->lags()) return false;
+    if (!active() || trouble_ || fenced_) return false;
+    return executor_.clock().now() - moved_at_ < kMoves;
 }
 
 // ---- writing ----
@@ -475,6 +505,7 @@ void Tiering::written(std::string key, Result<ObjectWrittenRecord> record) {
 
 void Tiering::recorded(Result<> result) {
     --under_way_;
+    if (result) moved_at_ = executor_.clock().now();
     if (!result && result.error() != Errc::kClosed) failed(result.error());
     give_work();
 }

@@ -26,6 +26,7 @@
 #include <absl/container/flat_hash_map.h>
 #include <absl/container/flat_hash_set.h>
 
+#include "container/memory_budget.h"
 #include "container/object_writer.h"
 #include "container/segment.h"
 #include "container/state/state_batch.h"
@@ -53,7 +54,8 @@ class TieringHost : public SegmentSource {
 
 class Tiering {
   public:
-    Tiering(ContainerId container, runtime::Executor& executor, TieringHost& host, TieringOptions options);
+    Tiering(ContainerId container, runtime::Executor& executor, TieringHost& host, TieringOptions options,
+            std::shared_ptr<MemoryBudget> memory);
     ~Tiering();
     Tiering(const Tiering&) = delete;
     Tiering& operator=(const Tiering&) = delete;
@@ -87,8 +89,13 @@ class Tiering {
 
     TieringStats stats() const;
     const TieringGauges& gauges() const { return gauges_; }
+    // Appends wait a moment, until something has moved: storage shares the log's disk, it keeps moving, and what it has
+    // not moved would leave memory. Read back from the log, each byte would cost the disk a third pass.
+    bool holds_appends() const;
     void count_log_only(std::int64_t change) {
         log_only_bytes_ += static_cast<std::uint64_t>(change);
+        auto untold = static_cast<std::int64_t>(log_only_bytes_ - told_);
+        if (untold >= told_step_ || untold <= -told_step_) tell_log_only();
         if (log_only_bytes_ >= options_.flush_bytes && !hurried_) hurry();
     }
 
@@ -105,6 +112,7 @@ class Tiering {
         bool passing = false;     // went on behind its first window: it will not come back
     };
 
+    void tell_log_only();
     bool put(Segment& segment, const ManifestEntry& entry);
     void release(const ManifestEntry& entry);
     void arm_timer(std::chrono::milliseconds delay);
@@ -122,6 +130,7 @@ class Tiering {
     bool is_due() const;
     bool wants_joining() const { return pressed_ && !scattered_.empty(); }
     void plan_round();
+    std::uint64_t object_bytes_of_round() const;
     void plan_log_runs(Segment& segment, std::uint64_t last_file);
     void plan_small_pieces(Segment& segment);
     void add_run(Segment& segment, std::uint64_t begin, std::uint64_t end);
@@ -150,7 +159,11 @@ class Tiering {
     absl::flat_hash_set<ObjectId> changed_;  // the state has other ones
     std::uint64_t next_object_ = 1;
     std::uint64_t log_only_bytes_ = 0;
-    std::deque<SegmentId> dirty_;  // in the order in which they became so
+    std::shared_ptr<MemoryBudget> memory_;
+    std::uint64_t told_ = 0;  // of log_only_bytes_, to memory_
+    const std::int64_t told_step_;
+    std::chrono::steady_clock::time_point moved_at_;  // the newest object's record
+    std::deque<SegmentId> dirty_;                     // in the order in which they became so
     std::deque<std::chrono::steady_clock::time_point> dirty_since_;
 
     std::unique_ptr<lts::ChunkStore> store_;

@@ -37,8 +37,9 @@ struct TieringOptions {
     // make a piece of this size; pieces of this size stay: reading them costs little more, writing them again does.
     std::size_t pieces_max = 48;
     std::uint64_t piece_bytes_min = 512ULL << 10;
-    std::uint32_t writers = 2;  // objects written at once
+    std::uint32_t writers = 4;  // objects written at once
     std::uint64_t read_ahead_max = 64ULL << 20;
+    bool shares_disk = false;  // with the log: what storage reads back from there slows its own writing down
     TierReaderOptions reader;
     std::shared_ptr<ScanPacer> scans;  // of all containers; null: scans are never held back
 };

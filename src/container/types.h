@@ -160,6 +160,7 @@ using ReadId = NamedInt<struct ReadIdTag, std::uint64_t>;  // names a waiting re
 enum class SpaceNeed : std::uint8_t {
     kOrdinary,  // refused with kNoSpace
     kFrees,     // taken at once, before the appends that wait: truncate, delete, seal, what ends a workflow
+    kMoved,     // the storage writer's own record: also before appends that wait for storage to keep pace
     kNone,      // writes nothing: taken when it is its turn
 };
 

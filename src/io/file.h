@@ -44,6 +44,9 @@ class File {
     virtual Result<> sync_blocking() = 0;
     virtual Result<std::uint64_t> size() = 0;
     virtual Result<> resize(std::uint64_t size) = 0;  // grows with zeros, or cuts
+    // Takes room on the disk for the bytes up to `size`, so that writing them finds it allocated; a shorter file may
+    // read as zeros up to there. Nothing where the file system knows no such call. kNoSpace.
+    virtual Result<> reserve(std::uint64_t /*size*/) { return {}; }
 };
 
 // An exclusive lock on a file, held until destroyed or until the process ends.
@@ -56,6 +59,7 @@ struct FileStatus {
     bool directory = false;
     std::uint64_t size = 0;        // of a file
     std::int64_t modified_ms = 0;  // ms since the epoch: of the last change of the content
+    std::uint64_t device = 0;      // the same for all files of a mounted file system
 };
 
 class FileSystem {

@@ -341,6 +341,20 @@ TEST_P(FileContract, ResizeGrowsWithZerosAndCuts) {
     EXPECT_EQ(read(*file, 0, 10'000), expected);
 }
 
+TEST_P(FileContract, ReservedRoomChangesNoBytes) {
+    auto file = open("f");
+    ASSERT_TRUE(file->reserve(64 * 1024).has_value());
+    Bytes data = pattern(8192, 12);
+    ASSERT_TRUE(write(*file, 4096, data).has_value());
+    ASSERT_TRUE(file->reserve(128 * 1024).has_value());
+    ASSERT_TRUE(file->reserve(4096).has_value()) << "what is there stays";
+    ASSERT_TRUE(file->resize(4096 + 8192).has_value());
+    EXPECT_EQ(*file->size(), 12'288u);
+    Bytes expected(4096);
+    expected.insert(expected.end(), data.begin(), data.end());
+    EXPECT_EQ(read(*file, 0, 12'288), expected);
+}
+
 TEST_P(FileContract, DirectFiles) {
     auto file = open("f", {.create = true, .direct = true});
     bytes::SlabRef slab = bytes::Slab::allocate(8 * bytes::kPageSize);

@@ -20,7 +20,7 @@
 namespace millrace::io {
 namespace {
 
-constexpr std::size_t kHousekeepingThreads = 4;  // objects of long-term storage are written by them, too
+constexpr std::size_t kHousekeepingThreads = 8;  // objects of long-term storage are written by them, too
 constexpr mode_t kFileMode = 0640;
 constexpr mode_t kDirectoryMode = 0750;
 
@@ -205,6 +205,14 @@ Result<> PosixFile::resize(std::uint64_t size) const {
     return {};
 }
 
+Result<> PosixFile::reserve(std::uint64_t size) const {
+    if (options_.read_only) return fail(Errc::kInvalidArgument, "opened read-only: " + path_);
+    if (size == 0) return {};
+    int failed = retry_interrupted([&] { return ::fallocate(descriptor_, 0, 0, static_cast<off_t>(size)); });
+    if (failed != 0 && errno != EOPNOTSUPP && errno != ENOSYS) return fail(posix_error(errno, "reserve", path_));
+    return {};
+}
+
 Result<> PosixFileCalls::write_blocking(std::uint64_t offset, bytes::ByteSpan data) {
     std::vector<bytes::ByteSpan> pieces{data};
     if (auto checked = file_->check_write(offset, pieces); !checked) return checked;
@@ -324,6 +332,7 @@ Result<FileStatus> PosixFileSystem::status(const std::string& path) {
     found.directory = S_ISDIR(status.st_mode);
     if (!found.directory) found.size = static_cast<std::uint64_t>(status.st_size);
     found.modified_ms = status.st_mtim.tv_sec * std::int64_t{1000} + status.st_mtim.tv_nsec / 1'000'000;
+    found.device = status.st_dev;
     return found;
 }
 

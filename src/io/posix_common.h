@@ -56,6 +56,7 @@ class PosixFile {
     Result<> sync() const;
     Result<std::uint64_t> size() const;
     Result<> resize(std::uint64_t size) const;
+    Result<> reserve(std::uint64_t size) const;
 
     // A read of `count` bytes was smaller than asked for: is that the end of the file? (If not, the rest is worth
     // another call.)
@@ -79,6 +80,7 @@ class PosixFileCalls : public File {
     Result<> sync_blocking() override { return file_->sync(); }
     Result<std::uint64_t> size() override { return file_->size(); }
     Result<> resize(std::uint64_t size) override { return file_->resize(size); }
+    Result<> reserve(std::uint64_t size) override { return file_->reserve(size); }
 
   protected:
     PosixFileRef file_;

@@ -162,6 +162,9 @@ void write_storage(Exposition& out, const MetricsSnapshot& now) {
     each(out, now, [](const ContainerStats& c) { return c.tiering.log_only_bytes; });
     out.gauge("millrace_storage_failing", "1 while long-term storage takes nothing from the container, else 0.");
     each(out, now, [](const ContainerStats& c) { return c.tiering.trouble ? 1U : 0U; });
+    out.counter("millrace_storage_holds_total",
+                "Times that appends waited for storage on the journal's disk to keep pace.");
+    each(out, now, [](const ContainerStats& c) { return c.holds; });
     out.gauge("millrace_storage_objects", "Objects that segments refer to.");
     each(out, now, [](const ContainerStats& c) { return c.tiering.objects; });
     out.gauge("millrace_storage_object_bytes", "Data in these objects.");

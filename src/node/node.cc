@@ -178,7 +178,7 @@ Result<> Node::Impl::open_directory() {
 Result<> Node::Impl::recover() {
     std::uint32_t count = directory_->info().containers;
     container::ContainerOptions each = options_.container;
-    each.cache_bytes = options_.cache_bytes / count;
+    each.memory = std::make_shared<container::MemoryBudget>(options_.cache_bytes, count);
     each.index_bytes = options_.index_bytes / count;
     each.tiering.reader.cache_bytes = options_.storage_cache_bytes / count;
     container::ScanPacerOptions scans;
@@ -192,6 +192,8 @@ Result<> Node::Impl::recover() {
     each.state.marked_max = std::max<std::size_t>(options_.container.state.marked_max / count, 1024);
     // A start does again what was changed since: some thousand segments of each container.
     each.state.flush_bytes = std::max<std::size_t>(options_.state.cache_bytes / (4 * count), 1 * kMiB);
+    storage_.emplace(options_.storage);
+    each.tiering.shares_disk = storage_->is_beside(*files_, options_.data_directory);
     states_.emplace(options_.state);
     if (auto prepared = states_->prepare(*files_); !prepared) return prepared;
     for (std::uint32_t i = 0; i < count; ++i) {
@@ -201,7 +203,6 @@ Result<> Node::Impl::recover() {
             std::make_unique<SegmentContainer>(ContainerId(i), shard_of(ContainerId(i)), each, std::move(*state)));
         if (auto loaded = containers_.back()->load(); !loaded) return loaded;
     }
-    storage_.emplace(options_.storage);
     journal_ = std::make_unique<wal::local::LocalJournal>(*files_, *shards_.front(), options_.journal);
     Replay replay(containers_);
     auto report = journal_->recover(replay);

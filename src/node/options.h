@@ -54,7 +54,7 @@ struct NodeOptions {
     bool log_json = false;
     std::uint32_t shards = 0;                 // 0: by the number of cores
     std::optional<std::uint32_t> containers;  // none: as the data directory says, or kDefaultContainers for a new one
-    std::uint64_t cache_bytes = 128 * kMiB;   // of all containers: recent data
+    std::uint64_t cache_bytes = 160 * kMiB;   // of all containers: recent data
     std::uint64_t storage_cache_bytes = 64 * kMiB;  // of all containers: data read from long-term storage
     std::uint64_t history_rate_bytes = 64 * kMiB;   // a second, to scans of history while appends wait; 0: no bound
     std::uint64_t index_bytes = 512 * kMiB;         // of all containers: places of data that is only in the journal

@@ -1,5 +1,7 @@
 #include "node/storage.h"
 
+#include <filesystem>
+
 #include <fmt/format.h>
 
 #include "base/units.h"
@@ -13,6 +15,19 @@ namespace {
 constexpr std::uint64_t kReserve = 384 * kMiB;
 
 }  // namespace
+
+bool Storage::is_beside(io::FileSystem& files, const std::string& path) const {
+    if (options_.kind != StorageKind::kFilesystem) return false;
+    auto there = files.status(path);
+    // The directory is made when it is opened first.
+    std::filesystem::path place = std::filesystem::absolute(options_.directory).lexically_normal();
+    while (true) {
+        auto found = files.status(place.string());
+        if (found) return there && found->device == there->device;
+        if (!place.has_relative_path()) return false;
+        place = place.parent_path();
+    }
+}
 
 Result<std::unique_ptr<lts::ChunkStore>> Storage::open(runtime::CoreLoop& loop) {
     Result<std::unique_ptr<lts::ChunkStore>> store;

@@ -23,6 +23,9 @@ class Storage {
 
     bool is_used() const { return options_.kind != StorageKind::kNone; }
 
+    // Whether it is a directory on the file system that holds `path`. Blocking.
+    bool is_beside(io::FileSystem& files, const std::string& path) const;
+
     // Blocking. Null when none is used. kInvalidArgument: the options do not name a usable place.
     Result<std::unique_ptr<lts::ChunkStore>> open(runtime::CoreLoop& loop);
 

@@ -21,7 +21,6 @@ namespace millrace::lts {
 namespace {
 
 constexpr std::chrono::milliseconds kLockPause{5};
-constexpr std::uint64_t kWritesAtOnce = 2;  // of pieces of objects
 constexpr std::size_t kOpenObjects = 16;
 
 struct State {
@@ -32,7 +31,6 @@ struct State {
           layout(options.directory),
           instance(std::move(mine)),
           register_turn(on, 1),
-          write_turns(on, kWritesAtOnce),
           open_objects(with, kOpenObjects) {}
 
     std::string new_temporary() { return layout.temporary(instance.name, next_temporary++); }
@@ -48,7 +46,6 @@ struct State {
     const Instance instance;
 
     runtime::Semaphore register_turn;  // one write of a register at a time: the others would only wait for the lock
-    runtime::Semaphore write_turns;
     OpenObjects open_objects;
     std::uint64_t next_temporary = 1;
     StoreStats stats;
@@ -105,21 +102,21 @@ Async<std::unique_ptr<StagedFile>> begin_object(StateRef state, std::string temp
          target = state->layout.object(key)] { return create_temporary(files, temporary, target, reserve); };
     auto file = co_await on_pool<std::shared_ptr<io::File>>(state->files, std::move(work));
     if (!file) co_return fail(file.error());
-    co_return std::make_unique<StagedFile>(state->files, state->write_turns, std::move(*file));
+    co_return std::make_unique<StagedFile>(state->files, std::move(*file));
 }
 
 // From the written file to the object. The temporary is gone afterwards, whatever happened.
 Async<> end_object(StateRef state, std::unique_ptr<StagedFile> file, std::string temporary, std::string key) {
-    Result<> done = co_await file->finish();
-    std::uint64_t size = file->size();
-    file.reset();
-    std::move_only_function<Result<>()> work = [&files = state->files, temporary, done,
-                                                target = state->layout.object(key)] {
-        Result<> published = done ? publish(files, temporary, target) : done;
+    std::move_only_function<Result<>()> publication = [&files = state->files, temporary,
+                                                       target = state->layout.object(key)] {
+        Result<> published = publish(files, temporary, target);
         (void)files.remove(temporary);  // if it stays, the next start sweeps it
         return published;
     };
-    done = co_await on_pool<void>(state->files, std::move(work));
+    std::uint64_t size = file->size();
+    Result<> done = co_await file->finish(std::move(publication));
+    file.reset();
+    if (!done) (void)co_await remove_temporary(state, temporary);  // when it did not come so far
     if (done) {
         ++state->stats.objects_written;
         state->stats.bytes_written += size;

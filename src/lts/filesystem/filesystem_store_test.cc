@@ -206,7 +206,8 @@ TEST_F(FilesystemStoreTest, AFullDiskIsSaidAndHeals) {
     EXPECT_EQ(half_written(), 0u) << "what was written takes no room";
     auto upload = store->upload("u");
     expect_ok(c.append(*upload, pattern(2'000, 1)));
-    (void)c.append(*upload, pattern(10'000, 1));  // what is on its way may be told by the next call
+    (void)c.append(*upload, pattern(10'000, 1));  // what is on its way may be told by a later call
+    (void)c.append(*upload, pattern(10'000, 1));
     EXPECT_EQ(c.append(*upload, pattern(10'000, 1)).error(), Errc::kNoSpace);
     EXPECT_EQ(c.finish_upload(*upload).error(), Errc::kNoSpace) << "the first error stays";
     EXPECT_EQ(half_written(), 0u);

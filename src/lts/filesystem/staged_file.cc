@@ -11,6 +11,7 @@ namespace millrace::lts {
 namespace {
 
 constexpr std::size_t kPiece = 1 * kMiB;  // of one write
+constexpr unsigned kFlights = 2;          // pieces of a file on their way
 
 Result<> write_copied(io::File& file, std::uint64_t offset, const bytes::Chain& part) {
     std::size_t padded = align_up(part.size(), bytes::kPageSize);
@@ -26,68 +27,80 @@ Result<> write_copied(io::File& file, std::uint64_t offset, const bytes::Chain& 
 
 }  // namespace
 
-StagedFile::StagedFile(io::FileSystem& files, runtime::Semaphore& turns, std::shared_ptr<io::File> file)
-    : files_(files), turns_(turns), file_(std::move(file)) {}
+StagedFile::StagedFile(io::FileSystem& files, std::shared_ptr<io::File> file) : files_(files), file_(std::move(file)) {}
 
-Async<> StagedFile::begin(bytes::Chain part) {
-    auto wait = [&](runtime::Callback<runtime::SemaphoreUnits> granted) { turns_.take(1, std::move(granted)); };
-    flight_->turn = co_await runtime::await<runtime::SemaphoreUnits>(std::move(wait));
+void StagedFile::begin(bytes::Chain part) {
     std::uint64_t offset = begun_;
     begun_ += part.size();
-    flight_->busy = true;
-    auto work = [flight = flight_, file = file_, offset, part = std::move(part)]() mutable {
-        flight->written = write_copied(*file, offset, part);
+    ++flights_->count;
+    auto written = std::make_shared<Result<>>();
+    auto work = [written, file = file_, offset, part = std::move(part)]() mutable {
+        *written = write_copied(*file, offset, part);
         part.clear();  // here, where nobody waits for it
     };
-    auto landing = std::make_shared<Landing>();
-    landing_ = landing;
-    auto done = [flight = flight_, landing = std::move(landing)] {
-        flight->busy = false;
-        flight->turn = {};
-        if (flight->outcome) flight->outcome = std::move(flight->written);
+    std::shared_ptr<Landing> landing = landing_.lock();
+    if (!landing) landing_ = landing = std::make_shared<Landing>();
+    auto done = [flights = flights_, written, landing = std::move(landing)] {
+        --flights->count;
+        if (flights->outcome) flights->outcome = std::move(*written);
         if (auto tell = std::exchange(landing->waiting, nullptr)) tell();
     };
     files_.run_blocking(std::move(work), std::move(done));
-    co_return Result<>();
 }
 
-Async<> StagedFile::settle() {
-    if (flight_->busy) {
+Async<> StagedFile::at_most(unsigned under_way) {
+    while (flights_->count > under_way) {
         auto start = [landing = landing_](runtime::Callback<> done) {
             if (auto there = landing.lock()) there->waiting = std::move(done);
         };
         co_await runtime::await<void>(std::move(start));
     }
-    co_return flight_->outcome;
+    co_return flights_->outcome;
 }
+
+Async<> StagedFile::settle() { co_return co_await at_most(0); }
 
 Async<> StagedFile::append(bytes::Chain data) {
     size_ += data.size();
     rest_.append(data);
+    std::uint64_t needed = begun_ + rest_.size() / bytes::kPageSize * bytes::kPageSize;
+    if (needed > std::max<std::uint64_t>(reserved_, kPiece)) {
+        reserved_ = 2 * needed;  // seldom: it waits for the writes under way
+        std::move_only_function<Result<>()> take_room = [file = file_, size = reserved_] {
+            return file->reserve(size);
+        };
+        Result<> reserved = co_await on_pool<void>(files_, std::move(take_room));
+        if (!reserved && flights_->outcome) flights_->outcome = reserved;
+    }
     while (rest_.size() >= bytes::kPageSize) {
-        std::size_t size = std::min(rest_.size() / bytes::kPageSize * bytes::kPageSize, kPiece);
-        Result<> before = co_await settle();
+        Result<> before = co_await at_most(kFlights - 1);
         if (!before) co_return before;
+        std::size_t size = std::min(rest_.size() / bytes::kPageSize * bytes::kPageSize, kPiece);
         bytes::Chain part = rest_.sub(0, size);
         rest_ = rest_.sub(size, rest_.size() - size);
-        (void)co_await begin(std::move(part));
+        begin(std::move(part));
     }
-    co_return flight_->outcome;
+    co_return flights_->outcome;
 }
 
-Async<> StagedFile::finish() {
+Async<> StagedFile::finish(std::move_only_function<Result<>()> publish) {
     Result<> before = co_await settle();
     if (!before) co_return before;
-    if (!rest_.empty()) {
-        bytes::Chain last_part = std::exchange(rest_, {});
-        (void)co_await begin(std::move(last_part));
-        Result<> last = co_await settle();
-        if (!last) co_return last;
-        std::move_only_function<Result<>()> cut = [file = file_, size = size_] { return file->resize(size); };
-        Result<> exact = co_await on_pool<void>(files_, std::move(cut));
-        if (!exact) co_return exact;
-    }
-    co_return co_await sync_file(file_);
+    std::move_only_function<Result<>()> last_steps = [file = file_, offset = begun_, size = size_, reserved = reserved_,
+                                                      rest = std::exchange(rest_, {}),
+                                                      publish = std::move(publish)]() mutable -> Result<> {
+        bool exact = rest.empty() && reserved <= size;
+        if (!rest.empty()) {
+            if (auto written = write_copied(*file, offset, rest); !written) return written;
+            rest.clear();
+        }
+        if (!exact) {
+            if (auto cut = file->resize(size); !cut) return cut;
+        }
+        if (auto synced = file->sync_blocking(); !synced) return synced;
+        return publish();
+    };
+    co_return co_await on_pool<void>(files_, std::move(last_steps));
 }
 
 }  // namespace millrace::lts

@@ -1,0 +1,178 @@
+// Memory that containers share, and appends that wait for a storage writer on the log's disk.
+#include "container/container_harness.h"
+#include "container/frame_cache.h"
+
+namespace millrace::container {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr std::size_t kSlab = 64 << 10;
+constexpr std::size_t kEvent = 100'000;
+
+std::uint64_t fill(FrameCache& cache, int slabs) {
+    std::uint64_t last = 0;
+    for (int i = 0; i < slabs; ++i) {
+        bytes::SlabRef slab;
+        last = cache.allocate(kSlab, &slab);
+    }
+    return last;
+}
+
+TEST(FrameCacheBudget, ABusyOneUsesWhatTheOthersLeaveAndGivesItBack) {
+    auto memory = std::make_shared<MemoryBudget>(8 * kSlab, 2);
+    FrameCache busy(memory, kSlab);
+    FrameCache other(memory, kSlab);
+    std::uint64_t newest = fill(busy, 20);
+    EXPECT_EQ(busy.held_bytes(), 8 * kSlab);
+    EXPECT_TRUE(busy.holds(newest - 7));
+    EXPECT_FALSE(busy.holds(newest - 8));
+    fill(other, 10);
+    EXPECT_EQ(other.held_bytes(), 4 * kSlab) << "its share, although all is taken";
+    busy.trim();
+    EXPECT_EQ(busy.held_bytes(), 4 * kSlab);
+    fill(other, 1);
+    busy.trim();
+    EXPECT_EQ(busy.held_bytes(), 4 * kSlab) << "nobody gets less than a share";
+}
+
+TEST(FrameCacheBudget, WhatEndsTakesNothing) {
+    auto memory = std::make_shared<MemoryBudget>(8 * kSlab, 2);
+    {
+        FrameCache gone(memory, kSlab);
+        fill(gone, 8);
+    }
+    FrameCache stays(memory, kSlab);
+    fill(stays, 8);
+    EXPECT_EQ(stays.held_bytes(), 8 * kSlab);
+}
+
+ContainerOptions beside_the_log() {
+    ContainerOptions options;
+    options.cache_bytes = 4'000'000;  // appends wait from 3,000,000 bytes on that did not move, or some more
+    options.frame_bytes = 256 << 10;
+    options.tiering.flush_bytes = 500'000;
+    options.tiering.round_bytes = 500'000;
+    options.tiering.chunk_bytes_min = 200'000;
+    options.tiering.object_bytes_max = 1'000'000;
+    options.tiering.shares_disk = true;
+    return options;
+}
+
+class KeepingPace : public testing::Test {
+  protected:
+    // Storage has just made an object, and now makes no other one; the writer goes on.
+    void stall(Harness& h) {
+        ASSERT_TRUE(h.create("s"));
+        writer = &h.session("s", 1);
+        ASSERT_TRUE(h.setup(*writer));
+        append(h, 6);
+        h.executor.advance(milliseconds(100));
+        ASSERT_GT(h.container->stats().tiering.written_objects, 0u);
+        ASSERT_EQ(acknowledged(h), 6u);
+        objects->hold = true;
+        append(h, 60);
+    }
+    void append(Harness& h, int count) {
+        for (int i = 0; i < count; ++i) {
+            ++number;
+            h.append(*writer, number, std::string(kEvent, static_cast<char>('a' + number % 26)));
+            h.executor.run_until_idle();
+        }
+    }
+    std::size_t acknowledged(Harness& h) {
+        std::size_t sum = 0;
+        for (const AppendOutcome& outcome : h.sink.all)
+            sum += outcome.status == AppendStatus::kAppended ? outcome.requests : 0;
+        return sum;
+    }
+    void release(Harness& h) {
+        objects->hold = false;
+        for (auto& task : std::exchange(objects->held, {})) task();
+        h.executor.run_until_idle();
+    }
+
+    std::shared_ptr<MemoryObjects> objects = std::make_shared<MemoryObjects>();
+    AppendSession* writer = nullptr;
+    int number = 0;
+};
+
+TEST_F(KeepingPace, AppendsWaitForAStorageWriterThatMoves) {
+    Harness h(beside_the_log(), objects);
+    stall(h);
+    std::size_t before = acknowledged(h);
+    EXPECT_GE(before, 6u + 25u) << "what memory has room for";
+    EXPECT_LT(before, 6u + 40u);
+    EXPECT_EQ(h.container->stats().holds, 1u);
+    h.executor.advance(milliseconds(500));
+    EXPECT_EQ(acknowledged(h), before);
+    release(h);
+    for (int i = 0; i < 20; ++i) h.executor.advance(milliseconds(50));
+    EXPECT_EQ(acknowledged(h), 66u);
+    std::string all = h.text("s");
+    ASSERT_EQ(all.size(), 66 * kEvent);
+    for (int i = 0; i < 66; ++i) ASSERT_EQ(all[static_cast<std::size_t>(i) * kEvent], 'a' + (i + 1) % 26);
+}
+
+TEST_F(KeepingPace, NotForOneThatStandsStill) {
+    Harness h(beside_the_log(), objects);
+    stall(h);
+    EXPECT_LT(acknowledged(h), 66u);
+    for (int i = 0; i < 25; ++i) h.executor.advance(milliseconds(100));
+    EXPECT_EQ(acknowledged(h), 66u) << "the log is there for that";
+}
+
+TEST_F(KeepingPace, NotForStorageElsewhere) {
+    ContainerOptions options = beside_the_log();
+    options.tiering.shares_disk = false;
+    Harness h(options, objects);
+    stall(h);
+    EXPECT_EQ(acknowledged(h), 66u);
+    EXPECT_EQ(h.container->stats().holds, 0u);
+}
+
+TEST_F(KeepingPace, NotWhileOtherContainersLeaveMemory) {
+    ContainerOptions options = beside_the_log();
+    options.memory = std::make_shared<MemoryBudget>(4 * options.cache_bytes, 4);
+    Harness h(options, objects);
+    stall(h);
+    EXPECT_EQ(acknowledged(h), 66u);
+    append(h, 100);
+    EXPECT_LT(acknowledged(h), 166u);
+    EXPECT_EQ(h.container->stats().holds, 1u);
+}
+
+TEST_F(KeepingPace, WhatComesBehindStaysBehind) {
+    Harness h(beside_the_log(), objects);
+    stall(h);
+    std::size_t before = acknowledged(h);
+    ASSERT_LT(before, 66u);
+    std::optional<Result<>> truncated;
+    std::optional<Result<std::int64_t>> sealed;
+    h.container->truncate("s", 65 * kEvent, [&](Result<> result) { truncated = std::move(result); });
+    h.container->seal("s", [&](Result<std::int64_t> result) { sealed = std::move(result); });
+    h.executor.run_until_idle();
+    EXPECT_FALSE(truncated);
+    EXPECT_EQ(acknowledged(h), before);
+    release(h);
+    for (int i = 0; i < 20; ++i) h.executor.advance(milliseconds(50));
+    EXPECT_EQ(acknowledged(h), 66u);
+    EXPECT_TRUE(truncated && *truncated) << "the offset is there by now";
+    ASSERT_TRUE(sealed && *sealed);
+    EXPECT_EQ(**sealed, 66 * static_cast<std::int64_t>(kEvent));
+}
+
+TEST_F(KeepingPace, TheEndWaitsForNothing) {
+    Harness h(beside_the_log(), objects);
+    stall(h);
+    ASSERT_LT(acknowledged(h), 66u);
+    std::size_t before = acknowledged(h);
+    bool stopped = false;
+    h.container->stop([&] { stopped = true; });
+    h.executor.run_until_idle();
+    EXPECT_TRUE(stopped);
+    EXPECT_EQ(acknowledged(h), before) << "what waited is refused";
+}
+
+}  // namespace
+}  // namespace millrace::container
