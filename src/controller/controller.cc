@@ -316,7 +316,8 @@ void Controller::is_cut_valid(StreamName name, StreamCut cut, Done<bool> done) {
 
 // One node owns every container, so far.
 Result<Endpoint> Controller::segment_location(const StreamName& name, StreamSegmentId) const {
-    if (!is_possible_name(name))
+    // Any name has a place, also one that no stream can have: programs ask where tables lie that they make themselves.
+    if (name.scope.empty() || name.stream.empty())
         return fail(Errc::kInvalidArgument, "a segment's place needs the names of its scope and stream");
     return impl_->context.options.store;
 }

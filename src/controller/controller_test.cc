@@ -357,7 +357,10 @@ TEST_F(ControllerTest, PlacesNeedNoStream) {
     auto place = t.controller->segment_location({"none", "none"}, segment_id(7, 7));
     ASSERT_TRUE(place);
     EXPECT_EQ(place->port, 12345);
+    // Programs with tables of their own name them as no stream is named.
+    EXPECT_TRUE(t.controller->segment_location({"_registry", "1c4c96b3.#.metadata"}, segment_id(0, 0)));
     EXPECT_EQ(t.controller->segment_location({"", ""}, segment_id(0, 0)).error(), Errc::kInvalidArgument);
+    EXPECT_EQ(t.controller->segment_location({"s", ""}, segment_id(0, 0)).error(), Errc::kInvalidArgument);
     ASSERT_THAT(t.controller->servers(), SizeIs(1));
     EXPECT_EQ(t.controller->servers()[0].port, 9090);
 }

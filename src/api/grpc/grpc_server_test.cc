@@ -231,6 +231,36 @@ TEST_F(GrpcServerTest, ATransactionFromItsBeginToItsEnd) {
     EXPECT_EQ(listed.response(0).status(), v1::TxnResponse::COMMITTED);
 }
 
+TEST_F(GrpcServerTest, CompletedTransactionsAreListedAsTheyWereBegun) {
+    ASSERT_TRUE(create(config("x", 1)).ok());
+    v1::CreateTxnRequest request;
+    *request.mutable_streaminfo() = stream("x");
+    request.set_lease(10'000);
+    std::vector<v1::TxnId> ids;
+    for (int i = 0; i < 4; ++i) {
+        v1::CreateTxnResponse begun;
+        ASSERT_TRUE(stub->createTransaction(context().get(), request, &begun).ok());
+        ids.push_back(begun.txnid());
+    }
+    for (std::size_t i : {2U, 0U, 3U, 1U}) {
+        v1::TxnRequest txn;
+        *txn.mutable_streaminfo() = stream("x");
+        *txn.mutable_txnid() = ids[i];
+        v1::TxnStatus outcome;
+        ASSERT_TRUE(stub->abortTransaction(context().get(), txn, &outcome).ok());
+        v1::TxnState state;
+        do ASSERT_TRUE(stub->checkTransactionState(context().get(), txn, &state).ok());
+        while (state.state() != v1::TxnState::ABORTED);
+    }
+    v1::ListCompletedTxnRequest list;
+    *list.mutable_streaminfo() = stream("x");
+    v1::ListCompletedTxnResponse listed;
+    ASSERT_TRUE(stub->listCompletedTransactions(context().get(), list, &listed).ok());
+    ASSERT_EQ(listed.response_size(), 4);
+    for (int i = 0; i < 4; ++i)
+        EXPECT_EQ(listed.response(i).txnid().lowbits(), ids[static_cast<std::size_t>(i)].lowbits());
+}
+
 TEST_F(GrpcServerTest, Scaling) {
     ASSERT_TRUE(create(config("x", 1)).ok());
     v1::ScaleRequest request;
