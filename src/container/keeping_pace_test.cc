@@ -61,6 +61,7 @@ ContainerOptions beside_the_log() {
 
 class KeepingPace : public testing::Test {
   protected:
+    void TearDown() override { objects->held.clear(); }  // what waits there holds the objects
     // Storage has just made an object, and now makes no other one; the writer goes on.
     void stall(Harness& h) {
         ASSERT_TRUE(h.create("s"));
