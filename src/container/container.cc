@@ -218,6 +218,7 @@ bool SegmentContainer::Impl::held_back() {
     if (!tiering_.holds_appends() || stopping_) return false;
     if (hold_.value() == 0) {
         ++counters_.holds;
+        if (options_.tiering.scans) options_.tiering.scans->appends_wait(executor.clock().now());
         hold_ = executor.call_after(kLookAgain, [this] {
             hold_ = {};
             process();

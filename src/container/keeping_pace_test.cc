@@ -163,6 +163,35 @@ TEST_F(KeepingPace, WhatComesBehindStaysBehind) {
     EXPECT_EQ(**sealed, 66 * static_cast<std::int64_t>(kEvent));
 }
 
+// What came while storage was down is much more than memory holds: that it moves first must not stop the writers.
+TEST_F(KeepingPace, AppendsGoOnWhileABacklogMoves) {
+    ContainerOptions options = beside_the_log();
+    Harness h(options, objects);
+    ASSERT_TRUE(h.create("s"));
+    writer = &h.session("s", 1);
+    ASSERT_TRUE(h.setup(*writer));
+    objects->down = true;
+    append(h, 250);
+    ASSERT_EQ(acknowledged(h), 250u) << "the log is there for that";
+    objects->down = false;
+    objects->hold = true;
+    for (int i = 0; i < 100 && objects->held.empty(); ++i) h.executor.advance(milliseconds(500));
+    std::size_t while_behind = 0;
+    std::uint64_t left = h.container->stats().tiering.log_only_bytes;
+    for (int i = 0; i < 1000 && left > 2 * options.cache_bytes; ++i) {
+        append(h, 1);
+        while_behind = acknowledged(h) - 250;
+        auto held = std::exchange(objects->held, {});
+        for (auto& task : held) task();
+        h.executor.advance(milliseconds(10));
+        std::uint64_t now = h.container->stats().tiering.log_only_bytes;
+        EXPECT_LE(now, left + 5 * kEvent) << "it gets less";
+        left = now;
+    }
+    EXPECT_LE(left, 2 * options.cache_bytes) << "the backlog moves, although appends come as fast as they are taken";
+    EXPECT_GT(while_behind, 20u) << "of some two hundred events that moved meanwhile";
+}
+
 TEST_F(KeepingPace, TheEndWaitsForNothing) {
     Harness h(beside_the_log(), objects);
     stall(h);

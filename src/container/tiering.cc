@@ -49,7 +49,8 @@ Tiering::Tiering(ContainerId container, runtime::Executor& executor, TieringHost
       host_(host),
       options_(options),
       memory_(std::move(memory)),
-      told_step_(std::clamp<std::int64_t>(static_cast<std::int64_t>(memory_->share() / 16), 1, kToldStepMax)) {}
+      told_step_(std::clamp<std::int64_t>(static_cast<std::int64_t>(memory_->share() / 16), 1, kToldStepMax)),
+      ceiling_(memory_->lag_share()) {}
 
 Tiering::~Tiering() {
     *alive_ = false;
@@ -450,9 +451,18 @@ void Tiering::tell_log_only() {
 }
 
 bool Tiering::holds_appends() const {
-    if (!options_.shares_disk || log_only_bytes_ <= memory_->lag_share() || !memory_->lags()) return false;
-    if (!active() || trouble_ || fenced_) return false;
-    return executor_.clock().now() - moved_at_ < kMoves;
+    if (!options_.shares_disk || log_only_bytes_ <= ceiling_ || !memory_->lags()) return false;
+    if (!active() || trouble_ || fenced_ || !moved_at_) return false;
+    return executor_.clock().now() - *moved_at_ < kMoves;
+}
+
+void Tiering::moved(std::uint64_t bytes) {
+    auto now = executor_.clock().now();
+    bool stood_still = !moved_at_ || now - *moved_at_ >= kMoves;
+    // What came while it stood still was for the log to take.
+    ceiling_ = stood_still ? log_only_bytes_ : ceiling_ - std::min(ceiling_, bytes / 2);
+    ceiling_ = std::max(ceiling_, memory_->lag_share());
+    moved_at_ = now;
 }
 
 // ---- writing ----
@@ -495,17 +505,18 @@ void Tiering::written(std::string key, Result<ObjectWrittenRecord> record) {
         log::info("container {}: long-term storage takes objects again", container_.value());
     }
     pause_ = {};
-    host_.log_object(std::move(*record), [this, alive = alive_, key](Result<> logged) mutable {
+    const std::uint64_t bytes = record->object.data_bytes;
+    host_.log_object(std::move(*record), [this, alive = alive_, key, bytes](Result<> logged) mutable {
         if (!*alive) return;
         if (!logged) garbage_.push_back(std::move(key));
-        recorded(std::move(logged));
+        recorded(std::move(logged), bytes);
     });
     give_work();
 }
 
-void Tiering::recorded(Result<> result) {
+void Tiering::recorded(Result<> result, std::uint64_t bytes) {
     --under_way_;
-    if (result) moved_at_ = executor_.clock().now();
+    if (result) moved(bytes);
     if (!result && result.error() != Errc::kClosed) failed(result.error());
     give_work();
 }

@@ -90,7 +90,9 @@ class Tiering {
     TieringStats stats() const;
     const TieringGauges& gauges() const { return gauges_; }
     // Appends wait a moment, until something has moved: storage shares the log's disk, it keeps moving, and what it has
-    // not moved would leave memory. Read back from the log, each byte would cost the disk a third pass.
+    // not moved would leave memory. Read back from the log, each byte would cost the disk a third pass. Behind a
+    // backlog that memory does not hold any more, appends get half of what moves, so that it shrinks and nobody stands
+    // still.
     bool holds_appends() const;
     void count_log_only(std::int64_t change) {
         log_only_bytes_ += static_cast<std::uint64_t>(change);
@@ -137,7 +139,8 @@ class Tiering {
     void close_pack();
     void give_work();
     void written(std::string key, Result<ObjectWrittenRecord> record);
-    void recorded(Result<> result);
+    void recorded(Result<> result, std::uint64_t bytes);
+    void moved(std::uint64_t bytes);
     void failed(const Error& error);
     void round_ended();
     void remove_garbage();
@@ -162,8 +165,9 @@ class Tiering {
     std::shared_ptr<MemoryBudget> memory_;
     std::uint64_t told_ = 0;  // of log_only_bytes_, to memory_
     const std::int64_t told_step_;
-    std::chrono::steady_clock::time_point moved_at_;  // the newest object's record
-    std::deque<SegmentId> dirty_;                     // in the order in which they became so
+    std::optional<std::chrono::steady_clock::time_point> moved_at_;  // the newest object's record
+    std::uint64_t ceiling_;                                          // of log_only_bytes_, above which appends wait
+    std::deque<SegmentId> dirty_;                                    // in the order in which they became so
     std::deque<std::chrono::steady_clock::time_point> dirty_since_;
 
     std::unique_ptr<lts::ChunkStore> store_;

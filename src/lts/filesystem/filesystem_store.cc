@@ -31,7 +31,7 @@ struct State {
           layout(options.directory),
           instance(std::move(mine)),
           register_turn(on, 1),
-          open_objects(with, kOpenObjects) {}
+          open_objects(with, on.clock(), kOpenObjects) {}
 
     std::string new_temporary() { return layout.temporary(instance.name, next_temporary++); }
     Result<> check_open() const {

@@ -5,6 +5,8 @@
 namespace millrace::lts {
 namespace {
 
+constexpr std::chrono::seconds kTrusted{2};
+
 Result<OpenObject> open_object(io::FileSystem& files, const std::string& path) {
     auto status = files.status(path);
     if (!status) return fail(status.error());
@@ -19,6 +21,10 @@ Result<OpenObject> open_object(io::FileSystem& files, const std::string& path) {
 }  // namespace
 
 void OpenObjects::open(const std::string& path, Done done) {
+    auto known = table_->entries.find(path);
+    bool is_old = known != table_->entries.end() && known->second->object.file &&
+                  clock_.now() - known->second->asked_at >= kTrusted;
+    if (is_old) forget(path);
     std::shared_ptr<Entry>& entry = table_->entries[path];
     if (entry && entry->object.file) {
         table_->order.splice(table_->order.end(), table_->order, entry->place);
@@ -28,6 +34,7 @@ void OpenObjects::open(const std::string& path, Done done) {
     if (is_new) entry = std::make_shared<Entry>();
     entry->waiting.push_back(std::move(done));
     if (!is_new) return;
+    entry->asked_at = clock_.now();
     auto result = std::make_shared<Result<OpenObject>>(fail(Errc::kClosed, "the file system is closed"));
     auto work = [&files = files_, path, result] { *result = open_object(files, path); };
     auto then = [table = table_, path, entry, result, kept = kept_] {

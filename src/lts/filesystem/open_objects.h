@@ -1,10 +1,11 @@
 // Descriptors of objects that were read last, so that reading an object range by range opens it once. What several ask
-// for at once is opened once, too. An object is never replaced, so what is open stays right until it is removed; what
-// another process removes goes on taking disk space until its descriptor has left here.
+// for at once is opened once, too. We never replace an object, but somebody may bring a damaged one back from a copy: a
+// descriptor is used for two seconds. What another process removes takes disk space until its descriptor has left here.
 //
 // Thread rule: on the executor.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <list>
 #include <map>
@@ -12,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "io/file.h"
 #include "runtime/executor.h"
 
@@ -27,8 +29,8 @@ class OpenObjects {
     using Done = runtime::Callback<Result<OpenObject>>;
 
     // Keeps at most `kept` of them open beside those that are being read.
-    OpenObjects(io::FileSystem& files, std::size_t kept)
-        : files_(files), kept_(kept), table_(std::make_shared<Table>()) {}
+    OpenObjects(io::FileSystem& files, const Clock& clock, std::size_t kept)
+        : files_(files), clock_(clock), kept_(kept), table_(std::make_shared<Table>()) {}
 
     // kNotFound, also for a folder. May complete within the call.
     void open(const std::string& path, Done done);
@@ -38,6 +40,7 @@ class OpenObjects {
   private:
     struct Entry {
         OpenObject object;  // no file: being opened
+        std::chrono::steady_clock::time_point asked_at;
         std::vector<Done> waiting;
         std::list<std::string>::iterator place;
     };
@@ -49,6 +52,7 @@ class OpenObjects {
                        Result<OpenObject> result, std::size_t kept);
 
     io::FileSystem& files_;
+    const Clock& clock_;
     const std::size_t kept_;
     std::shared_ptr<Table> table_;
 };

@@ -29,7 +29,7 @@ class OpenObjectsTest : public testing::Test {
 
     runtime::ManualExecutor executor;
     io::MemoryFileSystem files{executor};
-    OpenObjects objects{files, 3};
+    OpenObjects objects{files, executor.clock(), 3};
 };
 
 TEST_F(OpenObjectsTest, AnObjectIsOpenedOnce) {
@@ -80,6 +80,17 @@ TEST_F(OpenObjectsTest, WhatIsForgottenWhileItIsOpenedIsNotKept) {
 }
 
 TEST_F(OpenObjectsTest, AFolderIsNoObject) { EXPECT_EQ(open("/o").error(), Errc::kNotFound); }
+
+TEST_F(OpenObjectsTest, AnObjectThatWasBroughtBackIsFound) {
+    std::string path = object(1, 100);
+    EXPECT_EQ(open(path)->size, 100u);
+    object(2, 300);
+    ASSERT_TRUE(files.rename("/o/2", path).has_value());
+    EXPECT_EQ(open(path)->size, 100u) << "for a while";
+    executor.advance(std::chrono::seconds(3));
+    EXPECT_EQ(open(path)->size, 300u);
+    EXPECT_EQ(objects.size(), 1u);
+}
 
 }  // namespace
 }  // namespace millrace::lts

@@ -69,8 +69,7 @@ Async<> StagedFile::append(bytes::Chain data) {
         std::move_only_function<Result<>()> take_room = [file = file_, size = reserved_] {
             return file->reserve(size);
         };
-        Result<> reserved = co_await on_pool<void>(files_, std::move(take_room));
-        if (!reserved && flights_->outcome) flights_->outcome = reserved;
+        (void)co_await on_pool<void>(files_, std::move(take_room));  // a help: without it the write says what is wrong
     }
     while (rest_.size() >= bytes::kPageSize) {
         Result<> before = co_await at_most(kFlights - 1);
