@@ -114,6 +114,12 @@ class Tiering {
         bool passing = false;     // went on behind its first window: it will not come back
     };
 
+    static constexpr std::chrono::milliseconds kTick{500};
+    static constexpr std::chrono::milliseconds kLongestPause{15'000};
+    // Ownership that was looked up is believed for so long: by who writes, under keys of its own, and by who removes.
+    static constexpr std::chrono::milliseconds kConfirmedToWrite{5'000};
+    static constexpr std::chrono::milliseconds kConfirmedToRemove{500};
+
     void tell_log_only();
     bool put(Segment& segment, const ManifestEntry& entry);
     void release(const ManifestEntry& entry);
