@@ -205,10 +205,13 @@ class SegmentContainer::Impl final : public FramePublisher,
     Segment* find_segment(SegmentId segment) override;
     bool wants_space() const override { return appends_wait() || wanted_.value() != 0; }
     std::uint64_t move_through(std::uint64_t bytes) const override;
-    void will_move(const Extent& extent) override { window_.add(extent, cache_.find(extent.slab)); }
-    void round_over() override { window_.clear(); }
+    void will_move(std::size_t round, const Extent& extent) override {
+        windows_[round].add(extent, cache_.find(extent.slab));
+    }
+    void round_over(std::size_t round) override { windows_[round].clear(); }
     void read_part_alone(SegmentId segment_id, std::uint64_t offset, std::size_t max_bytes,
                          runtime::Callback<Result<bytes::Chain>> done);
+    MoveWindow* window_of(const Extent& extent);
     bytes::Chain take_from_window(Segment& segment, const Extent* extent, std::uint64_t offset, std::size_t max_bytes);
     void storage_failed() override { process(); }  // what counted on it is refused
     void log_object(ObjectWrittenRecord record, runtime::Callback<Result<>> done) override;
@@ -296,7 +299,7 @@ class SegmentContainer::Impl final : public FramePublisher,
     Tables tables_;
     TableSegments table_segments_;
     TrafficMeter traffic_{executor};
-    MoveWindow window_;
+    std::array<MoveWindow, kRoundsMax> windows_;
     Tiering tiering_;
     absl::flat_hash_map<std::string, NameRef, NameHash, std::equal_to<>> names_;
     std::deque<std::string> absent_;                            // names of no segment, to be forgotten

@@ -36,26 +36,33 @@ void SegmentContainer::Impl::read_part(SegmentId segment_id, std::uint64_t offse
     if (indexed) {
         bytes::Chain taken = take_from_window(*segment, extent, offset, max_bytes);
         if (!taken.empty()) return done(std::move(taken));
-        if (window_.covers(*extent)) {
+        if (MoveWindow* window = window_of(*extent)) {
             auto again = [this, segment_id, offset, max_bytes, done = std::move(done)](Result<> loaded) mutable {
                 // What was freed meanwhile is truncated, or elsewhere.
                 if (!loaded && loaded.error() != Errc::kNotFound) return done(fail(loaded.error()));
                 if (!loaded) return read_part_alone(segment_id, offset, max_bytes, std::move(done));
                 read_part(segment_id, offset, max_bytes, std::move(done));
             };
-            return window_.load(*pipeline_.log(), *extent, std::move(again));
+            return window->load(*pipeline_.log(), *extent, std::move(again));
         }
     }
     read_part_alone(segment_id, offset, max_bytes, std::move(done));
 }
 
-// As far as the round's bytes go on without a gap.
+// Of the round that has planned it.
+MoveWindow* SegmentContainer::Impl::window_of(const Extent& extent) {
+    auto found = std::ranges::find_if(windows_, [&](MoveWindow& window) { return window.covers(extent); });
+    return found == windows_.end() ? nullptr : &*found;
+}
+
+// As far as the rounds' bytes go on without a gap.
 bytes::Chain SegmentContainer::Impl::take_from_window(Segment& segment, const Extent* extent, std::uint64_t offset,
                                                       std::size_t max_bytes) {
     bytes::Chain taken;
     std::uint64_t at = offset;
     for (; extent != segment.index.end() && taken.size() < max_bytes && extent->offset <= at; ++extent) {
-        bytes::Slice slice = window_.find(*extent);
+        MoveWindow* window = window_of(*extent);
+        bytes::Slice slice = window == nullptr ? bytes::Slice() : window->find(*extent);
         if (slice.empty()) break;
         std::uint64_t skipped = at - extent->offset;
         std::size_t size = std::min<std::uint64_t>(extent->size - skipped, max_bytes - taken.size());

@@ -44,7 +44,7 @@ void MoveWindow::clear() {
 
 // Neighbours become one read.
 void MoveWindow::seal() {
-    if (std::exchange(sealed_, true) || ranges_.empty()) return;
+    if (std::exchange(sealed_, true)) return;
     std::ranges::sort(
         ranges_, [](const Range& a, const Range& b) { return std::tie(a.file, a.begin) < std::tie(b.file, b.begin); });
     std::size_t last = 0;
@@ -62,7 +62,7 @@ void MoveWindow::seal() {
 }
 
 MoveWindow::Range* MoveWindow::range_of(const Extent& extent) {
-    if (!extent.in_log()) return nullptr;
+    if (!extent.in_log() || ranges_.empty()) return nullptr;
     seal();
     auto after = std::ranges::upper_bound(ranges_, std::pair(extent.address.file, extent.address.offset), std::less{},
                                           [](const Range& range) { return std::pair(range.file, range.begin); });

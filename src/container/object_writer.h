@@ -27,6 +27,7 @@ class SegmentSource {
 struct ObjectPlan {
     TieredObject object;            // its data_bytes follow from the writing
     std::vector<ObjectPart> parts;  // object offsets, too
+    std::size_t round = 0;          // of the storage writer, that planned it
 
     std::uint64_t bytes() const {
         std::uint64_t sum = 0;

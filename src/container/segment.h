@@ -98,6 +98,7 @@ class Segment {
     std::uint64_t used = 0;                // the pipeline's turn of the last operation on it
     bool visited = false;                  // since it was last thought of for eviction
     std::uint32_t planned = 0;             // parts of objects that are being written
+    std::uint64_t planned_to = 0;          // while there are some: offset up to which the log's bytes are planned
     bool marked = false;                   // the state's record is old
     std::vector<Uuid> marked_attributes;   // that the state has other values of
     bool touched = false;                  // grew in the frame being published: waiting reads are to be looked at

@@ -19,6 +19,7 @@ constexpr std::size_t kPatienceWithPieces = 4;     // so many times more of them
 constexpr std::chrono::milliseconds kMoves{2000};  // appends wait for a storage writer that made an object so lately
 constexpr std::int64_t kToldStepMax = 256 << 10;
 constexpr std::size_t kPackPartsMax = 16'384;
+constexpr std::size_t kOverlappingMax = 64;
 constexpr std::chrono::seconds kPatience{60};  // without any answer from the store
 
 int magnitude(std::uint64_t bytes) { return std::bit_width(bytes) / 3; }
@@ -181,7 +182,7 @@ void Tiering::stop() {
     stopped_ = true;
     executor_.cancel(timer_);
     executor_.cancel(watch_);
-    plans_.clear();
+    drop_plans();
 }
 
 void Tiering::arm_timer(std::chrono::milliseconds delay) {
@@ -196,11 +197,20 @@ void Tiering::arm_timer(std::chrono::milliseconds delay) {
 void Tiering::poke() {
     if (!active() || poked_) return;
     poked_ = true;
-    if (!in_round_ && !trouble_ && !confirming_) arm_timer(std::chrono::milliseconds(0));
+    if (!in_round() && !trouble_ && !confirming_) arm_timer(std::chrono::milliseconds(0));
+}
+
+// A round can begin. What is left over (bytes that have a new place in the log, parts that could not be read) waits
+// until no round is under way, so that is not put off for ever.
+bool Tiering::may_begin() const {
+    if (!in_round()) return true;
+    if (!options_.shares_disk || rounds_open_ == kRoundsMax || overlapping_ == kOverlappingMax) return false;
+    return plans_.empty() && !trouble_ && !poked_ && !host_.wants_space() && !memory_->has_overflowed() &&
+           unplanned_bytes() >= options_.flush_bytes;
 }
 
 void Tiering::hurry() {
-    if (!active() || in_round_ || trouble_ || confirming_ || fenced_) return;
+    if (!active() || trouble_ || confirming_ || fenced_ || !may_begin()) return;
     hurried_ = true;
     arm_timer(std::chrono::milliseconds(0));
 }
@@ -209,7 +219,7 @@ bool Tiering::is_due() const {
     if (wants_joining() && executor_.clock().now() - pressed_at_ >= kCalm) return true;
     if (dirty_.empty()) return false;
     if (trouble_ || poked_ || host_.wants_space()) return true;
-    return log_only_bytes_ >= options_.flush_bytes ||
+    return unplanned_bytes() >= options_.flush_bytes ||
            executor_.clock().now() - dirty_since_.front() >= options_.flush_after;
 }
 
@@ -223,7 +233,7 @@ void Tiering::publish_gauges() {
 void Tiering::look() {
     hurried_ = false;
     publish_gauges();
-    if (!active() || in_round_ || confirming_ || fenced_) return;
+    if (!active() || confirming_ || fenced_ || !may_begin()) return;
     bool removes = !garbage_.empty() && !removing_;
     if (!ours_ || (is_due() && !owned_within(kConfirmedToWrite)) || (removes && !owned_within(kConfirmedToRemove)))
         return confirm();
@@ -243,7 +253,7 @@ void Tiering::look() {
 void Tiering::watch() {
     executor_.cancel(watch_);
     watch_ = executor_.call_after(kPatience, [this, alive = alive_, before = answers_] {
-        if (!*alive || stopped_ || !(in_round_ || confirming_)) return;
+        if (!*alive || stopped_ || !(in_round() || confirming_)) return;
         if (answers_ == before && !trouble_) {
             log::warn("container {}: long-term storage has not answered for {} s", container_.value(),
                       kPatience.count());
@@ -258,7 +268,10 @@ void Tiering::watch() {
 // ---- planning ----
 
 void Tiering::plan_round() {
-    in_round_ = true;
+    planning_ = static_cast<std::size_t>(std::ranges::find(rounds_, false, &Round::open) - rounds_.begin());
+    rounds_[planning_].open = true;
+    overlapping_ = in_round() ? overlapping_ + 1 : 0;
+    ++rounds_open_;
     poked_ = false;
     watch();
     ++counters_.rounds;
@@ -292,6 +305,7 @@ void Tiering::plan_round() {
         plan_small_pieces(*segment);
     }
     close_pack();
+    if (rounds_[planning_].objects == 0) end_round(planning_);
 }
 
 // A round has work for all writers.
@@ -304,8 +318,10 @@ void Tiering::plan_log_runs(Segment& segment, std::uint64_t last_file) {
     std::uint64_t end = 0;
     const std::uint64_t most = object_bytes_of_round();
     for (const Extent& extent : segment.index) {
-        if (!extent.in_log() || extent.address.file > last_file) continue;
-        host_.will_move(extent);
+        if (!extent.in_log() || extent.address.file > last_file || extent.offset < segment.planned_to) continue;
+        host_.will_move(planning_, extent);
+        rounds_[planning_].bytes += extent.size;
+        planned_bytes_ += extent.size;
         if (extent.offset == end && extent.end() - begin <= most) {
             end = extent.end();
             continue;
@@ -315,6 +331,7 @@ void Tiering::plan_log_runs(Segment& segment, std::uint64_t last_file) {
         end = extent.end();
     }
     add_run(segment, begin, end);
+    segment.planned_to = std::max(segment.planned_to, end);
 }
 
 // Runs of small neighbours in storage that are worth one piece.
@@ -347,24 +364,29 @@ void Tiering::plan_small_pieces(Segment& segment) {
 void Tiering::add_run(Segment& segment, std::uint64_t begin, std::uint64_t end) {
     if (begin == end) return;
     ++segment.planned;
-    planned_.push_back(segment.id);
+    rounds_[planning_].planned.push_back(segment.id);
     ObjectPart part{segment.id, begin, end - begin, 0};
     if (part.size >= options_.chunk_bytes_min) {
         ObjectPlan chunk;
         chunk.object.kind = ObjectKind::kChunk;
         chunk.parts.push_back(part);
-        plans_.push_back(std::move(chunk));
-        return;
+        return add_plan(std::move(chunk));
     }
     if (pack_bytes_ + part.size > object_bytes_of_round() || pack_.parts.size() == kPackPartsMax) close_pack();
     pack_.parts.push_back(part);
     pack_bytes_ += part.size;
 }
 
+void Tiering::add_plan(ObjectPlan plan) {
+    plan.round = planning_;
+    ++rounds_[planning_].objects;
+    plans_.push_back(std::move(plan));
+}
+
 void Tiering::close_pack() {
     if (pack_.parts.empty()) return;
     pack_.object.kind = pack_.parts.size() == 1 ? ObjectKind::kChunk : ObjectKind::kPack;
-    plans_.push_back(std::exchange(pack_, {}));
+    add_plan(std::exchange(pack_, {}));
     pack_bytes_ = 0;
 }
 
@@ -400,30 +422,27 @@ void Tiering::give_work() {
         if (writer->busy()) continue;
         ObjectPlan plan = std::move(plans_.front());
         plans_.pop_front();
+        const std::size_t round = plan.round;
         plan.object.id = ObjectId(next_object_++);
         plan.object.key = next_key(plan.object.id);
         ++under_way_;
         std::string key = plan.object.key;
-        writer->write(std::move(plan), [this, key](Result<ObjectWrittenRecord> record) mutable {
-            written(std::move(key), std::move(record));
+        writer->write(std::move(plan), [this, key, round](Result<ObjectWrittenRecord> record) mutable {
+            written(std::move(key), round, std::move(record));
         });
     }
-    if (under_way_ == 0 && plans_.empty()) round_ended();
+    if (in_round() && !hurried_ && unplanned_bytes() >= options_.flush_bytes) hurry();
 }
 
-void Tiering::written(std::string key, Result<ObjectWrittenRecord> record) {
+void Tiering::written(std::string key, std::size_t round, Result<ObjectWrittenRecord> record) {
     ++answers_;
     if (!record) {
         // It may be there nevertheless, and nobody will name it.
         garbage_.push_back(std::move(key));
-        --under_way_;
         failed(record.error());
-        return give_work();
+        return plan_over(round);
     }
-    if (record->parts.empty()) {
-        --under_way_;
-        return give_work();
-    }
+    if (record->parts.empty()) return plan_over(round);
     ++counters_.written_objects;
     counters_.written_bytes += record->object.data_bytes;
     if (!fenced_ && std::exchange(trouble_, std::nullopt)) {
@@ -431,25 +450,37 @@ void Tiering::written(std::string key, Result<ObjectWrittenRecord> record) {
     }
     pause_ = {};
     const std::uint64_t bytes = record->object.data_bytes;
-    host_.log_object(std::move(*record), [this, alive = alive_, key, bytes](Result<> logged) mutable {
+    host_.log_object(std::move(*record), [this, alive = alive_, key, round, bytes](Result<> logged) mutable {
         if (!*alive) return;
         if (!logged) garbage_.push_back(std::move(key));
-        recorded(std::move(logged), bytes);
+        recorded(std::move(logged), round, bytes);
     });
     give_work();
 }
 
-void Tiering::recorded(Result<> result, std::uint64_t bytes) {
-    --under_way_;
+void Tiering::recorded(Result<> result, std::size_t round, std::uint64_t bytes) {
     if (result) moved(bytes);
     if (!result && result.error() != Errc::kClosed) failed(result.error());
+    plan_over(round);
+}
+
+// An object that was begun is recorded, or has failed.
+void Tiering::plan_over(std::size_t round) {
+    --under_way_;
+    if (--rounds_[round].objects == 0) end_round(round);
     give_work();
+}
+
+// What they were to move is dirty still.
+void Tiering::drop_plans() {
+    for (const ObjectPlan& plan : std::exchange(plans_, {})) {
+        if (--rounds_[plan.round].objects == 0) end_round(plan.round);
+    }
 }
 
 void Tiering::failed(const Error& error) {
     if (stopped_ || fenced_) return;
     ++counters_.failures;
-    plans_.clear();  // what they were to move is dirty still
     if (!trouble_) {
         log::warn("container {}: long-term storage does not take objects, their bytes stay in the log: {}",
                   container_.value(), error.to_string());
@@ -458,16 +489,24 @@ void Tiering::failed(const Error& error) {
     trouble_ = error.to_string();
     if (is_new) host_.storage_failed();
     pause_ = std::clamp(pause_ * 2, kFirstPause, kLongestPause);
+    drop_plans();
 }
 
-void Tiering::round_ended() {
+void Tiering::end_round(std::size_t index) {
     publish_gauges();
-    executor_.cancel(watch_);
-    for (SegmentId id : std::exchange(planned_, {})) {
-        if (Segment* segment = host_.find_segment(id)) --segment->planned;
+    Round round = std::exchange(rounds_[index], {});
+    for (SegmentId id : round.planned) {
+        Segment* segment = host_.find_segment(id);
+        if (segment != nullptr && --segment->planned == 0) segment->planned_to = 0;
     }
-    host_.round_over();
-    if (!std::exchange(in_round_, false) || !active() || fenced_) return;
+    planned_bytes_ -= round.bytes;
+    host_.round_over(index);
+    if (--rounds_open_ == 0) rounds_ended();
+}
+
+void Tiering::rounds_ended() {
+    executor_.cancel(watch_);
+    if (!active() || fenced_) return;
     if (trouble_) {
         auto spread =
             static_cast<std::int64_t>(executor_.random().below(static_cast<std::uint64_t>(pause_.count()) / 2 + 1));

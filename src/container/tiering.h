@@ -2,9 +2,10 @@
 //
 // Rounds. Bytes that are only in the log make their segment dirty. A round begins when there are enough bytes, when the
 // oldest have waited long enough, or when the log wants space, and takes the oldest bytes of all dirty segments, as
-// many as memory may hold: a run of a busy segment becomes a chunk, the rest of all segments share packs, so the number
-// of objects follows the bytes and not the segments. Small pieces of a segment that have come together over many rounds
-// are written again as one, when there is nothing else to do.
+// many as memory may hold; beside the log's disk the next one begins as soon as there are enough bytes again: a run of
+// a busy segment becomes a chunk, the rest of all segments share packs, so the number of objects follows the bytes and
+// not the segments. Small pieces of a segment that have come together over many rounds are written again as one, when
+// there is nothing else to do.
 //
 // Safety. An object counts from the moment its record is durable in the log; before that it is garbage, and so is one
 // that no manifest refers to any more. Garbage is removed; what a crash left is found by listing at the next start.
@@ -17,6 +18,7 @@
 // Thread rule: on the container's executor.
 #pragma once
 
+#include <array>
 #include <deque>
 #include <memory>
 #include <optional>
@@ -36,6 +38,7 @@
 namespace millrace::container {
 
 inline constexpr std::uint64_t kAllFiles = ~std::uint64_t{0};
+inline constexpr std::size_t kRoundsMax = 4;  // under way at once
 
 // What the storage writer needs of its container.
 class TieringHost : public SegmentSource {
@@ -45,8 +48,9 @@ class TieringHost : public SegmentSource {
     virtual state::StateBatch& state_changes(Segment& segment) = 0;  // of what is being published
     // The log's file up to which a round goes that is to take `bytes`, or a little more: kAllFiles for everything.
     virtual std::uint64_t move_through(std::uint64_t bytes) const = 0;
-    virtual void will_move(const Extent& extent) = 0;  // what a round has planned, all of it before the first read
-    virtual void round_over() = 0;
+    // What a round has planned, all of it before the first read.
+    virtual void will_move(std::size_t round, const Extent& extent) = 0;
+    virtual void round_over(std::size_t round) = 0;
     virtual void storage_failed() = 0;  // objects are no longer taken, for a while
     // Logs that an object was written, and calls `done` when Tiering::apply() has been called for it.
     virtual void log_object(ObjectWrittenRecord record, runtime::Callback<Result<>> done) = 0;
@@ -98,7 +102,7 @@ class Tiering {
         log_only_bytes_ += static_cast<std::uint64_t>(change);
         auto untold = static_cast<std::int64_t>(log_only_bytes_ - told_);
         if (untold >= told_step_ || untold <= -told_step_) tell_log_only();
-        if (log_only_bytes_ >= options_.flush_bytes && !hurried_) hurry();
+        if (unplanned_bytes() >= options_.flush_bytes && !hurried_) hurry();
     }
 
   private:
@@ -112,6 +116,13 @@ class Tiering {
         std::uint64_t window = 0;
         std::uint64_t ahead = 0;  // offset up to which bytes were asked for
         bool passing = false;     // went on behind its first window: it will not come back
+    };
+
+    struct Round {
+        bool open = false;
+        std::size_t objects = 0;         // planned, and not over
+        std::uint64_t bytes = 0;         // of the log, that it moves
+        std::vector<SegmentId> planned;  // segments that its objects have parts of: they stay in memory
     };
 
     static constexpr std::chrono::milliseconds kTick{500};
@@ -137,18 +148,25 @@ class Tiering {
     void watch();
     bool is_due() const;
     bool wants_joining() const { return pressed_ && !scattered_.empty(); }
+    bool may_begin() const;
+    bool in_round() const { return rounds_open_ > 0; }
+    std::uint64_t unplanned_bytes() const { return log_only_bytes_ - std::min(log_only_bytes_, planned_bytes_); }
     void plan_round();
     std::uint64_t object_bytes_of_round() const;
     void plan_log_runs(Segment& segment, std::uint64_t last_file);
     void plan_small_pieces(Segment& segment);
     void add_run(Segment& segment, std::uint64_t begin, std::uint64_t end);
+    void add_plan(ObjectPlan plan);
     void close_pack();
     void give_work();
-    void written(std::string key, Result<ObjectWrittenRecord> record);
-    void recorded(Result<> result, std::uint64_t bytes);
+    void written(std::string key, std::size_t round, Result<ObjectWrittenRecord> record);
+    void recorded(Result<> result, std::size_t round, std::uint64_t bytes);
+    void plan_over(std::size_t round);
+    void drop_plans();
     void moved(std::uint64_t bytes);
     void failed(const Error& error);
-    void round_ended();
+    void end_round(std::size_t index);
+    void rounds_ended();
     void remove_garbage();
     void sweep_orphans(const std::string& after);
     std::string next_key(ObjectId id);
@@ -190,8 +208,13 @@ class Tiering {
     bool confirming_ = false;
     bool fenced_ = false;  // for good
 
-    // The round under way.
-    bool in_round_ = false;
+    // The rounds under way. The next one begins while objects of those before are written: otherwise the disk would
+    // have nothing to do at the end of each.
+    std::array<Round, kRoundsMax> rounds_;
+    std::size_t rounds_open_ = 0;
+    std::size_t planning_ = 0;         // the round that is being planned
+    std::uint64_t planned_bytes_ = 0;  // of all rounds
+    std::size_t overlapping_ = 0;      // rounds that began beside others, since there was none
     bool poked_ = false;
     bool pressed_ = false;  // the last round was due for its bytes: joining had to wait
     std::chrono::steady_clock::time_point pressed_at_;
@@ -200,7 +223,6 @@ class Tiering {
     ObjectPlan pack_;
     std::uint64_t pack_bytes_ = 0;
     std::uint32_t under_way_ = 0;       // objects being written or recorded
-    std::vector<SegmentId> planned_;    // segments that the round's objects have parts of: they stay in memory
     std::vector<SegmentId> scattered_;  // segments that got small pieces
     std::uint64_t answers_ = 0;         // of the store, since the start
     runtime::TimerId watch_;

@@ -52,10 +52,10 @@ void Tiering::owner_is(lts::RegisterTag tag) {
     confirming_ = false;
     confirmed_at_ = executor_.clock().now();
     bool is_new = !std::exchange(ours_, std::move(tag)).has_value();
-    if (!in_round_) executor_.cancel(watch_);
+    if (!in_round()) executor_.cancel(watch_);
     if (is_new) sweep_orphans("");
     look();
-    if (timer_.value() == 0 && !in_round_ && !confirming_) arm_timer(kTick);
+    if (timer_.value() == 0 && !in_round() && !confirming_) arm_timer(kTick);
 }
 
 void Tiering::fenced(std::string_view owner) {
@@ -63,7 +63,7 @@ void Tiering::fenced(std::string_view owner) {
     fenced_ = true;
     executor_.cancel(watch_);
     executor_.cancel(timer_);
-    plans_.clear();
+    drop_plans();
     trouble_ = fmt::format(
         "another server, started later on a copy of this data directory, has taken over {} (life {})", prefix_, owner);
     log::error("container {}: {}. Nothing is moved or removed there by this one any more; end one of the two",
@@ -75,7 +75,7 @@ void Tiering::fenced(std::string_view owner) {
 void Tiering::not_confirmed(const Error& error) {
     confirming_ = false;
     if (error != Errc::kBadVersion) failed(error);
-    if (!in_round_) executor_.cancel(watch_);
+    if (!in_round()) executor_.cancel(watch_);
     publish_gauges();
     arm_timer(std::max(pause_, kTick));
 }
@@ -85,7 +85,7 @@ void Tiering::not_confirmed(const Error& error) {
 void Tiering::remove_garbage() {
     if (!active() || removing_ || garbage_.empty() || fenced_) return;
     if (!owned_within(kConfirmedToRemove)) {  // with the next look
-        if (timer_.value() == 0 && !in_round_ && !confirming_) arm_timer(kTick);
+        if (timer_.value() == 0 && !in_round() && !confirming_) arm_timer(kTick);
         return;
     }
     removing_ = true;
@@ -93,7 +93,7 @@ void Tiering::remove_garbage() {
         if (!*alive) return;
         removing_ = false;
         if (!removed) {  // with the next look
-            if (timer_.value() == 0 && !in_round_) arm_timer(kLongestPause);
+            if (timer_.value() == 0 && !in_round()) arm_timer(kLongestPause);
             return;
         }
         garbage_.pop_front();
