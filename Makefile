@@ -101,11 +101,13 @@ demo: ## flights and weather live through Flink, verified row by row (SPEEDUP=10
 	exec demo/run $(if $(SPEEDUP),--speed-up $(SPEEDUP)) $(if $(MONTHS),--months $(MONTHS)) $(if $(PORT_BASE),--port-base $(PORT_BASE)) $(if $(KEEP),--keep)
 
 .PHONY: check-lite
-check-lite: ## format, layering, reasons of the deviations
+check-lite: ## format, layering, loops over temporaries, reasons of the deviations
 	@scripts/install-deps --build --python
 	scripts/check-format
 	scripts/check-layering --self-test
 	scripts/check-layering
+	scripts/check-ranges --self-test
+	scripts/check-ranges
 	scripts/check-deviations
 
 .PHONY: check

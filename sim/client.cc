@@ -644,7 +644,7 @@ void Client::check_read(const std::string& name, const std::shared_ptr<std::stri
 }
 
 void Client::read_all(const std::function<void()>& run) {
-    for (const auto& [name, segment] : model_.durable().segments) {
+    for (const auto& [name, segment] : model_.durable().segments) {  // range-ok: the model returns a reference
         std::uint64_t at = segment.start;
         while (!segment.table && at < segment.length && !verdict_.first()) {
             std::optional<Result<ReadResult>> result;
