@@ -7,7 +7,7 @@ SHELL := /bin/bash
 
 # Rooms whose unit tests also run under the thread sanitizer: gRPC's packaged libraries are not instrumented for it.
 SANITIZED ?= base bytes runtime io net wire wal lts container store controller api_rest
-FUZZED ?= bytes wire wal lts container store controller api_grpc
+FUZZED ?= wire wal lts container store controller api_grpc api_rest
 
 .PHONY: help
 help: ## this list
