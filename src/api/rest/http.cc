@@ -1,7 +1,6 @@
 #include "api/rest/http.h"
 
-#include <boost/json/serialize.hpp>
-#include <boost/json/value.hpp>
+#include "base/text.h"
 
 namespace millrace::rest {
 namespace {
@@ -93,9 +92,8 @@ HttpResponse HttpResponse::json(std::uint16_t status, std::string body) {
 }
 
 HttpResponse HttpResponse::error(std::uint16_t status, std::string_view reason) {
-    boost::json::object object;
-    object["error"] = boost::json::string_view(reason.data(), reason.size());
-    return json(status, boost::json::serialize(object));
+    // A reason may name what the request named, which is any bytes.
+    return json(status, R"({"error":")" + json_escape(reason) + R"("})");
 }
 
 Result<> parse_target(std::string_view target, HttpRequest& request) {

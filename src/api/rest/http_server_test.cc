@@ -328,6 +328,12 @@ TEST_F(HttpServerTest, TakenPortIsToldApart) {
     EXPECT_EQ(third.listen().error().code(), Errc::kInvalidArgument);
 }
 
+TEST(HttpResponse, AnErrorIsJsonWhateverTheRequestNamed) {
+    EXPECT_EQ(HttpResponse::error(404, "no \"a\\\n\"").body, R"({"error":"no \"a\\\u000a\""})");
+    EXPECT_EQ(HttpResponse::error(404, std::string_view("\xff\0\xc3\xa4", 4)).body,
+              "{\"error\":\"\xef\xbf\xbd\\u0000\xc3\xa4\"}");
+}
+
 TEST(ParseTarget, SplitsAndLimits) {
     HttpRequest request;
     ASSERT_TRUE(parse_target("http://host:1/a//b%2Fc/?x=1&y&=z&&x=2", request));
