@@ -302,13 +302,7 @@ Result<> Node::Impl::start_controller() {
 }
 
 Result<> Node::Impl::start_rest() {
-    rest::add_ping_and_health_routes(router_, [this] { return health(); });
-    rest::add_scope_routes(router_, *controller_);
-    rest::add_stream_routes(router_, *controller_);
-    rest::add_retention_routes(router_, *controller_);
-    rest::add_reader_group_routes(router_, *controller_);
-    rest::add_transaction_routes(router_, *controller_);
-    rest::add_openapi_route(router_);
+    rest::add_all_routes(router_, *controller_, [this] { return health(); });
     Metrics::Sources sources;
     for (auto& container : containers_) sources.containers.push_back(container.get());
     sources.fill = [this](MetricsSnapshot& snapshot) { fill(snapshot); };

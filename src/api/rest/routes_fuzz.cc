@@ -36,13 +36,7 @@ Method method_of(char letter) {
 
 struct Served {
     Served() {
-        add_ping_and_health_routes(router, [] { return Health(); });
-        add_scope_routes(router, *t.controller);
-        add_stream_routes(router, *t.controller);
-        add_retention_routes(router, *t.controller);
-        add_reader_group_routes(router, *t.controller);
-        add_transaction_routes(router, *t.controller);
-        add_openapi_route(router);
+        add_all_routes(router, *t.controller, [] { return Health(); });
         (void)t.create_scope("s");
         (void)t.create({"s", "x"}, controller::fixed(2, {"w"}));
         auto group = controller::group_over({{"s", "x"}}, controller::ReaderGroupRetention::kManual);
