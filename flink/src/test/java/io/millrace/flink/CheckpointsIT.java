@@ -38,6 +38,7 @@ class CheckpointsIT extends ServerTest {
     private static final AtomicInteger PASSED = new AtomicInteger();
     private static final AtomicInteger FAILURES_LEFT = new AtomicInteger();
     private static final ConcurrentLinkedQueue<String> SEEN = new ConcurrentLinkedQueue<>();
+
     private static MillraceSourceBuilder<String> source(String... streams) {
         return MillraceSource.<String>builder().controller(store.controller).stream(streams).deserializer(new SimpleStringSchema());
     }

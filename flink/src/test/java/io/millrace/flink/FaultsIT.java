@@ -41,6 +41,7 @@ import org.junit.jupiter.params.provider.EnumSource;
 /** What a user sees when something is wrong: the error of the job says it in a sentence, and what can go on does. */
 class FaultsIT extends ServerTest {
     private static final String NOWHERE = "tcp://127.0.0.1:1";
+
     private static StoreOptions impatient(String controller) {
         return StoreOptions.of(controller).withRetryTimeout(Duration.ofSeconds(3));
     }
@@ -166,14 +167,18 @@ class FaultsIT extends ServerTest {
         assertSays("events were deleted before they were read", said);
         assertSays("set scan.truncation = skip", said);
 
+        assertEquals(List.of("k0:10", "k0:11", "k0:12", "k0:13", "k0:14"), readWhatIsLeft(source));
+        assertEquals(10 * (8 + 4), TestMetrics.sum("MillraceSourceReader.skippedBytes"));
+    }
+
+    private static List<String> readWhatIsLeft(MillraceSourceBuilder<String> source) throws Exception {
         StreamExecutionEnvironment environment = StreamExecutionEnvironment.createLocalEnvironment(1, withMetrics());
         List<String> found = new ArrayList<>();
         try (CloseableIterator<String> events = environment.fromSource(source.skipTruncated().endAt(Position.tail()).build(),
                 WatermarkStrategy.noWatermarks(), "in").executeAndCollect()) {
             events.forEachRemaining(found::add);
         }
-        assertEquals(List.of("k0:10", "k0:11", "k0:12", "k0:13", "k0:14"), found);
-        assertEquals(10 * (8 + 4), TestMetrics.sum("MillraceSourceReader.skippedBytes"));
+        return found;
     }
 
     @Test
@@ -188,13 +193,7 @@ class FaultsIT extends ServerTest {
         MillraceSourceBuilder<String> source = source(stream).startAt(Position.streamCut(stream, cut));
         assertSays("events were deleted before they were read", failure(source.build()));
 
-        StreamExecutionEnvironment environment = StreamExecutionEnvironment.createLocalEnvironment(1, withMetrics());
-        List<String> found = new ArrayList<>();
-        try (CloseableIterator<String> events = environment.fromSource(source.skipTruncated().endAt(Position.tail()).build(),
-                WatermarkStrategy.noWatermarks(), "in").executeAndCollect()) {
-            events.forEachRemaining(found::add);
-        }
-        assertEquals(List.of("k0:10", "k0:11", "k0:12", "k0:13", "k0:14"), found);
+        assertEquals(List.of("k0:10", "k0:11", "k0:12", "k0:13", "k0:14"), readWhatIsLeft(source));
         assertEquals(1, TestMetrics.sum("MillraceSourceReader.skippedSegments"));
     }
 
