@@ -301,6 +301,7 @@ Async<> Transactions::make(Stream stream, TransactionId id, std::vector<SegmentR
         container::CreateOptions options;
         options.rollover_bytes = config.rollover_bytes;
         std::vector<std::string> names;
+        names.reserve(segments.size());
         for (const SegmentRange& segment : segments)
             names.push_back(transaction_segment_name(stream->name, segment.id, id));
         made = co_await context_.segments.create_named(std::move(names), options);

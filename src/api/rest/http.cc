@@ -135,6 +135,7 @@ void Router::add(Method method, std::string_view pattern, Handler handler) {
 
 std::vector<std::pair<Method, std::string>> Router::known() const {
     std::vector<std::pair<Method, std::string>> all;
+    all.reserve(routes_.size());
     for (const Route& route : routes_) all.emplace_back(route.method, route.pattern);
     return all;
 }

@@ -30,6 +30,7 @@ inline void start(std::vector<std::string> command, KilledProgram& program) {
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
     std::vector<char*> arguments;
+    arguments.reserve(command.size() + 1);
     for (std::string& argument : command) arguments.push_back(argument.data());
     arguments.push_back(nullptr);
     int failed = ::posix_spawn(&program.pid, arguments[0], &actions, nullptr, arguments.data(), environ);
