@@ -191,7 +191,7 @@ Result<> Node::Impl::recover() {
     each.state.resident_segments = std::max<std::uint64_t>(options_.container.state.resident_segments / count, 64);
     each.state.marked_max = std::max<std::size_t>(options_.container.state.marked_max / count, 1024);
     // A start does again what was changed since: some thousand segments of each container.
-    each.state.flush_bytes = std::max<std::size_t>(options_.state.cache_bytes / (4 * count), 1 * kMiB);
+    each.state.flush_bytes = std::max<std::size_t>(options_.state.cache_bytes / (std::size_t{4} * count), 1 * kMiB);
     storage_.emplace(options_.storage);
     each.tiering.shares_disk = storage_->is_beside(*files_, options_.data_directory);
     states_.emplace(options_.state);
