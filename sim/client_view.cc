@@ -89,7 +89,7 @@ void Client::show(const std::function<void(Comparison)>& give, std::size_t* expe
             });
         });
     }
-    for (const std::string& key : kMetadataKeys) {
+    for (std::string key : kMetadataKeys) {
         ++*expected;
         give([key, entry = container_->table_get("meta", key)](const ContainerState& state) -> Differs {
             auto found = state.metadata.find(key);
