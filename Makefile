@@ -7,7 +7,7 @@ SHELL := /bin/bash
 
 # Rooms whose unit tests also run under the thread sanitizer: gRPC's packaged libraries are not instrumented for it.
 SANITIZED ?= base bytes runtime io net wire wal lts container store controller api_rest
-FUZZED ?= bytes wire wal lts container store controller api_grpc
+FUZZED ?= wire wal lts container store controller api_grpc api_rest
 
 .PHONY: help
 help: ## this list
@@ -101,11 +101,13 @@ demo: ## flights and weather live through Flink, verified row by row (SPEEDUP=10
 	exec demo/run $(if $(SPEEDUP),--speed-up $(SPEEDUP)) $(if $(MONTHS),--months $(MONTHS)) $(if $(PORT_BASE),--port-base $(PORT_BASE)) $(if $(KEEP),--keep)
 
 .PHONY: check-lite
-check-lite: ## format, layering, reasons of the deviations
+check-lite: ## format, layering, loops over temporaries, reasons of the deviations
 	@scripts/install-deps --build --python
 	scripts/check-format
 	scripts/check-layering --self-test
 	scripts/check-layering
+	scripts/check-ranges --self-test
+	scripts/check-ranges
 	scripts/check-deviations
 
 .PHONY: check

@@ -4,7 +4,6 @@
 
 #include <fmt/format.h>
 
-#include "container/table_segments.h"
 #include "runtime/manual_executor.h"
 
 namespace millrace::sim {
@@ -13,22 +12,12 @@ using container::AppendBatch;
 using container::AppendOutcome;
 using container::AppendRequest;
 using container::AppendStatus;
-using container::AttributeUpdateType;
-using container::CreateOptions;
-using container::kAnyVersion;
-using container::kNotExists;
 using container::kUnconditional;
-using container::ReadResult;
 
 namespace {
 
 constexpr std::size_t kWriters = 3;
-constexpr std::size_t kWaitingReadsMax = 3;
 constexpr std::size_t kPendingMax = 60;
-const std::vector<std::string> kMetadataKeys = {"m0", "m1", "m2", "m3"};
-const std::vector<Uuid> kAttributes = {{7, 1}, {7, 2}, {7, 3}};
-
-bool is_table_name(const std::string& name) { return name == "t" || name == "f"; }
 
 std::optional<Errc> code_of(AppendStatus status) {
     switch (status) {
@@ -136,111 +125,6 @@ std::string Client::first_pending() {
     }
     return first == nullptr ? "none" : fmt::format("operation {} on {}", first->number, first->name);
 }
-
-// ---- what the container shows ----
-
-namespace {
-
-using Differs = std::optional<std::string>;
-
-const SegmentModel* find(const ContainerState& state, const std::string& name) {
-    auto found = state.segments.find(name);
-    return found == state.segments.end() ? nullptr : &found->second;
-}
-
-Differs compare_info(const std::string& name, const Result<container::SegmentInfo>& info, const SegmentModel* model) {
-    if (info.has_value() != (model != nullptr)) {
-        return fmt::format("segment {} {}", name,
-                           info ? "is there, and should not be" : "is missing: " + info.error().to_string());
-    }
-    if (!info) return std::nullopt;
-    if (info->length == static_cast<std::int64_t>(model->length) &&
-        info->start_offset == static_cast<std::int64_t>(model->start) && info->sealed == model->sealed) {
-        return std::nullopt;
-    }
-    return fmt::format("segment {} is {}..{}{}, should be {}..{}{}", name, info->start_offset, info->length,
-                       info->sealed ? " sealed" : "", model->start, model->length, model->sealed ? " sealed" : "");
-}
-
-Differs compare_attribute(const std::string& name, const Uuid& id, const Result<std::int64_t>& now,
-                          const SegmentModel* model) {
-    if (model == nullptr || (model->table && id == container::kEventCount)) return std::nullopt;
-    auto expected = model->attributes.find(id);
-    std::int64_t value = expected == model->attributes.end() ? kNullAttribute : expected->second;
-    if (now && *now == value) return std::nullopt;
-    return fmt::format("attribute {:x}-{:x} of segment {} is {}, should be {}", id.high, id.low, name, now ? *now : -1,
-                       value);
-}
-
-Differs compare_table(const std::string& name, const Result<container::TablePage>& page, const SegmentModel* model) {
-    if (model == nullptr || !model->table) return std::nullopt;
-    std::map<std::string, std::pair<std::string, std::int64_t>> entries;
-    if (page) {
-        for (const auto& entry : page->entries) entries[entry.key] = {entry.value, entry.version};
-    }
-    if (page && entries == model->entries) return std::nullopt;
-    return fmt::format("table {} has {} entries, should have {}, or other ones", name, entries.size(),
-                       model->entries.size());
-}
-
-}  // namespace
-
-// Asks for all there is to see. Each answer becomes a comparison with a state, given when it comes; `expected` counts
-// them.
-void Client::show(const std::function<void(Comparison)>& give, std::size_t* expected) {
-    for (const std::string& name : names_) {
-        ++*expected;
-        container_->info(name, [name, give](Result<container::SegmentInfo> info) {
-            give([name, info = std::move(info)](const ContainerState& state) {
-                return compare_info(name, info, find(state, name));
-            });
-        });
-        std::vector<Uuid> ids(std::begin(kAttributes), std::end(kAttributes));
-        for (const Writer& writer : writers_) ids.push_back(writer.id);
-        ids.push_back(container::kEventCount);
-        for (const Uuid& id : ids) {
-            ++*expected;
-            container_->attribute(name, id, [name, id, give](Result<std::int64_t> value) {
-                give([name, id, value](const ContainerState& state) {
-                    return compare_attribute(name, id, value, find(state, name));
-                });
-            });
-        }
-        if (!is_table_name(name)) continue;
-        container::TableIteration all;
-        all.count = 1000;
-        ++*expected;
-        container_->tables().iterate(name, all, [name, give](Result<container::TablePage> page) {
-            give([name, page = std::move(page)](const ContainerState& state) {
-                return compare_table(name, page, find(state, name));
-            });
-        });
-    }
-    for (const std::string& key : kMetadataKeys) {
-        ++*expected;
-        give([key, entry = container_->table_get("meta", key)](const ContainerState& state) -> Differs {
-            auto found = state.metadata.find(key);
-            bool same =
-                entry ? found != state.metadata.end() && found->second == entry->value : found == state.metadata.end();
-            if (same) return std::nullopt;
-            return fmt::format("internal entry {} differs", key);
-        });
-    }
-}
-
-void Client::check() {
-    std::size_t expected = 0;
-    // What comes later shows what is durable then, or what was when it was asked for: it was read in between.
-    auto asked = std::make_shared<const ContainerState>(model_.durable());
-    auto compare = [this, asked, life = life_](const Comparison& comparison) {
-        if (life != life_ || container_ == nullptr || container_->stats().failed) return;
-        if (auto differs = comparison(model_.durable()); differs && comparison(*asked)) {
-            verdict_.violated(fmt::format("{}: what is shown is not what was acknowledged: {}", label(), *differs));
-        }
-    };
-    show(compare, &expected);
-}
-
 // ---- operations and answers ----
 
 std::uint64_t Client::send(Operation operation) {
@@ -275,20 +159,6 @@ void Client::answered(std::uint64_t number, Answer got, const std::string& text)
     model_.answered(number);
 }
 
-template <typename T>
-auto Client::answer_to(std::uint64_t number) {
-    return [this, number, life = life_](const Result<T>& result) {
-        if (life != life_) return;
-        Answer got;
-        if (!result) {
-            got = {result.error().code(), result.error().value()};
-        } else if constexpr (std::is_same_v<T, std::int64_t>) {
-            got.value = *result;
-        }
-        answered(number, got, result ? "" : result.error().to_string());
-    };
-}
-
 std::string Client::some_bytes(std::size_t most) {
     // Every byte string differs from its neighbours, and names where it came from.
     std::string bytes = fmt::format("[{}.{}]", index_, ++letters_);
@@ -316,7 +186,6 @@ void Client::act() {
     if (what < 95) return change_table(random_.below(2) == 0 ? "t" : "f");
     change_metadata();
 }
-
 // ---- writers ----
 
 void Client::connect(Writer& writer) {
@@ -466,197 +335,4 @@ void Client::on_outcomes(std::span<const AppendOutcome> outcomes, std::uint64_t)
         }
     }
 }
-
-// ---- segments, attributes, tables ----
-
-std::vector<AttributeUpdate> Client::some_updates(const std::string& name) {
-    std::vector<AttributeUpdate> updates;
-    auto found = model_.latest().segments.find(name);
-    for (std::uint64_t i = 0; i <= random_.below(3); ++i) {
-        AttributeUpdate update;
-        update.id = kAttributes[random_.below(kAttributes.size())];
-        update.type = static_cast<AttributeUpdateType>(random_.below(5));
-        update.value = static_cast<std::int64_t>(random_.below(100));
-        if (found != model_.latest().segments.end()) {
-            auto now = found->second.attributes.find(update.id);
-            if (now != found->second.attributes.end() && random_.below(4) != 0) update.expected = now->second;
-        }
-        updates.push_back(update);
-    }
-    return updates;
-}
-
-void Client::change_segment() {
-    Operation operation;
-    operation.name = some_name();
-    const auto& segments = model_.latest().segments;
-    auto found = segments.find(operation.name);
-    const SegmentModel* segment = found == segments.end() ? nullptr : &found->second;
-    bool table = is_table_name(operation.name);
-    std::string name = operation.name;
-    std::uint64_t what = random_.below(100);
-    if (segment == nullptr || what < 5) {
-        if (model_.is_leaving(name)) return;
-        operation.kind = OpKind::kCreate;
-        operation.table = table;
-        operation.key_length = name == "f" ? 2 : 0;
-        CreateOptions options;
-        options.table = table;
-        options.key_length = operation.key_length;
-        return container_->create(name, options, answer_to<void>(send(std::move(operation))));
-    }
-    if (what < 40 && !table) {
-        operation.kind = OpKind::kTruncate;
-        std::uint64_t room = segment->length - segment->start;
-        operation.offset = static_cast<std::int64_t>(segment->start + random_.below(room + 1));
-        if (random_.below(10) == 0) operation.offset = static_cast<std::int64_t>(random_.below(segment->length + 50));
-        std::int64_t offset = operation.offset;
-        return container_->truncate(name, offset, answer_to<void>(send(std::move(operation))));
-    }
-    if (what < 70) {
-        operation.kind = OpKind::kAttributes;
-        operation.attributes = some_updates(name);
-        auto updates = operation.attributes;
-        return container_->update_attributes(name, std::move(updates), answer_to<void>(send(std::move(operation))));
-    }
-    if (what < 76) {
-        operation.kind = OpKind::kSeal;
-        return container_->seal(name, answer_to<std::int64_t>(send(std::move(operation))));
-    }
-    if (what < 86 || table) {
-        operation.kind = OpKind::kDelete;
-        return container_->remove(name, answer_to<void>(send(std::move(operation))));
-    }
-    std::string source = some_name();
-    if (is_table_name(source) || !segments.contains(source)) return;
-    operation.kind = OpKind::kMerge;
-    operation.other = source;
-    if (random_.below(2) == 0) operation.attributes = some_updates(name);
-    auto updates = operation.attributes;
-    container_->merge(name, source, std::move(updates), answer_to<std::int64_t>(send(std::move(operation))));
-}
-
-void Client::change_table(const std::string& table) {
-    Operation operation;
-    operation.kind = OpKind::kTable;
-    operation.name = table;
-    auto found = model_.latest().segments.find(operation.name);
-    for (std::uint64_t i = 0; i <= random_.below(4); ++i) {
-        TableUpdate update;
-        update.key = fmt::format("k{}", random_.below(8));
-        if (found != model_.latest().segments.end() && random_.below(2) == 0) {
-            auto entry = found->second.entries.find(update.key);
-            update.expected_version = entry == found->second.entries.end() ? kNotExists : entry->second.second;
-            if (random_.below(5) == 0) update.expected_version = random_.below(2) == 0 ? kNotExists : 1;
-        }
-        if (random_.below(4) != 0) update.value = some_bytes(200);
-        operation.updates.push_back(std::move(update));
-    }
-    container::TableBatch batch{operation.updates, container::kAnyTableLength};
-    table_under_way_ = table;
-    ++tables_under_way_;
-    std::string name = operation.name;
-    container_->tables().update(name, std::move(batch),
-                                answer_to<std::vector<std::int64_t>>(send(std::move(operation))));
-}
-
-void Client::change_metadata() {
-    Operation operation;
-    operation.kind = OpKind::kMetadata;
-    operation.name = kMetadataKeys[random_.below(kMetadataKeys.size())];
-    TableUpdate update;
-    update.key = operation.name;
-    if (random_.below(3) != 0) {
-        operation.data = some_bytes(100);
-        update.value = operation.data;
-        operation.only_if_absent = random_.below(2) == 0;
-        if (operation.only_if_absent) update.expected_version = kNotExists;
-    }
-    container_->update_table("meta", {std::move(update)}, container::SpaceNeed::kOrdinary,
-                             answer_to<std::vector<std::int64_t>>(send(std::move(operation))));
-}
-
-// ---- reads ----
-
-void Client::read() {
-    if (container_ == nullptr) return;
-    std::string name = some_name();
-    if (is_table_name(name)) return;
-    const auto& segments = model_.durable().segments;
-    auto found = segments.find(name);
-    if (found == segments.end()) {
-        container_->read(name, 0, 100, [this, life = life_, name](const Result<ReadResult>& read) {
-            if (life != life_ || !read) return;
-            verdict_.violated(fmt::format("{}: a read of {}, which does not exist, succeeds", label(), name));
-        });
-        return;
-    }
-    const SegmentModel& segment = found->second;
-    std::uint64_t offset = segment.start + random_.below(segment.length - segment.start + 1);
-    if (random_.below(3) == 0) offset = segment.start;
-    if (random_.below(20) == 0) offset = random_.below(segment.length + 1);
-    bool waits = offset == segment.length && !segment.sealed;
-    if (waits && waiting_reads_ >= kWaitingReadsMax) return;
-    if (waits) ++waiting_reads_;
-    bool must_have = offset < segment.length;
-    trace_.add(fmt::format("{} read {} {}", index_, name, offset));
-    std::size_t size = 1 + random_.below(6000);
-    container_->read(name, static_cast<std::int64_t>(offset), size,
-                     [this, life = life_, name, content = segment.content, offset, must_have,
-                      waits](const Result<ReadResult>& read) {
-                         if (life != life_) return;
-                         if (waits) --waiting_reads_;
-                         check_read(name, content, offset, must_have, read);
-                     });
-}
-
-void Client::check_read(const std::string& name, const std::shared_ptr<std::string>& content, std::uint64_t offset,
-                        bool must_have, const Result<ReadResult>& read) {
-    auto found = model_.latest().segments.find(name);
-    bool there = found != model_.latest().segments.end() && found->second.content == content;
-    if (!read) {
-        const Error& error = read.error();
-        trace_.add(fmt::format("{} read {} {}: {}", index_, name, offset, to_string(error.code())));
-        bool allowed = (!there && error != Errc::kCorrupt) || error == Errc::kClosed || error == Errc::kIo ||
-                       (error == Errc::kUnavailable && storage_fails);
-        if (error == Errc::kTruncated) allowed = allowed || (there && found->second.start > offset);
-        if (error == Errc::kSealed) allowed = allowed || (there && found->second.sealed);
-        if (!allowed) {
-            verdict_.violated(
-                fmt::format("{}: a read of {} at {} fails: {}", label(), name, offset, error.to_string()));
-        }
-        return;
-    }
-    auto data = read->data.to_vector();
-    ++counts_.reads;
-    counts_.read_bytes += data.size();
-    trace_.add(fmt::format("{} read {} {}: {} bytes", index_, name, offset, data.size()));
-    if (data.empty() && must_have && there) {
-        return verdict_.violated(
-            fmt::format("{}: a read of {} at {} is empty, though there are acknowledged bytes", label(), name, offset));
-    }
-    if (offset + data.size() > content->size() ||
-        !std::equal(data.begin(), data.end(), content->begin() + static_cast<std::ptrdiff_t>(offset),
-                    [](std::uint8_t a, char b) { return a == static_cast<std::uint8_t>(b); })) {
-        verdict_.violated(fmt::format("{}: a read of {} at {} gives {} bytes that are not those written", label(), name,
-                                      offset, data.size()));
-    }
-}
-
-void Client::read_all(const std::function<void()>& run) {
-    for (const auto& [name, segment] : model_.durable().segments) {
-        std::uint64_t at = segment.start;
-        while (!segment.table && at < segment.length && !verdict_.first()) {
-            std::optional<Result<ReadResult>> result;
-            container_->read(name, static_cast<std::int64_t>(at), 1 << 20,
-                             [&](Result<ReadResult> read) { result = std::move(read); });
-            for (int i = 0; i < 100 && !result; ++i) run();
-            if (!result) return verdict_.violated(fmt::format("{}: a read of {} hangs", label(), name));
-            check_read(name, segment.content, at, true, *result);
-            if (!*result || (*result)->data.empty()) break;
-            at += (*result)->data.size();
-        }
-    }
-}
-
 }  // namespace millrace::sim

@@ -2,6 +2,7 @@
 // tables. Each operation goes to the container and to the model; each answer is compared with the model's.
 #pragma once
 
+#include <array>
 #include <deque>
 #include <functional>
 #include <map>
@@ -68,6 +69,10 @@ class Client final : private container::AppendSink {
     void read_all(const std::function<void()>& run);
 
   private:
+    static constexpr std::array kMetadataKeys = {"m0", "m1", "m2", "m3"};
+    static constexpr std::array<Uuid, 3> kAttributes = {{{7, 1}, {7, 2}, {7, 3}}};
+    static bool is_table_name(const std::string& name) { return name == "t" || name == "f"; }
+
     struct Session {
         container::AppendSession session;
         std::shared_ptr<std::string> content;  // of the segment it was set up for
@@ -104,7 +109,7 @@ class Client final : private container::AppendSink {
     std::uint64_t send(Operation operation);
     void answered(std::uint64_t number, Answer got, const std::string& text);
     template <typename T>
-    auto answer_to(std::uint64_t number);
+    auto answer_to(std::uint64_t number);  // what is called with the answer
     void check_read(const std::string& name, const std::shared_ptr<std::string>& content, std::uint64_t offset,
                     bool must_have, const Result<container::ReadResult>& read);
     using Comparison = std::function<std::optional<std::string>(const ContainerState&)>;
@@ -129,5 +134,19 @@ class Client final : private container::AppendSink {
     std::string table_under_way_;  // that is being updated
     std::size_t tables_under_way_ = 0;
 };
+
+template <typename T>
+auto Client::answer_to(std::uint64_t number) {
+    return [this, number, life = life_](const Result<T>& result) {
+        if (life != life_) return;
+        Answer got;
+        if (!result) {
+            got = {result.error().code(), result.error().value()};
+        } else if constexpr (std::is_same_v<T, std::int64_t>) {
+            got.value = *result;
+        }
+        answered(number, got, result ? "" : result.error().to_string());
+    };
+}
 
 }  // namespace millrace::sim

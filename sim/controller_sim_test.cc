@@ -1,31 +1,19 @@
-// The controller's simulation over many seeds, its repeatability, and a bug that it must find. MILLRACE_SIM_SEEDS asks
-// for more seeds, MILLRACE_SIM_FIRST_SEED for others.
-#include <cstdlib>
-
+// The controller's simulation over many seeds, its repeatability, and a bug that it must find.
 #include <gtest/gtest.h>
 
-#include "base/log.h"
 #include "sim/controller_simulation.h"
+#include "sim/seeds.h"
 
 namespace millrace::sim {
 namespace {
 
-std::uint64_t setting(const char* name, std::uint64_t otherwise) {
-    const char* text = std::getenv(name);
-    return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
-}
-
-class ControllerSim : public testing::Test {
-  protected:
-    void SetUp() override { log::set_level(log::Level::kOff); }
-    void TearDown() override { log::set_level(log::Level::kError); }
-};
+class ControllerSim : public QuietTest {};
 
 TEST_F(ControllerSim, NoSeedFindsAViolation) {
-    std::uint64_t first = setting("MILLRACE_SIM_FIRST_SEED", 1);
-    std::uint64_t count = setting("MILLRACE_SIM_SEEDS", MILLRACE_SIM_CONTROLLER_SEEDS);
+    Seeds seeds = asked_seeds(MILLRACE_SIM_CONTROLLER_SEEDS);
+    std::uint64_t count = seeds.count;
     ControllerSimulationReport all;
-    for (std::uint64_t seed = first; seed < first + count; ++seed) {
+    for (std::uint64_t seed = seeds.first; seed < seeds.end(); ++seed) {
         ControllerSimulationReport report = simulate_controller({seed});
         ASSERT_FALSE(report.violation) << "seed " << seed << ", round " << report.round << ": " << *report.violation;
         all.deaths += report.deaths;
@@ -47,11 +35,7 @@ TEST_F(ControllerSim, NoSeedFindsAViolation) {
 }
 
 TEST_F(ControllerSim, ASeedIsAlwaysTheSameRun) {
-    for (std::uint64_t seed = 1; seed <= 3; ++seed) {
-        ControllerSimulationReport once = simulate_controller({seed});
-        EXPECT_EQ(once.trace_hash, simulate_controller({seed}).trace_hash) << "seed " << seed;
-        EXPECT_NE(once.trace_hash, simulate_controller({seed + 1000}).trace_hash);
-    }
+    expect_same_runs(3, [](std::uint64_t seed) { return simulate_controller({seed}); });
 }
 
 TEST_F(ControllerSim, ForgottenIntentsAreFound) {

@@ -1,33 +1,21 @@
-// The simulation over many seeds, its repeatability, and the bugs that it must find. MILLRACE_SIM_SEEDS asks for more
-// seeds, MILLRACE_SIM_FIRST_SEED for others.
-#include <cstdlib>
-
+// The simulation over many seeds, its repeatability, and the bugs that it must find.
 #include <gtest/gtest.h>
 
-#include "base/log.h"
+#include "sim/seeds.h"
 #include "sim/simulation.h"
 
 namespace millrace::sim {
 namespace {
 
-std::uint64_t setting(const char* name, std::uint64_t otherwise) {
-    const char* text = std::getenv(name);
-    return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
-}
-
-class Sim : public testing::Test {
-  protected:
-    void SetUp() override { log::set_level(log::Level::kOff); }
-    void TearDown() override { log::set_level(log::Level::kError); }
-};
+class Sim : public QuietTest {};
 
 TEST_F(Sim, NoSeedFindsAViolation) {
-    std::uint64_t first = setting("MILLRACE_SIM_FIRST_SEED", 1);
-    std::uint64_t count = setting("MILLRACE_SIM_SEEDS", MILLRACE_SIM_DEFAULT_SEEDS);
+    Seeds seeds = asked_seeds(MILLRACE_SIM_DEFAULT_SEEDS);
+    std::uint64_t count = seeds.count;
     std::uint64_t kills = 0;
     std::uint64_t in_recovery = 0;
     ClientCounts all;
-    for (std::uint64_t seed = first; seed < first + count; ++seed) {
+    for (std::uint64_t seed = seeds.first; seed < seeds.end(); ++seed) {
         SimulationReport report = simulate({seed, 800});
         ASSERT_FALSE(report.violation) << "seed " << seed << ", step " << report.step << ": " << *report.violation;
         kills += report.kills;
@@ -50,12 +38,7 @@ TEST_F(Sim, NoSeedFindsAViolation) {
 }
 
 TEST_F(Sim, ASeedIsAlwaysTheSameRun) {
-    for (std::uint64_t seed = 1; seed <= 20; ++seed) {
-        SimulationReport once = simulate({seed, 600});
-        SimulationReport again = simulate({seed, 600});
-        EXPECT_EQ(once.trace_hash, again.trace_hash) << "seed " << seed;
-        EXPECT_NE(once.trace_hash, simulate({seed + 1000, 600}).trace_hash);
-    }
+    expect_same_runs(20, [](std::uint64_t seed) { return simulate({seed, 600}); });
 }
 
 class PlantedBug : public Sim, public testing::WithParamInterface<Planted> {};

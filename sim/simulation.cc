@@ -77,7 +77,7 @@ class Simulation {
         c.tiering.shares_disk = random_.below(2) == 0;
         c.tiering.writers = static_cast<std::uint32_t>(1 + random_.below(3));
         c.tiering.reader.block_bytes = container::kObjectBlock;
-        c.tiering.reader.cache_bytes = 4 * container::kObjectBlock;
+        c.tiering.reader.cache_bytes = std::size_t{4} * container::kObjectBlock;
         auto& j = node.journal;
         j.directory = "/journal";
         j.file_bytes = 64 * kKiB;

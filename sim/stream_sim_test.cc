@@ -1,19 +1,11 @@
 // The simulation of streams over many seeds, its repeatability, a death at every write, and the bugs that it must find.
-// MILLRACE_SIM_SEEDS asks for more seeds, MILLRACE_SIM_FIRST_SEED for others.
-#include <cstdlib>
-
 #include <gtest/gtest.h>
 
-#include "base/log.h"
+#include "sim/seeds.h"
 #include "sim/stream_simulation.h"
 
 namespace millrace::sim {
 namespace {
-
-std::uint64_t setting(const char* name, std::uint64_t otherwise) {
-    const char* text = std::getenv(name);
-    return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
-}
 
 // Unoptimised and under a sanitizer a run takes seventy times as long.
 #ifdef MILLRACE_SANITIZED
@@ -22,17 +14,13 @@ constexpr bool kSlow = true;
 constexpr bool kSlow = false;
 #endif
 
-class StreamSim : public testing::Test {
-  protected:
-    void SetUp() override { log::set_level(log::Level::kOff); }
-    void TearDown() override { log::set_level(log::Level::kError); }
-};
+class StreamSim : public QuietTest {};
 
 TEST_F(StreamSim, NoSeedFindsAViolation) {
-    std::uint64_t first = setting("MILLRACE_SIM_FIRST_SEED", 1);
-    std::uint64_t count = setting("MILLRACE_SIM_SEEDS", MILLRACE_SIM_STREAM_SEEDS);
+    Seeds seeds = asked_seeds(MILLRACE_SIM_STREAM_SEEDS);
+    std::uint64_t count = seeds.count;
     StreamSimulationReport all;
-    for (std::uint64_t seed = first; seed < first + count; ++seed) {
+    for (std::uint64_t seed = seeds.first; seed < seeds.end(); ++seed) {
         StreamSimulationReport report = simulate_streams({.seed = seed});
         ASSERT_FALSE(report.violation) << "seed " << seed << ", round " << report.round << ": " << *report.violation;
         all.deaths += report.deaths;
@@ -63,19 +51,15 @@ TEST_F(StreamSim, NoSeedFindsAViolation) {
 }
 
 TEST_F(StreamSim, ASeedIsAlwaysTheSameRun) {
-    for (std::uint64_t seed = 1; seed <= (kSlow ? 1 : 3); ++seed) {
-        StreamSimulationReport once = simulate_streams({.seed = seed});
-        EXPECT_EQ(once.trace_hash, simulate_streams({.seed = seed}).trace_hash) << "seed " << seed;
-        EXPECT_NE(once.trace_hash, simulate_streams({.seed = seed + 1000}).trace_hash);
-    }
+    expect_same_runs(kSlow ? 1 : 3, [](std::uint64_t seed) { return simulate_streams({.seed = seed}); });
 }
 
 // The last round of a few, once for each of its writes.
 TEST_F(StreamSim, ADeathAtEveryWrite) {
-    std::uint64_t first = setting("MILLRACE_SIM_FIRST_SEED", 1);
-    std::uint64_t count = setting("MILLRACE_SIM_SEEDS", MILLRACE_SIM_STREAM_SEEDS) / 15 + 1;
+    Seeds seeds = asked_seeds(MILLRACE_SIM_STREAM_SEEDS);
+    seeds.count = seeds.count / 15 + 1;
     std::uint64_t deaths = 0;
-    for (std::uint64_t seed = first; seed < first + count; ++seed) {
+    for (std::uint64_t seed = seeds.first; seed < seeds.end(); ++seed) {
         StreamSimulationOptions options;
         options.seed = seed;
         options.rounds = 3 + seed % 4;
@@ -88,21 +72,19 @@ TEST_F(StreamSim, ADeathAtEveryWrite) {
             if (report.deaths == 0) break;
         }
     }
-    EXPECT_GT(deaths, (kSlow ? 0 : 10) * count);
+    EXPECT_GT(deaths, (kSlow ? 0 : 10) * seeds.count);
 }
 
-class PlantedBug : public testing::TestWithParam<PlantedControl> {};
+class PlantedBug : public StreamSim, public testing::WithParamInterface<PlantedControl> {};
 
 TEST_P(PlantedBug, IsFound) {
     if (kSlow) GTEST_SKIP() << "says nothing of the product";
-    log::set_level(log::Level::kOff);
     constexpr std::uint64_t kSeeds = 20;
     StreamSimulationOptions options;
     options.planted = GetParam();
     std::optional<std::string> found;
     for (options.seed = 1; options.seed <= kSeeds && !found; ++options.seed)
         found = simulate_streams(options).violation;
-    log::set_level(log::Level::kError);
     ASSERT_TRUE(found) << "not found in " << kSeeds << " seeds";
     RecordProperty("violation", *found);
 }

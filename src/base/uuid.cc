@@ -35,9 +35,9 @@ std::optional<Uuid> parse_uuid(std::string_view text) {
         if (c >= '0' && c <= '9')
             digit = static_cast<std::uint64_t>(c - '0');
         else if (c >= 'a' && c <= 'f')
-            digit = static_cast<std::uint64_t>(c - 'a' + 10);
+            digit = static_cast<std::uint64_t>(c - 'a') + 10;
         else if (c >= 'A' && c <= 'F')
-            digit = static_cast<std::uint64_t>(c - 'A' + 10);
+            digit = static_cast<std::uint64_t>(c - 'A') + 10;
         else
             return std::nullopt;
         group[index] = group[index] << 4 | digit;

@@ -115,14 +115,13 @@ std::uint32_t jump_consistent_hash(std::uint64_t key, std::uint32_t buckets) {
 std::string_view container_key(std::string_view name) {
     constexpr std::string_view kTransaction = "#transaction.";
     constexpr std::string_view kTransient = "#transient.";
-    for (;;) {
-        if (std::size_t at = name.rfind(kTransaction); at != std::string_view::npos && at > 0) {
-            name = name.substr(0, at);
-        } else if (at = name.rfind(kTransient); at != std::string_view::npos && at > 0) {
-            name = name.substr(0, at);
-        } else {
-            break;
-        }
+    auto cut_before = [&name](std::string_view marker) {
+        std::size_t at = name.rfind(marker);
+        if (at == std::string_view::npos || at == 0) return false;
+        name = name.substr(0, at);
+        return true;
+    };
+    while (cut_before(kTransaction) || cut_before(kTransient)) {
     }
     std::size_t epoch = name.rfind(".#epoch.");
     return epoch == std::string_view::npos ? name : name.substr(0, epoch);

@@ -288,6 +288,7 @@ const OptionSpec* find_option(std::string_view name) {
 
 std::vector<std::string_view> option_names() {
     std::vector<std::string_view> names;
+    names.reserve(kOptions.size());
     for (const OptionSpec& option : kOptions) names.push_back(option.name);
     return names;
 }

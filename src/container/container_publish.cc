@@ -1,5 +1,6 @@
 // Publication: a frame is durable, so its operations become state, readers wake, and writers are acknowledged: one
 // step.
+#include "base/assert.h"
 #include "base/log.h"
 #include "container/container_impl.h"
 
@@ -13,6 +14,8 @@ void SegmentContainer::Impl::on_durable(PendingFrame& frame, const wal::Appended
         ++counters_.frames;
     }
     for (FrameEvent& event : frame.events) {
+        bool is_recorded = event.kind == FrameEvent::Kind::kAppend || event.kind == FrameEvent::Kind::kRelocated;
+        MILLRACE_ASSERT(where != nullptr || !is_recorded);
         switch (event.kind) {
             case FrameEvent::Kind::kAppend:
                 publish_append(event, frame, *where);

@@ -24,7 +24,8 @@ using CommitTask = std::move_only_function<void(const Error*)>;
 template <typename Done>
 CommitTask refusal(Done done, Error error) {
     return [done = std::move(done), error = std::move(error)](const Error* failed) mutable {
-        done(fail(failed != nullptr ? *failed : std::move(error)));
+        if (failed != nullptr) error = *failed;
+        done(fail(std::move(error)));
     };
 }
 

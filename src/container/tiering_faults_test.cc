@@ -161,7 +161,7 @@ TEST_F(Tier, RandomRunsSurviveCrashes) {
                     model.erase(name);
                     break;
                 case 1: {
-                    std::string other = names[random.below(names.size())];
+                    const std::string& other = names[random.below(names.size())];
                     if (other == name || !model.contains(other) || h.info(other)->start_offset > 0) break;
                     ASSERT_TRUE(h.merge(name, other)) << "seed " << seed;
                     model[name] += model[other];

@@ -21,7 +21,7 @@ inline ContainerOptions small_tier() {
     options.tiering.object_bytes_max = 8000;
     options.tiering.pieces_max = 4;
     options.tiering.reader.block_bytes = kObjectBlock;
-    options.tiering.reader.cache_bytes = 4 * kObjectBlock;
+    options.tiering.reader.cache_bytes = std::size_t{4} * kObjectBlock;
     return options;
 }
 

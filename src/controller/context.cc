@@ -1,5 +1,7 @@
 #include "controller/context.h"
 
+#include <algorithm>
+
 #include "controller/names.h"
 #include "runtime/async.h"
 
@@ -7,6 +9,26 @@ namespace millrace::controller {
 
 boost::asio::awaitable<KeyedMutex::Lock> Context::lock_stream(const StreamName& name) {
     return locks.acquire("stream/" + to_string(base_of(name)));
+}
+
+Async<std::optional<KnownCut>> Context::known_cut(StreamName name, std::int32_t current_epoch, StreamCut cut,
+                                                  std::optional<EpochSpan> other) {
+    using Known = std::optional<KnownCut>;
+    if (cut.empty()) co_return Known();
+    EpochSpan span = epochs_of(cut);
+    if (span.first < 0 || span.last > current_epoch) co_return Known();
+    EpochSpan both = other.value_or(span);
+    both.first = std::min(both.first, span.first);
+    both.last = std::max(both.last, span.last);
+    auto epochs = co_await metadata.epochs(name, both.first, both.last);
+    if (!epochs && epochs.error() == Errc::kNotFound) co_return Known();  // far behind the stream's head
+    if (!epochs) co_return fail(epochs.error());
+    auto of_cut = std::span<const Epoch>(*epochs).subspan(static_cast<std::size_t>(span.first - both.first),
+                                                          static_cast<std::size_t>(span.last - span.first) + 1);
+    auto line = line_of(cut, of_cut);
+    if (!line || !is_valid(*line, cut, of_cut)) co_return Known();
+    KnownCut known{std::move(*epochs), std::move(*line)};
+    co_return Known(std::move(known));
 }
 
 namespace {

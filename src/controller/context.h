@@ -11,11 +11,18 @@
 #include "controller/metadata.h"
 #include "controller/records/marker_entries.h"
 #include "controller/segments.h"
+#include "controller/stream_cut.h"
 
 namespace millrace::controller {
 
 class Transactions;
 class Watermarks;
+
+// A cut that is one of the stream, with what comparing it takes.
+struct KnownCut {
+    std::vector<Epoch> epochs;  // consecutive: what this cut needs, what the other one does, and all between
+    CutLine line;
+};
 
 struct Context {
     Context(runtime::Executor& on, store::SegmentApi& api, ControllerOptions o)
@@ -42,6 +49,11 @@ struct Context {
     // for later.
     Async<> commit_intent(PendingEntry entry, Batch batch);
     Async<bool> commit_new_intent(PendingEntry entry, Batch batch);  // of something that joins the scope
+
+    // Nothing: it is empty, not valid, ahead of the stream's current epoch, or of epochs that are not kept any more.
+    // `other`: the epochs of the cut that it will be compared with.
+    Async<std::optional<KnownCut>> known_cut(StreamName name, std::int32_t current_epoch, StreamCut cut,
+                                             std::optional<EpochSpan> other);
 
     runtime::Executor& executor;
     ControllerOptions options;

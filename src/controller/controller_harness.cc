@@ -66,6 +66,16 @@ std::vector<std::string> Harness::keys(std::string_view prefix) const {
     return all;
 }
 
+Result<ScaleResult> Harness::scale_to(StreamName name, std::int32_t segments) {
+    auto now = current(name);
+    if (!now) return fail(now.error());
+    std::vector<StreamSegmentId> sealed;
+    for (const SegmentRange& segment : *now) sealed.push_back(segment.id);
+    std::vector<KeyRange> ranges;
+    for (const SegmentRange& range : equal_ranges(segments, 0, 0)) ranges.push_back({range.min_key, range.max_key});
+    return scale(name, std::move(sealed), std::move(ranges));
+}
+
 std::vector<std::string> Harness::garbage() const {
     std::vector<std::string> garbage;
     Expected expected;

@@ -116,6 +116,7 @@ class Harness {
         ScaleRequest request{std::move(sealed), std::move(ranges), creation_ms};
         return call<ScaleResult>([&](auto done) { controller->scale_stream(name, request, std::move(done)); });
     }
+    Result<ScaleResult> scale_to(StreamName name, std::int32_t segments);  // everything, into equal ones
     Result<ScaleProgress> check_scale(StreamName name, std::int32_t epoch) {
         return call<ScaleProgress>([&](auto done) { controller->check_scale(name, epoch, std::move(done)); });
     }

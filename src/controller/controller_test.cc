@@ -123,6 +123,7 @@ TEST_F(ControllerTest, CreateRefusesAndLeavesNothing) {
     negative.rollover_bytes = -1;
     EXPECT_TRUE(refused(negative));
     std::vector<std::string> tags;
+    tags.reserve(128);
     for (int i = 0; i < 128; ++i) tags.push_back("t" + std::to_string(i));
     EXPECT_TRUE(refused(fixed(1, tags)));
     EXPECT_TRUE(refused(fixed(1, {std::string(256, 't')})));
@@ -403,8 +404,8 @@ TEST(Paging, EveryStreamOnceWhateverThePageSize) {
     EXPECT_FALSE(first("none", "")->has_value());
     EXPECT_EQ(first("s", "garbage").error(), Errc::kInvalidArgument);
     EXPECT_EQ(first("", "").error(), Errc::kInvalidArgument);
-    for (int n : {1, 4, 5, 6, 10, 11}) {
-        while (t.streams("s").size() < static_cast<std::size_t>(2 * n)) {
+    for (std::size_t n : {1U, 4U, 5U, 6U, 10U, 11U}) {
+        while (t.streams("s").size() < 2 * n) {
             std::string name = "x" + std::to_string(t.streams("s").size());
             ASSERT_EQ(t.create({"s", name}, fixed(1)), CreateStreamStatus::kSuccess);
         }
@@ -414,7 +415,7 @@ TEST(Paging, EveryStreamOnceWhateverThePageSize) {
         EXPECT_EQ(std::unique(all.begin(), all.end()), all.end());
         auto page = first("s", "");
         EXPECT_FALSE((*page)->token.empty());
-        EXPECT_THAT((*page)->items, SizeIs(std::min(10, 2 * n)));
+        EXPECT_THAT((*page)->items, SizeIs(std::min<std::size_t>(10, 2 * n)));
     }
 }
 

@@ -338,22 +338,14 @@ Async<UpdateSubscriberStatus> Groups::report(SubscriberCut report) {
 
 // Valid, and not behind what was reported before.
 Async<bool> Groups::is_cut_acceptable(StreamName stream, StreamRecord record, StreamCut previous, StreamCut cut) {
-    if (cut.empty()) co_return false;
-    EpochSpan span = epochs_of(cut);
-    if (span.first < 0 || span.last > record.current_epoch) co_return false;
-    EpochSpan before = previous.empty() ? span : epochs_of(previous);
-    std::int32_t first = std::min(span.first, before.first);
-    auto epochs = co_await context_.metadata.epochs(stream, first, std::max(span.last, before.last));
-    if (!epochs && epochs.error() == Errc::kNotFound) co_return false;  // far behind the stream's head
-    if (!epochs) co_return fail(epochs.error());
-    std::span<const Epoch> all(*epochs);
-    auto of_cut =
-        all.subspan(static_cast<std::size_t>(span.first - first), static_cast<std::size_t>(span.last - span.first) + 1);
-    auto line = line_of(cut, of_cut);
-    if (!line || !is_valid(*line, cut, of_cut)) co_return false;
+    std::optional<EpochSpan> before;
+    if (!previous.empty()) before = epochs_of(previous);
+    auto known = co_await context_.known_cut(stream, record.current_epoch, std::move(cut), before);
+    if (!known) co_return fail(known.error());
+    if (!*known) co_return false;
     if (previous.empty()) co_return true;
-    auto previous_line = line_of(previous, all);
-    co_return previous_line && line->is_at_or_after(*previous_line);
+    auto previous_line = line_of(previous, (*known)->epochs);
+    co_return previous_line && (*known)->line.is_at_or_after(*previous_line);
 }
 
 }  // namespace millrace::controller

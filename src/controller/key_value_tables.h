@@ -26,8 +26,8 @@ class KeyValueTables {
   private:
     // A table by name with the lock held, and its record.
     struct Table {
-        Table(std::string s, std::string n, Stored<TableRecord> r)
-            : scope(std::move(s)), name(std::move(n)), stored(std::move(r)) {}
+        Table(std::string s, std::string n, const Stored<TableRecord>& r)
+            : scope(std::move(s)), name(std::move(n)), stored(r) {}
         std::string scope;
         std::string name;
         Stored<TableRecord> stored;

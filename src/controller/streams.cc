@@ -171,25 +171,17 @@ Async<UpdateStreamStatus> Streams::truncate(StreamName name, StreamCut cut) {
 
 // False: the stream cannot be truncated there.
 Async<bool> Streams::begin_truncation(StreamName name, Stream stream, StreamCut cut) {
-    if (cut.empty()) co_return false;
-    EpochSpan span = epochs_of(cut);
-    if (span.first < 0 || span.last > stream.record.current_epoch) co_return false;
     EpochSpan of_head = stream.record.head.empty() ? EpochSpan() : epochs_of(stream.record.head);
-    std::int32_t first = std::min(of_head.first, span.first);
-    auto epochs = co_await context_.metadata.epochs(name, first, std::max(of_head.last, span.last));
-    if (!epochs && epochs.error() == Errc::kNotFound) co_return false;  // far behind the head
-    if (!epochs) co_return fail(epochs.error());
-    std::span<const Epoch> all(*epochs);
-    auto of_cut =
-        all.subspan(static_cast<std::size_t>(span.first - first), static_cast<std::size_t>(span.last - span.first) + 1);
-    auto line = line_of(cut, of_cut);
-    if (!line || !is_valid(*line, cut, of_cut)) co_return false;
-    StreamCut head = stream.record.head.empty() ? start_of(all.front()) : stream.record.head;
-    auto head_line = line_of(head, all);
+    auto known = co_await context_.known_cut(name, stream.record.current_epoch, cut, of_head);
+    if (!known) co_return fail(known.error());
+    if (!*known) co_return false;
+    const std::vector<Epoch>& epochs = (*known)->epochs;
+    StreamCut head = stream.record.head.empty() ? start_of(epochs.front()) : stream.record.head;
+    auto head_line = line_of(head, epochs);
     if (!head_line)
         co_return fail(Errc::kCorrupt,
                        fmt::format("head of stream {}: {}", to_string(name), head_line.error().message()));
-    if (!line->is_at_or_after(*head_line)) co_return false;
+    if (!(*known)->line.is_at_or_after(*head_line)) co_return false;
     auto within = co_await context_.segments.hold(name, cut);
     if (!within) co_return fail(within.error());
     if (!*within) co_return false;

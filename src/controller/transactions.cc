@@ -301,6 +301,7 @@ Async<> Transactions::make(Stream stream, TransactionId id, std::vector<SegmentR
         container::CreateOptions options;
         options.rollover_bytes = config.rollover_bytes;
         std::vector<std::string> names;
+        names.reserve(segments.size());
         for (const SegmentRange& segment : segments)
             names.push_back(transaction_segment_name(stream->name, segment.id, id));
         made = co_await context_.segments.create_named(std::move(names), options);
@@ -353,53 +354,38 @@ Async<TransactionState> Transactions::state_of_completed(StreamName name, Transa
 }
 
 Async<TransactionOutcome> Transactions::commit(StreamName name, TransactionId id, CommitRequest request) {
+    return end(std::move(name), id, std::move(request));
+}
+
+Async<TransactionOutcome> Transactions::abort(StreamName name, TransactionId id) {
+    return end(std::move(name), id, std::nullopt);
+}
+
+Async<TransactionOutcome> Transactions::end(StreamName name, TransactionId id, std::optional<CommitRequest> commit) {
     auto scoped = check_scoped(name.scope);
     if (!scoped) co_return fail(scoped.error());
-    if (request.writer.size() > kTextLimit)
+    if (commit && commit->writer.size() > kTextLimit)
         co_return fail(Errc::kInvalidArgument, fmt::format("writerId has more than {} bytes", kTextLimit));
     KeyedMutex::Lock lock = co_await lock_transaction(name, id);
     Stream stream = find(name);
     auto live = co_await look(stream, id);
     if (!live) co_return fail(live.error());
+    auto outcome_if = [](bool same) { return same ? TransactionOutcome::kSuccess : TransactionOutcome::kFailure; };
     if (*live == nullptr) {
         auto state = co_await state_of_completed(name, id);
         if (!state) co_return fail(state.error());
-        co_return *state == TransactionState::kCommitted ? TransactionOutcome::kSuccess : TransactionOutcome::kFailure;
-    }
-    if (!is_open((*live)->record)) {
-        bool commits = (*live)->record.state == TransactionRecord::State::kCommitting;
-        co_return commits ? TransactionOutcome::kSuccess : TransactionOutcome::kFailure;
+        co_return outcome_if(*state == (commit ? TransactionState::kCommitted : TransactionState::kAborted));
     }
     TransactionRecord next = (*live)->record;
-    next.state = TransactionRecord::State::kCommitting;
+    auto ending = commit ? TransactionRecord::State::kCommitting : TransactionRecord::State::kAborting;
+    if (!is_open(next)) co_return outcome_if(next.state == ending);
+    next.state = ending;
     next.kept_ms = next.kept_bytes = 0;
-    next.order = ++stream->last_order;
-    next.writer = std::move(request.writer);
-    next.time = request.time.value_or(TransactionRecord::kNoTime);
-    auto written = co_await write(stream, *live, std::move(next));
-    if (!written) co_return fail(written.error());
-    co_return TransactionOutcome::kSuccess;
-}
-
-Async<TransactionOutcome> Transactions::abort(StreamName name, TransactionId id) {
-    auto scoped = check_scoped(name.scope);
-    if (!scoped) co_return fail(scoped.error());
-    KeyedMutex::Lock lock = co_await lock_transaction(name, id);
-    Stream stream = find(name);
-    auto live = co_await look(stream, id);
-    if (!live) co_return fail(live.error());
-    if (*live == nullptr) {
-        auto state = co_await state_of_completed(name, id);
-        if (!state) co_return fail(state.error());
-        co_return *state == TransactionState::kAborted ? TransactionOutcome::kSuccess : TransactionOutcome::kFailure;
+    if (commit) {
+        next.order = ++stream->last_order;
+        next.writer = std::move(commit->writer);
+        next.time = commit->time.value_or(TransactionRecord::kNoTime);
     }
-    if (!is_open((*live)->record)) {
-        bool aborts = (*live)->record.state == TransactionRecord::State::kAborting;
-        co_return aborts ? TransactionOutcome::kSuccess : TransactionOutcome::kFailure;
-    }
-    TransactionRecord next = (*live)->record;
-    next.state = TransactionRecord::State::kAborting;
-    next.kept_ms = next.kept_bytes = 0;
     auto written = co_await write(stream, *live, std::move(next));
     if (!written) co_return fail(written.error());
     co_return TransactionOutcome::kSuccess;

@@ -115,6 +115,8 @@ class Transactions {
     void count_kept(OfStream& stream, const Live& live, int sign);
     void drop(const Stream& stream, TransactionId id);
     Async<TransactionState> state_of_completed(StreamName name, TransactionId id);
+    // Commits, or aborts when there is no request to. What has that end already is a success, too.
+    Async<TransactionOutcome> end(StreamName name, TransactionId id, std::optional<CommitRequest> commit);
     Async<TransactionId> next_id(std::string scope, std::int32_t epoch);
     Async<> make(Stream stream, TransactionId id, std::vector<SegmentRange> segments, StreamConfig config,
                  std::int64_t lease_ms);

@@ -10,7 +10,6 @@
 
 #include "base/uuid.h"
 #include "controller/controller_harness.h"
-#include "controller/stream_cut.h"
 
 namespace millrace::controller {
 namespace {
@@ -30,15 +29,7 @@ struct World {
     std::vector<std::size_t> committed;  // told so, in this order
     std::vector<std::size_t> aborted;
 
-    void scale_to(std::int32_t n) {
-        ScaleRequest request;
-        auto current = t.current(kX);
-        if (!current) return;
-        for (const SegmentRange& segment : *current) request.sealed.push_back(segment.id);
-        for (const SegmentRange& range : equal_ranges(n, 0, 0))
-            request.ranges.push_back({range.min_key, range.max_key});
-        (void)t.scale(kX, request.sealed, request.ranges);
-    }
+    void scale_to(std::int32_t segments) { (void)t.scale_to(kX, segments); }
     void begin() {
         auto txn = t.begin(kX);
         if (!txn) return;

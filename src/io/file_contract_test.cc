@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include "base/units.h"
 #include "bytes/buffer.h"
 #include "io/file.h"
 #include "io/memory_file_system.h"
@@ -343,10 +344,10 @@ TEST_P(FileContract, ResizeGrowsWithZerosAndCuts) {
 
 TEST_P(FileContract, ReservedRoomChangesNoBytes) {
     auto file = open("f");
-    ASSERT_TRUE(file->reserve(64 * 1024).has_value());
+    ASSERT_TRUE(file->reserve(64 * kKiB).has_value());
     Bytes data = pattern(8192, 12);
     ASSERT_TRUE(write(*file, 4096, data).has_value());
-    ASSERT_TRUE(file->reserve(128 * 1024).has_value());
+    ASSERT_TRUE(file->reserve(128 * kKiB).has_value());
     ASSERT_TRUE(file->reserve(4096).has_value()) << "what is there stays";
     ASSERT_TRUE(file->resize(4096 + 8192).has_value());
     EXPECT_EQ(*file->size(), 12'288u);

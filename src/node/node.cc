@@ -191,7 +191,7 @@ Result<> Node::Impl::recover() {
     each.state.resident_segments = std::max<std::uint64_t>(options_.container.state.resident_segments / count, 64);
     each.state.marked_max = std::max<std::size_t>(options_.container.state.marked_max / count, 1024);
     // A start does again what was changed since: some thousand segments of each container.
-    each.state.flush_bytes = std::max<std::size_t>(options_.state.cache_bytes / (4 * count), 1 * kMiB);
+    each.state.flush_bytes = std::max<std::size_t>(options_.state.cache_bytes / (std::size_t{4} * count), 1 * kMiB);
     storage_.emplace(options_.storage);
     each.tiering.shares_disk = storage_->is_beside(*files_, options_.data_directory);
     if (each.tiering.shares_disk) each.tiering.flush_bytes = each.tiering.chunk_bytes_min;  // a steady flow
@@ -303,13 +303,7 @@ Result<> Node::Impl::start_controller() {
 }
 
 Result<> Node::Impl::start_rest() {
-    rest::add_ping_and_health_routes(router_, [this] { return health(); });
-    rest::add_scope_routes(router_, *controller_);
-    rest::add_stream_routes(router_, *controller_);
-    rest::add_retention_routes(router_, *controller_);
-    rest::add_reader_group_routes(router_, *controller_);
-    rest::add_transaction_routes(router_, *controller_);
-    rest::add_openapi_route(router_);
+    rest::add_all_routes(router_, *controller_, [this] { return health(); });
     Metrics::Sources sources;
     for (auto& container : containers_) sources.containers.push_back(container.get());
     sources.fill = [this](MetricsSnapshot& snapshot) { fill(snapshot); };

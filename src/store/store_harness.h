@@ -186,11 +186,11 @@ class Harness {
         : options(std::move(store_options)), containers_on_(far_containers ? far : loop) {
         std::vector<ContainerHandle> handles;
         for (std::size_t i = 0; i < kContainers; ++i) {
-            auto state = std::make_unique<container::state::MemoryStateStore>(
+            auto records = std::make_unique<container::state::MemoryStateStore>(
                 std::make_shared<container::state::MemoryStateDisk>(), containers_on_);
             containers.push_back(std::make_unique<container::SegmentContainer>(
                 ContainerId(static_cast<std::uint32_t>(i)), containers_on_, container::ContainerOptions{},
-                std::move(state)));
+                std::move(records)));
             EXPECT_TRUE(containers.back()->finish_recovery());
             auto log =
                 std::make_unique<container::MemoryLog>(std::make_shared<container::MemoryLogDisk>(), containers_on_);

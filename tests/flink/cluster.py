@@ -12,11 +12,10 @@ import urllib.error
 import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, os.path.join(ROOT, "tests", "e2e"))
+sys.path[:0] = [os.path.join(ROOT, "tests", "e2e"), os.path.join(ROOT, "flink")]
 import server as servers  # noqa: E402
+from flink_processes import TASKMANAGER, FlinkProcesses  # noqa: E402
 
-OPENS = ["--add-opens=java.base/java.util=ALL-UNNAMED", "--add-opens=java.base/java.lang=ALL-UNNAMED",
-         "--add-opens=java.base/java.time=ALL-UNNAMED", "--add-opens=java.base/java.net=ALL-UNNAMED"]
 STARTED = time.monotonic()
 
 
@@ -24,64 +23,38 @@ def note(text):
     print(f"{time.monotonic() - STARTED:6.1f} s  {text}", flush=True)
 
 
-class Flink:
-    """One JobManager and some TaskManagers, each a JVM of its own, on the classes that Maven put together."""
+class Flink(FlinkProcesses):
+    """One JobManager and some TaskManagers on the classes that Maven put together."""
 
-    def __init__(self, line, scratch, taskmanagers, settings=None, heap="384m"):
+    def __init__(self, line, folder, taskmanagers, settings=None, heap="384m"):
         """`line`: 2.3 or 1.20. `settings`: of Flink, besides and instead of those here. `heap`: of a TaskManager."""
         build = os.path.join(ROOT, "build", "flink", line)
         if not os.path.isdir(os.path.join(build, "test-classes")):
             print("not built: make flink", file=sys.stderr)
             sys.exit(2)
-        self.scratch, self.heap = scratch, heap
-        self.classpath = ":".join([os.path.join(build, "classes"), os.path.join(build, "test-classes"), os.path.join(build, "lib", "*")])
-        base = servers.free_ports()
-        self.rest, self.rpc = base, base + 1
-        self.processes = {}
+        self.heap = heap
         self.lives = 0
         self.ids = {}  # of the TaskManagers that live, by number
         self.tools = None
-        for folder in ("conf", "checkpoints", "savepoints", "tmp"):
-            os.makedirs(os.path.join(scratch, folder))
-        settings = {
-            "jobmanager.rpc.address": "127.0.0.1", "jobmanager.bind-host": "127.0.0.1", "jobmanager.rpc.port": self.rpc,
-            "rest.address": "127.0.0.1", "rest.bind-address": "127.0.0.1", "rest.port": self.rest,
-            "taskmanager.host": "127.0.0.1", "taskmanager.bind-host": "127.0.0.1", "taskmanager.numberOfTaskSlots": 2,
-            "io.tmp.dirs": scratch + "/tmp", "web.upload.dir": scratch + "/tmp",
-            "jobmanager.memory.heap.size": "256m", "jobmanager.memory.off-heap.size": "64m",
+        classpath = ":".join([os.path.join(build, "classes"), os.path.join(build, "test-classes"), os.path.join(build, "lib", "*")])
+        super().__init__(classpath, folder, servers.free_ports(), {
+            "taskmanager.numberOfTaskSlots": 2,
             "taskmanager.cpu.cores": "1.0", "taskmanager.memory.task.heap.size": "192m", "taskmanager.memory.task.off-heap.size": "64m",
-            "taskmanager.memory.framework.heap.size": "64m", "taskmanager.memory.framework.off-heap.size": "64m",
             "taskmanager.memory.network.min": "32m", "taskmanager.memory.network.max": "32m", "taskmanager.memory.managed.size": "32m",
-            "taskmanager.memory.jvm-metaspace.size": "128m", "taskmanager.memory.jvm-overhead.min": "64m",
-            "taskmanager.memory.jvm-overhead.max": "64m",
-            "pekko.startup-timeout": "300 s", "pekko.ask.timeout": "60 s",
+            "taskmanager.memory.jvm-metaspace.size": "128m", "pekko.startup-timeout": "300 s",
             "heartbeat.interval": 2000, "heartbeat.timeout": 15000, "heartbeat.rpc-failure-threshold": 2,
             # Else a cluster that is five minutes old refuses a job whose TaskManager is still starting.
             "resourcemanager.standalone.start-up-time": 86400000, "slot.request.timeout": 300000,
-            "execution.checkpointing.dir": "file://" + scratch + "/checkpoints", "state.checkpoints.dir": "file://" + scratch + "/checkpoints",
-            "execution.checkpointing.savepoint-dir": "file://" + scratch + "/savepoints",
-        } | (settings or {})
-        with open(os.path.join(scratch, "conf", "config.yaml"), "w") as out:
-            for key, value in settings.items():
-                out.write(f"{key}: {value}\n")
+            "state.checkpoints.dir": "file://" + folder + "/checkpoints",
+        } | (settings or {}))
         atexit.register(self.end)
-        self.launch("jobmanager", "320m", "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint", [])
         for i in range(taskmanagers):
             self.start_taskmanager(i)
-
-    def launch(self, name, heap, main, arguments):
-        log = open(os.path.join(self.scratch, name + ".log"), "ab")
-        self.processes[name] = subprocess.Popen(
-            ["java", "-Xmx" + heap, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=info",
-             "-Dorg.slf4j.simpleLogger.log.io.pravega=error", *OPENS, "-cp", self.classpath, main, "--configDir", self.scratch + "/conf",
-             *arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-        log.close()
 
     def start_taskmanager(self, number):
         self.lives += 1
         self.ids[number] = f"tm-{number}-{self.lives}"
-        self.launch(f"taskmanager-{number}", self.heap, "org.apache.flink.runtime.taskexecutor.TaskManagerRunner",
-                    ["-D", f"taskmanager.resource-id={self.ids[number]}"])
+        self.launch(f"taskmanager-{number}", self.heap, TASKMANAGER, "-D", f"taskmanager.resource-id={self.ids[number]}")
 
     def kill(self, name):
         process = self.processes.pop(name)
@@ -91,9 +64,7 @@ class Flink:
     def end(self):
         if self.tools:
             self.tools.end()
-        for name in list(self.processes):
-            if self.processes[name].poll() is None:
-                self.kill(name)
+        super().end()
 
     def get(self, path, body=None, method=None):
         request = urllib.request.Request(f"http://127.0.0.1:{self.rest}{path}", method=method,
@@ -108,12 +79,12 @@ class Flink:
 
     def again(self, name):
         """Starts a TaskManager again that ended because the machine was too busy for it to start; whether it was one."""
-        with open(os.path.join(self.scratch, name + ".log"), errors="replace") as log:
+        with open(self.log(name), errors="replace") as log:
             slow = "Could not create actor system" in log.read()
         if not slow or not name.startswith("taskmanager-"):
             return False
         note(f"{name} did not start within Flink's 10 s: starting it again")
-        os.rename(os.path.join(self.scratch, name + ".log"), os.path.join(self.scratch, f"{name}-slow-{self.lives}.log"))
+        os.rename(self.log(name), self.log(f"{name}-slow-{self.lives}"))
         self.start_taskmanager(int(name.split("-")[1]))
         return True
 
@@ -123,7 +94,7 @@ class Flink:
         while True:
             for name, process in list(self.processes.items()):
                 if process.poll() is not None and not self.again(name):
-                    raise RuntimeError(f"{name} ended; see {self.scratch}/{name}.log")
+                    raise RuntimeError(f"{name} ended; see {self.log(name)}")
             try:
                 answer = ask()
                 if answer:
@@ -131,7 +102,7 @@ class Flink:
             except (urllib.error.URLError, ConnectionError, TimeoutError):
                 pass
             if time.monotonic() > end:
-                raise RuntimeError(f"no {what} after {seconds} s; see {self.scratch}")
+                raise RuntimeError(f"no {what} after {seconds} s; see {self.folder}")
             time.sleep(0.25)
 
     def completed(self, job):
@@ -166,13 +137,10 @@ class Tools:
     """The test's programs in one JVM that stays: a start for each of them would be most of what they take."""
 
     def __init__(self, flink):
-        log = open(os.path.join(flink.scratch, "tools.log"), "ab")
-        self.log = log.name
-        self.process = subprocess.Popen(["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
-                                         "-Dorg.slf4j.simpleLogger.defaultLogLevel=off", *OPENS, "-cp", flink.classpath,
-                                         "io.millrace.flink.faults.FaultTools", "serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        stderr=log, start_new_session=True, text=True)
-        log.close()
+        self.log = flink.log("tools")
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(flink.java("256m", "off", "io.millrace.flink.faults.FaultTools", "serve"), stdin=subprocess.PIPE,
+                                            stdout=subprocess.PIPE, stderr=log, start_new_session=True, text=True)
         self.answers = queue.Queue()
         threading.Thread(target=self.listen, daemon=True).start()
 
@@ -211,9 +179,8 @@ class Feeder:
     """Writes numbered events of so many keys to a stream until it is told to end; the server may come and go."""
 
     def __init__(self, flink, controller, stream, keys, rate):
-        self.process = subprocess.Popen(["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=off",
-                                         "-cp", flink.classpath, "io.millrace.flink.faults.FaultTools", "feed", controller, stream,
-                                         str(keys), "0", str(rate)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, text=True)
+        command = flink.java("256m", "off", "io.millrace.flink.faults.FaultTools", "feed", controller, stream, keys, 0, rate)
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, text=True)
         atexit.register(self.kill)
 
     def rate(self, events_per_second):

@@ -79,7 +79,7 @@ class Run:
     def rescale(self):
         self.parallelism = self.random.choice([p for p in (1, 2, 3, 4) if p != self.parallelism])
         def stop():
-            trigger = self.flink.get(f"/jobs/{self.job}/stop", {"targetDirectory": "file://" + self.flink.scratch + "/savepoints", "drain": False})
+            trigger = self.flink.get(f"/jobs/{self.job}/stop", {"targetDirectory": "file://" + self.flink.folder + "/savepoints", "drain": False})
             path = f"/jobs/{self.job}/savepoints/{trigger['request-id']}"
             answer = self.flink.until("savepoint", self.options.patience, lambda: (lambda a: a if a["status"]["id"] == "COMPLETED" else None)(
                 self.flink.get(path)))
@@ -200,7 +200,7 @@ def one(options, seed, line, clusters):
     else:
         result["logs"] = scratch
         if line in clusters:
-            result["cluster_logs"] = clusters[line].scratch
+            result["cluster_logs"] = clusters[line].folder
             clusters.pop(line).end()
     text = json.dumps(result)
     print(text, flush=True)
@@ -235,7 +235,7 @@ def main():
             good = one(options, seed, line, clusters) and good
     for cluster in clusters.values():
         cluster.end()
-        shutil.rmtree(cluster.scratch, ignore_errors=True)
+        shutil.rmtree(cluster.folder, ignore_errors=True)
     return 0 if good else 1
 
 

@@ -1,7 +1,6 @@
 #include "api/rest/http.h"
 
-#include <boost/json/serialize.hpp>
-#include <boost/json/value.hpp>
+#include "base/text.h"
 
 namespace millrace::rest {
 namespace {
@@ -93,9 +92,8 @@ HttpResponse HttpResponse::json(std::uint16_t status, std::string body) {
 }
 
 HttpResponse HttpResponse::error(std::uint16_t status, std::string_view reason) {
-    boost::json::object object;
-    object["error"] = boost::json::string_view(reason.data(), reason.size());
-    return json(status, boost::json::serialize(object));
+    // A reason may name what the request named, which is any bytes.
+    return json(status, R"({"error":")" + json_escape(reason) + R"("})");
 }
 
 Result<> parse_target(std::string_view target, HttpRequest& request) {
@@ -137,6 +135,7 @@ void Router::add(Method method, std::string_view pattern, Handler handler) {
 
 std::vector<std::pair<Method, std::string>> Router::known() const {
     std::vector<std::pair<Method, std::string>> all;
+    all.reserve(routes_.size());
     for (const Route& route : routes_) all.emplace_back(route.method, route.pattern);
     return all;
 }

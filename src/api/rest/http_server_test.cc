@@ -285,7 +285,7 @@ TEST_F(HttpServerTest, RefusesConnectionsBeyondTheRefusals) {
     EXPECT_THAT(answer, StartsWith("HTTP/1.1 503"));
     EXPECT_THAT(answer, testing::EndsWith("\r\n\r\n{\"error\":\"too many connections\"}"));
     EXPECT_THAT(answer, testing::HasSubstr("Content-Length: 32\r\n"));
-    EXPECT_EQ(answer.size() - answer.find("{"), 32u);
+    EXPECT_EQ(answer.size() - answer.find('{'), 32u);
     EXPECT_TRUE(third.closed_by_peer());
 }
 
@@ -328,6 +328,12 @@ TEST_F(HttpServerTest, TakenPortIsToldApart) {
     EXPECT_EQ(third.listen().error().code(), Errc::kInvalidArgument);
 }
 
+TEST(HttpResponse, AnErrorIsJsonWhateverTheRequestNamed) {
+    EXPECT_EQ(HttpResponse::error(404, "no \"a\\\n\"").body, R"({"error":"no \"a\\\u000a\""})");
+    EXPECT_EQ(HttpResponse::error(404, std::string_view("\xff\0\xc3\xa4", 4)).body,
+              "{\"error\":\"\xef\xbf\xbd\\u0000\xc3\xa4\"}");
+}
+
 TEST(ParseTarget, SplitsAndLimits) {
     HttpRequest request;
     ASSERT_TRUE(parse_target("http://host:1/a//b%2Fc/?x=1&y&=z&&x=2", request));
@@ -335,8 +341,8 @@ TEST(ParseTarget, SplitsAndLimits) {
     EXPECT_EQ(request.parameter("x"), "1");
     EXPECT_EQ(request.parameter("y"), "");
     EXPECT_EQ(request.parameter("w"), std::nullopt);
-    for (std::string bad : {std::string("*"), std::string("a"), std::string("/%1"), std::string("/a?%"),
-                            std::string("/") + std::string(100, '/')}) {
+    for (const std::string& bad : {std::string("*"), std::string("a"), std::string("/%1"), std::string("/a?%"),
+                                   std::string("/") + std::string(100, '/')}) {
         HttpRequest other;
         EXPECT_FALSE(parse_target(bad, other)) << bad;
     }

@@ -22,13 +22,7 @@ std::string lower(std::string_view text) {
 
 struct Served {
     Served() {
-        add_ping_and_health_routes(router, [] { return Health(); });
-        add_scope_routes(router, *t.controller);
-        add_stream_routes(router, *t.controller);
-        add_retention_routes(router, *t.controller);
-        add_reader_group_routes(router, *t.controller);
-        add_transaction_routes(router, *t.controller);
-        add_openapi_route(router);
+        add_all_routes(router, *t.controller, [] { return Health(); });
     }
     json::object document() {
         HttpRequest request;

@@ -20,6 +20,7 @@ void add_retention_routes(Router& router, controller::Controller& controller);
 void add_reader_group_routes(Router& router, controller::Controller& controller);
 void add_transaction_routes(Router& router, controller::Controller& controller);
 void add_openapi_route(Router& router);  // what openapi.json says of all of them
+void add_all_routes(Router& router, controller::Controller& controller, HealthSource health);
 
 // For the files of routes: a path served by a function.
 using Serve = void (*)(controller::Controller& controller, const HttpRequest& request, Respond respond);

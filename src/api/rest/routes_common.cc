@@ -59,4 +59,14 @@ bool is_user_name(std::string_view name, std::size_t size_max) {
     return !name.empty() && name.size() <= size_max && std::ranges::all_of(name, allowed);
 }
 
+void add_all_routes(Router& router, controller::Controller& controller, HealthSource health) {
+    add_ping_and_health_routes(router, std::move(health));
+    add_scope_routes(router, controller);
+    add_stream_routes(router, controller);
+    add_retention_routes(router, controller);
+    add_reader_group_routes(router, controller);
+    add_transaction_routes(router, controller);
+    add_openapi_route(router);
+}
+
 }  // namespace millrace::rest

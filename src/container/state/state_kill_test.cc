@@ -4,14 +4,9 @@
 #include <chrono>
 #include <sstream>
 
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <spawn.h>
-#include <sys/wait.h>
-
 #include "base/log.h"
 #include "container/state/store_harness.h"
+#include "io/testing/killed_program.h"
 
 namespace millrace::container::state {
 namespace {
@@ -24,61 +19,22 @@ class StateKill : public testing::Test {
     void SetUp() override { log::set_level(log::Level::kOff); }
 
     void run_and_kill(std::chrono::microseconds delay) {
-        int ends[2];
-        ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
-        posix_spawn_file_actions_t actions;
-        posix_spawn_file_actions_init(&actions);
-        posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
-        std::string program = MILLRACE_STATE_KILL_WRITER;
-        std::string state = path();
-        std::string seed = std::to_string(kSeed);
-        char* arguments[] = {program.data(), state.data(), seed.data(), nullptr};
-        pid_t child = 0;
-        ASSERT_EQ(::posix_spawn(&child, program.c_str(), &actions, nullptr, arguments, environ), 0);
-        posix_spawn_file_actions_destroy(&actions);
-        ::close(ends[1]);
-        read_until_killed(ends[0], child, delay);
-        ::close(ends[0]);
-        int status = 0;
-        ASSERT_EQ(::waitpid(child, &status, 0), child);
-        EXPECT_TRUE(WIFSIGNALED(status)) << "it ended by itself";
+        std::vector<std::string> command{MILLRACE_STATE_KILL_WRITER, path(), std::to_string(kSeed)};
+        io::run_and_kill(std::move(command), delay, [this](const std::string& line) { return take(line); });
     }
 
-    void read_until_killed(int from, pid_t child, std::chrono::microseconds delay) {
-        std::string text;
-        std::optional<std::chrono::steady_clock::time_point> kill_at;
-        auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-        bool killed = false;
-        while (std::chrono::steady_clock::now() < give_up) {
-            if (kill_at && std::chrono::steady_clock::now() >= *kill_at && !killed) {
-                ::kill(child, SIGKILL);
-                killed = true;
-            }
-            pollfd waiting{from, POLLIN, 0};
-            if (::poll(&waiting, 1, killed ? 1000 : 1) == 0) continue;
-            char buffer[65536];
-            ssize_t count = ::read(from, buffer, sizeof buffer);
-            if (count <= 0) break;
-            text.append(buffer, static_cast<std::size_t>(count));
-            std::size_t end = text.rfind('\n');
-            if (end == std::string::npos) continue;
-            std::istringstream lines(text.substr(0, end));
-            text.erase(0, end + 1);
-            for (std::string line; std::getline(lines, line);) {
-                EXPECT_NE(line[0], 'E') << line;
-                std::uint64_t sequence = 0;
-                std::istringstream(line.substr(1)) >> sequence;
-                if (line[0] == 'F') {
-                    flushed_ = std::max(flushed_, LogSequence(sequence));
-                    ++flushes_;
-                }
-                if (line[0] == 'S') {
-                    EXPECT_EQ(LogSequence(sequence), modelled_);
-                    kill_at = std::chrono::steady_clock::now() + delay;
-                }
-            }
+    // Whether it says that it has begun.
+    bool take(const std::string& line) {
+        EXPECT_NE(line[0], 'E') << line;
+        std::uint64_t sequence = 0;
+        std::istringstream(line.substr(1)) >> sequence;
+        if (line[0] == 'F') {
+            flushed_ = std::max(flushed_, LogSequence(sequence));
+            ++flushes_;
         }
-        if (!killed) ::kill(child, SIGKILL);
+        if (line[0] != 'S') return false;
+        EXPECT_EQ(LogSequence(sequence), modelled_);
+        return true;
     }
 
     void check() {

@@ -26,31 +26,12 @@ S3Options make_options() {
     return options;
 }
 
-class CurlHost final : public StoreHost {
+class CurlHost final : public LoopHost {
   public:
     CurlHost() : server_(options, {"access", Secret("hidden"), {}}, clock_, 1), http(server_) {
         options.endpoint = http.endpoint();
-        loop_.start();
     }
-    ~CurlHost() override { loop_.stop(); }
-    runtime::Executor& executor() override { return loop_; }
     runtime::CoreLoop& loop() { return loop_; }
-    void run(const std::function<void()>& task) override {
-        std::promise<void> ran;
-        loop_.post([&] {
-            task();
-            ran.set_value();
-        });
-        ran.get_future().wait();
-    }
-    void wait_until(const std::function<bool()>& reached) override {
-        auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-        for (bool there = false; !there;) {
-            ASSERT_LT(std::chrono::steady_clock::now(), give_up);
-            run([&] { there = reached(); });
-            if (!there) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-        }
-    }
     Result<std::unique_ptr<ChunkStore>> open() override { return open_s3_store(loop_, options, nullptr); }
 
     S3Options options = make_options();
@@ -58,7 +39,6 @@ class CurlHost final : public StoreHost {
   private:
     SystemClock clock_;
     FakeS3 server_;
-    runtime::CoreLoop loop_{"curl-test", 1};
 
   public:
     FakeHttpServer http;

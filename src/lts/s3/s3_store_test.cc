@@ -29,18 +29,10 @@ S3Options make_options() {
     return options;
 }
 
-class Host final : public StoreHost {
+class Host final : public ManualHost {
   public:
     explicit Host(std::uint64_t seed = 1)
-        : executor_(seed), server(make_options(), credentials, executor_.clock(), seed) {}
-    runtime::Executor& executor() override { return executor_; }
-    void run(const std::function<void()>& task) override { task(); }
-    void wait_until(const std::function<bool()>& reached) override {
-        for (int steps = 0; !reached(); ++steps) {
-            ASSERT_LT(steps, 1'000'000) << "a completion is missing";
-            if (!executor_.run_one()) executor_.advance(std::chrono::milliseconds(1));
-        }
-    }
+        : ManualHost(seed), server(make_options(), credentials, executor_.clock(), seed) {}
     Result<std::unique_ptr<ChunkStore>> open() override {
         auto made = std::make_unique<FakeTransport>(executor_, server);
         transport = made.get();
@@ -50,7 +42,7 @@ class Host final : public StoreHost {
         return std::chrono::duration_cast<std::chrono::milliseconds>(executor_.clock().now().time_since_epoch());
     }
 
-    runtime::ManualExecutor executor_;
+    using ManualHost::executor_;
     S3Options options = make_options();
     Credentials credentials{"access", Secret(kSecretText), Secret(kTokenText)};
     FakeS3 server;

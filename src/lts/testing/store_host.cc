@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <future>
+#include <random>
 #include <thread>
 
 #include "base/uuid.h"
@@ -12,26 +13,38 @@
 #include "lts/s3/s3_store.h"
 #include "lts/testing/fake_http_server.h"
 #include "lts/testing/fake_s3.h"
-#include "runtime/core_loop.h"
-#include "runtime/manual_executor.h"
 
 namespace millrace::lts {
-namespace {
 
-class ManualHost : public StoreHost {
-  public:
-    runtime::Executor& executor() override { return executor_; }
-    void run(const std::function<void()>& task) override { task(); }
-    void wait_until(const std::function<bool()>& reached) override {
-        for (int steps = 0; !reached(); ++steps) {
-            ASSERT_LT(steps, 1'000'000) << "a completion is missing";
-            if (!executor_.run_one()) executor_.advance(std::chrono::milliseconds(1));
-        }
+LoopHost::LoopHost() : loop_("lts-test", std::random_device{}()) { loop_.start(); }
+LoopHost::~LoopHost() { loop_.stop(); }
+
+void LoopHost::run(const std::function<void()>& task) {
+    std::promise<void> ran;
+    loop_.post([&] {
+        task();
+        ran.set_value();
+    });
+    ran.get_future().wait();
+}
+
+void LoopHost::wait_until(const std::function<bool()>& reached) {
+    auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(120);
+    for (bool there = false; !there;) {
+        ASSERT_LT(std::chrono::steady_clock::now(), give_up) << "a completion is missing";
+        run([&] { there = reached(); });
+        if (!there) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
+}
 
-  protected:
-    runtime::ManualExecutor executor_{7};
-};
+void ManualHost::wait_until(const std::function<bool()>& reached) {
+    for (int steps = 0; !reached(); ++steps) {
+        ASSERT_LT(steps, 1'000'000) << "a completion is missing";
+        if (!executor_.run_one()) executor_.advance(std::chrono::milliseconds(1));
+    }
+}
+
+namespace {
 
 class MemoryFilesHost final : public ManualHost {
   public:
@@ -81,32 +94,6 @@ class FakeS3Host final : public ManualHost {
   private:
     S3Options options_;
     FakeS3 server_;
-};
-
-class LoopHost : public StoreHost {
-  public:
-    LoopHost() { loop_.start(); }
-    ~LoopHost() override { loop_.stop(); }
-    runtime::Executor& executor() override { return loop_; }
-    void run(const std::function<void()>& task) override {
-        std::promise<void> ran;
-        loop_.post([&] {
-            task();
-            ran.set_value();
-        });
-        ran.get_future().wait();
-    }
-    void wait_until(const std::function<bool()>& reached) override {
-        auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(120);
-        for (bool there = false; !there;) {
-            ASSERT_LT(std::chrono::steady_clock::now(), give_up) << "a completion is missing";
-            run([&] { there = reached(); });
-            if (!there) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-        }
-    }
-
-  protected:
-    runtime::CoreLoop loop_{"lts-test", std::random_device{}()};
 };
 
 class DiskHost final : public LoopHost {

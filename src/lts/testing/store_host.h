@@ -9,7 +9,9 @@
 #include <gtest/gtest.h>
 
 #include "lts/chunk_store.h"
+#include "runtime/core_loop.h"
 #include "runtime/executor.h"
+#include "runtime/manual_executor.h"
 
 namespace millrace::lts {
 
@@ -21,6 +23,31 @@ class StoreHost {
     virtual void wait_until(const std::function<bool()>& reached) = 0;
     // Another store on the same storage, as a second process would open it. On the executor's thread.
     virtual Result<std::unique_ptr<ChunkStore>> open() = 0;
+};
+
+// On a thread of its own.
+class LoopHost : public StoreHost {
+  public:
+    LoopHost();
+    ~LoopHost() override;
+    runtime::Executor& executor() override { return loop_; }
+    void run(const std::function<void()>& task) override;
+    void wait_until(const std::function<bool()>& reached) override;
+
+  protected:
+    runtime::CoreLoop loop_;
+};
+
+// On the test's thread and manual time.
+class ManualHost : public StoreHost {
+  public:
+    explicit ManualHost(std::uint64_t seed = 7) : executor_(seed) {}
+    runtime::Executor& executor() override { return executor_; }
+    void run(const std::function<void()>& task) override { task(); }
+    void wait_until(const std::function<bool()>& reached) override;
+
+  protected:
+    runtime::ManualExecutor executor_;
 };
 
 // filesystem_memory, filesystem_disk, s3_fake, s3_faulty, s3_http; and s3_server where the environment names one by

@@ -2,19 +2,13 @@
 // same journal. What it said to be acknowledged must be found by the next one.
 #include <filesystem>
 #include <map>
-#include <optional>
 #include <sstream>
 
-#include <fcntl.h>
 #include <gtest/gtest.h>
-#include <poll.h>
-#include <signal.h>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "io/file.h"
+#include "io/testing/killed_program.h"
 #include "runtime/core_loop.h"
 
 namespace millrace::wal {
@@ -48,55 +42,12 @@ class JournalKill : public testing::TestWithParam<const char*> {
 
     // Runs the writer until `delay` after it has started, kills it, and takes in all that it said.
     void run_and_kill(std::uint64_t run, std::chrono::microseconds delay) {
-        int ends[2];
-        ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
-        posix_spawn_file_actions_t actions;
-        posix_spawn_file_actions_init(&actions);
-        posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
-        std::string program = MILLRACE_KILL_WRITER;
-        std::string journal = directory_ + "/journal";
-        std::string backend = GetParam();
-        std::string number = std::to_string(run);
-        char* arguments[] = {program.data(), journal.data(), backend.data(), number.data(), nullptr};
-        pid_t child = 0;
-        ASSERT_EQ(::posix_spawn(&child, program.c_str(), &actions, nullptr, arguments, environ), 0);
-        posix_spawn_file_actions_destroy(&actions);
-        ::close(ends[1]);
-        read_until_killed(ends[0], child, delay);
-        ::close(ends[0]);
-        int status = 0;
-        ASSERT_EQ(::waitpid(child, &status, 0), child);
-        EXPECT_TRUE(WIFSIGNALED(status)) << "it ended by itself";
-    }
-
-    void read_until_killed(int from, pid_t child, std::chrono::microseconds delay) {
-        std::string text;
-        std::optional<std::chrono::steady_clock::time_point> kill_at;
-        auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-        bool killed = false;
-        for (;;) {
-            auto now = std::chrono::steady_clock::now();
-            ASSERT_LT(now, give_up) << "the writer does not start";
-            if (kill_at && now >= *kill_at && !killed) {
-                ::kill(child, SIGKILL);
-                killed = true;
-            }
-            pollfd waiting{from, POLLIN, 0};
-            if (::poll(&waiting, 1, killed ? 1000 : 1) == 0) continue;
-            char buffer[65536];
-            ssize_t count = ::read(from, buffer, sizeof buffer);
-            if (count <= 0) break;
-            text.append(buffer, static_cast<std::size_t>(count));
-            std::size_t end = text.rfind('\n');
-            if (end == std::string::npos) continue;
-            std::istringstream lines(text.substr(0, end));
-            text.erase(0, end + 1);
-            for (std::string line; std::getline(lines, line);) {
-                ASSERT_NO_FATAL_FAILURE(take(line));
-                if (line == "S" && !kill_at) kill_at = std::chrono::steady_clock::now() + delay;
-            }
-        }
-        if (!killed) ::kill(child, SIGKILL);
+        std::vector<std::string> command{MILLRACE_KILL_WRITER, directory_ + "/journal", GetParam(),
+                                         std::to_string(run)};
+        io::run_and_kill(std::move(command), delay, [this](const std::string& line) {
+            take(line);
+            return line == "S";
+        });
     }
 
     void take(const std::string& line) {

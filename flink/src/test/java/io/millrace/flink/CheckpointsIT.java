@@ -26,16 +26,11 @@ import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.flink.streaming.api.functions.KeyedProcessFunction;
 import org.apache.flink.streaming.api.functions.sink.v2.DiscardingSink;
 import org.apache.flink.util.Collector;
-import org.junit.jupiter.api.AfterAll;
-import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.Timeout;
 
 /** Source and sink under checkpoints that overtake events, and under watermarks that wait for each other. */
-@Tag("server")
-@Timeout(value = 600, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
-class CheckpointsIT {
+class CheckpointsIT extends ServerTest {
     private static final int KEYS = 6;
     private static final int NUMBERS = 150;
     /** Most bytes that a checkpoint found on their way, and kept. */
@@ -43,19 +38,6 @@ class CheckpointsIT {
     private static final AtomicInteger PASSED = new AtomicInteger();
     private static final AtomicInteger FAILURES_LEFT = new AtomicInteger();
     private static final ConcurrentLinkedQueue<String> SEEN = new ConcurrentLinkedQueue<>();
-    private static TestStore store;
-
-    @BeforeAll
-    static void open() {
-        store = new TestStore();
-    }
-
-    @AfterAll
-    static void close() {
-        if (store != null) {
-            store.close();
-        }
-    }
 
     private static MillraceSourceBuilder<String> source(String... streams) {
         return MillraceSource.<String>builder().controller(store.controller).stream(streams).deserializer(new SimpleStringSchema());

@@ -32,8 +32,6 @@ import org.apache.flink.util.CloseableIterator;
 import org.apache.flink.util.Collector;
 import org.apache.flink.util.ExceptionUtils;
 import org.apache.flink.util.OutputTag;
-import org.junit.jupiter.api.AfterAll;
-import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -41,23 +39,8 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
 /** What a user sees when something is wrong: the error of the job says it in a sentence, and what can go on does. */
-@Tag("server")
-@Timeout(value = 600, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
-class FaultsIT {
+class FaultsIT extends ServerTest {
     private static final String NOWHERE = "tcp://127.0.0.1:1";
-    private static TestStore store;
-
-    @BeforeAll
-    static void open() {
-        store = new TestStore();
-    }
-
-    @AfterAll
-    static void close() {
-        if (store != null) {
-            store.close();
-        }
-    }
 
     private static StoreOptions impatient(String controller) {
         return StoreOptions.of(controller).withRetryTimeout(Duration.ofSeconds(3));
@@ -184,14 +167,18 @@ class FaultsIT {
         assertSays("events were deleted before they were read", said);
         assertSays("set scan.truncation = skip", said);
 
+        assertEquals(List.of("k0:10", "k0:11", "k0:12", "k0:13", "k0:14"), readWhatIsLeft(source));
+        assertEquals(10 * (8 + 4), TestMetrics.sum("MillraceSourceReader.skippedBytes"));
+    }
+
+    private static List<String> readWhatIsLeft(MillraceSourceBuilder<String> source) throws Exception {
         StreamExecutionEnvironment environment = StreamExecutionEnvironment.createLocalEnvironment(1, withMetrics());
         List<String> found = new ArrayList<>();
         try (CloseableIterator<String> events = environment.fromSource(source.skipTruncated().endAt(Position.tail()).build(),
                 WatermarkStrategy.noWatermarks(), "in").executeAndCollect()) {
             events.forEachRemaining(found::add);
         }
-        assertEquals(List.of("k0:10", "k0:11", "k0:12", "k0:13", "k0:14"), found);
-        assertEquals(10 * (8 + 4), TestMetrics.sum("MillraceSourceReader.skippedBytes"));
+        return found;
     }
 
     @Test
@@ -206,13 +193,7 @@ class FaultsIT {
         MillraceSourceBuilder<String> source = source(stream).startAt(Position.streamCut(stream, cut));
         assertSays("events were deleted before they were read", failure(source.build()));
 
-        StreamExecutionEnvironment environment = StreamExecutionEnvironment.createLocalEnvironment(1, withMetrics());
-        List<String> found = new ArrayList<>();
-        try (CloseableIterator<String> events = environment.fromSource(source.skipTruncated().endAt(Position.tail()).build(),
-                WatermarkStrategy.noWatermarks(), "in").executeAndCollect()) {
-            events.forEachRemaining(found::add);
-        }
-        assertEquals(List.of("k0:10", "k0:11", "k0:12", "k0:13", "k0:14"), found);
+        assertEquals(List.of("k0:10", "k0:11", "k0:12", "k0:13", "k0:14"), readWhatIsLeft(source));
         assertEquals(1, TestMetrics.sum("MillraceSourceReader.skippedSegments"));
     }
 

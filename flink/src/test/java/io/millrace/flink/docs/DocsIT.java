@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.millrace.flink.ServerTest;
 import io.millrace.flink.TestJobs;
 import io.millrace.flink.TestStore;
 import io.millrace.flink.migration.SavepointCuts;
@@ -43,31 +44,12 @@ import org.apache.flink.table.api.EnvironmentSettings;
 import org.apache.flink.table.api.TableEnvironment;
 import org.apache.flink.table.api.TableResult;
 import org.apache.flink.util.CloseableIterator;
-import org.junit.jupiter.api.AfterAll;
-import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
 /** Runs what the pages show. */
-@Tag("server")
-@Timeout(value = 600, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
-class DocsIT {
-    private static TestStore store;
-
-    @BeforeAll
-    static void open() {
-        store = new TestStore();
-    }
-
-    @AfterAll
-    static void close() {
-        if (store != null) {
-            store.close();
-        }
-    }
-
+class DocsIT extends ServerTest {
     @Test
     @Tag("transactions")
     void sourceAndSink() throws Exception {

@@ -4,8 +4,8 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.millrace.flink.ServerTest;
 import io.millrace.flink.TestJobs;
-import io.millrace.flink.TestStore;
 import io.millrace.flink.client.StoreOptions;
 import io.millrace.flink.client.StreamName;
 import io.millrace.flink.source.MillraceSource;
@@ -37,29 +37,10 @@ import org.apache.flink.core.execution.JobClient;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.flink.util.CloseableIterator;
 import org.apache.flink.util.ExceptionUtils;
-import org.junit.jupiter.api.AfterAll;
-import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.Timeout;
 
-@Tag("server")
-@Timeout(value = 600, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
-class SinkIT {
-    private static TestStore store;
-
-    @BeforeAll
-    static void open() {
-        store = new TestStore();
-    }
-
-    @AfterAll
-    static void close() {
-        if (store != null) {
-            store.close();
-        }
-    }
-
+class SinkIT extends ServerTest {
     private static MillraceSinkBuilder<String> sink(String stream) {
         return MillraceSink.<String>builder().controller(store.controller).stream(stream)
                 .serializer(new SimpleStringSchema(), event -> event.substring(0, Math.max(0, event.indexOf(':'))));

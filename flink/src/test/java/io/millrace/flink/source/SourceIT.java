@@ -8,8 +8,8 @@ import static io.millrace.flink.TestJobs.environment;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.millrace.flink.ServerTest;
 import io.millrace.flink.TestJobs.FailOnce;
-import io.millrace.flink.TestStore;
 import io.pravega.client.stream.EventStreamWriter;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -30,29 +30,10 @@ import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.flink.streaming.api.functions.KeyedProcessFunction;
 import org.apache.flink.util.CloseableIterator;
 import org.apache.flink.util.Collector;
-import org.junit.jupiter.api.AfterAll;
-import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.Timeout;
 
-@Tag("server")
-@Timeout(value = 600, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
-class SourceIT {
-    private static TestStore store;
-
-    @BeforeAll
-    static void open() {
-        store = new TestStore();
-    }
-
-    @AfterAll
-    static void close() {
-        if (store != null) {
-            store.close();
-        }
-    }
-
+class SourceIT extends ServerTest {
     private static MillraceSourceBuilder<String> source(String... streams) {
         return MillraceSource.<String>builder().controller(store.controller).stream(streams).deserializer(new SimpleStringSchema());
     }

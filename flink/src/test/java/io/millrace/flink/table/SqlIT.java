@@ -4,8 +4,8 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.millrace.flink.ServerTest;
 import io.millrace.flink.TestJobs;
-import io.millrace.flink.TestStore;
 import io.pravega.client.stream.EventPointer;
 import io.pravega.client.stream.EventStreamWriter;
 import io.pravega.client.stream.impl.UTF8StringSerializer;
@@ -20,29 +20,10 @@ import org.apache.flink.table.api.TableEnvironment;
 import org.apache.flink.types.Row;
 import org.apache.flink.util.CloseableIterator;
 import org.apache.flink.util.ExceptionUtils;
-import org.junit.jupiter.api.AfterAll;
-import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.Timeout;
 
-@Tag("server")
-@Timeout(value = 600, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
-class SqlIT {
-    private static TestStore store;
-
-    @BeforeAll
-    static void open() {
-        store = new TestStore();
-    }
-
-    @AfterAll
-    static void close() {
-        if (store != null) {
-            store.close();
-        }
-    }
-
+class SqlIT extends ServerTest {
     private static TableEnvironment tables(boolean batch) {
         var builder = EnvironmentSettings.newInstance().withConfiguration(TestJobs.configuration(0));
         TableEnvironment result = TableEnvironment.create((batch ? builder.inBatchMode() : builder.inStreamingMode()).build());
