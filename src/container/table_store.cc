@@ -208,19 +208,20 @@ void TableStore::get_next(std::shared_ptr<Get> get) {
     std::size_t first = get->entries.size();
     std::size_t end = std::min(first + kGetKeys, get->keys.size());
     std::vector<std::string> unknown;
+    std::vector<std::size_t> places;  // of the unknown ones: until the state answers the newest layer may learn of some
     for (std::size_t i = first; i < end; ++i) {
-        if (find(get->view, get->id, get->keys[i]) == nullptr)
-            unknown.push_back(TableEntryRecord::key(get->id, get->keys[i]));
+        if (find(get->view, get->id, get->keys[i]) != nullptr) continue;
+        unknown.push_back(TableEntryRecord::key(get->id, get->keys[i]));
+        places.push_back(i);
     }
-    auto finish = [this, get, first, end](Result<state::StateValues> read) {
+    auto finish = [this, get, first, end, places = std::move(places)](Result<state::StateValues> read) {
         if (!read) return get->done(fail(std::move(read.error())));
         View now = with_newer(get->view);
         std::size_t next = 0;
         for (std::size_t i = first; i < end; ++i) {
             TableEntry entry{get->keys[i], "", kNotExists};
-            bool was_unknown = find(get->view, get->id, entry.key) == nullptr;
             std::optional<std::string> stored;
-            if (was_unknown) stored = std::move(read->values[next++]);
+            if (next < places.size() && places[next] == i) stored = std::move(read->values[next++]);
             if (const Cell* cell = find(now, get->id, entry.key)) {
                 if (cell->value) entry = {std::move(entry.key), *cell->value, cell->version};
             } else if (stored) {
