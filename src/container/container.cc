@@ -452,9 +452,9 @@ void SegmentContainer::Impl::release_session(AppendSession& session) {
     AttributeEntry* writer = std::exchange(session.writer, nullptr);
     if (segment == nullptr) return;
     // A writer that never wrote leaves nothing.
-    if (--writer->pins == 0 && writer->pending == kNullAttribute && writer->durable == kNullAttribute &&
-        !writer->marked)
-        segment->attributes.erase(session.writer_id);
+    bool saved = !writer->marked && writer->batch <= saved_batch_;
+    bool nothing = writer->pending == kNullAttribute && writer->durable == kNullAttribute && saved;
+    if (--writer->pins == 0 && nothing) segment->attributes.erase(session.writer_id);
     if (--segment->sessions == 0 && segment->durable.gone) {
         std::erase_if(unused_, [&](const std::unique_ptr<Segment>& owned) { return owned.get() == segment; });
     }
