@@ -382,6 +382,11 @@ void SegmentContainer::Impl::setup_append(AppendSession& session, Done<std::int6
                 Error table(Errc::kInvalidArgument, segment->name + " is a table: it takes no appends");
                 return after_commit(refusal(std::move(done), std::move(table)));
             }
+            // An append would set it to an event number.
+            if (session->writer_id.high == kCoreAttributeHigh) {
+                Error core(Errc::kInvalidArgument, "the id of a segment's own attribute is no writer's");
+                return after_commit(refusal(std::move(done), std::move(core)));
+            }
             session->segment = segment;
             ++segment->sessions;
             session->writer = &segment->attribute(session->writer_id);
