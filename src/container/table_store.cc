@@ -38,6 +38,7 @@ Result<TableEntry> decode(std::string_view key, std::string_view value) {
 void TableStore::open_layer(std::uint64_t batch) {
     auto made = std::make_shared<Layer>();
     made->batch = batch;
+    if (!layers_.empty()) layers_.back()->next = made;
     layers_.push_back(std::move(made));
 }
 
@@ -45,11 +46,8 @@ void TableStore::saved(std::uint64_t batch) {
     while (layers_.size() > 1 && layers_.front()->batch <= batch) layers_.pop_front();
 }
 
-TableStore::View TableStore::with_newer(View view) const {
-    std::uint64_t known = view.back()->batch;
-    for (const auto& layer : layers_) {
-        if (layer->batch > known) view.push_back(layer);
-    }
+TableStore::View TableStore::with_newer(View view) {
+    while (view.back()->next != nullptr) view.push_back(view.back()->next);
     return view;
 }
 
