@@ -512,7 +512,7 @@ void SegmentContainer::close_append(AppendSession& session, runtime::Task forgot
 ReadId SegmentContainer::read(std::string_view segment, std::int64_t offset, std::size_t max_bytes, ReadCallback done) {
     return impl_->read(segment, offset, max_bytes, std::move(done));
 }
-void SegmentContainer::cancel_read(ReadId read) { impl_->cancel_read(read); }
+bool SegmentContainer::cancel_read(ReadId read) { return impl_->cancel_read(read); }
 void SegmentContainer::create(std::string name, CreateOptions options, Done<> done) {
     impl_->create(std::move(name), options, std::move(done));
 }

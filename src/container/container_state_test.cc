@@ -192,6 +192,29 @@ TEST_F(ContainerState, AttributesOfManyWritersAreInTheState) {
     }
 }
 
+TEST_F(ContainerState, AReadIsCancelledWhileItWaitsAndNotOnceItsBytesAreOnTheWay) {
+    ASSERT_TRUE(h.create("stir"));
+    for (int i = 0; i < 12; ++i) {
+        ASSERT_TRUE(h.create(name_of(i)));
+        write(name_of(i), 1, "data");
+    }
+    settle();
+    h.crash();
+    for (int steps = 0; steps < 12; ++steps) {
+        int told = 0;
+        ReadId read = h.container->read(name_of(steps), 0, 100, [&told](const Result<ReadResult>& result) {
+            ++told;
+            EXPECT_TRUE(result);
+        });
+        ASSERT_NE(read.value(), 0u) << "the segment is loaded first";
+        for (int i = 0; i < steps && told == 0; ++i) h.executor.run_one();
+        bool cancelled = h.container->cancel_read(read);
+        EXPECT_TRUE(cancelled || steps > 0);
+        h.executor.run_until_idle();
+        EXPECT_EQ(told, cancelled ? 0 : 1) << steps;
+    }
+}
+
 // A batch is put together in steps, and the one before it may be saved between two of them.
 TEST_F(ContainerState, AttributesStayInMemoryUntilTheBatchThatHasThemIsSaved) {
     SlowStateStore* store = nullptr;

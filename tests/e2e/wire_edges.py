@@ -10,6 +10,7 @@ import struct
 import sys
 import tempfile
 import threading
+import time
 import uuid
 
 import cases
@@ -202,6 +203,26 @@ def what_wakes_a_reader():
         expect(offsets == {30, (1 << 63) - 1}, f"they are told about {offsets}")
 
 
+def readers_that_leave():
+    """Segments that are only on the disk are read by clients that are gone before their bytes have come."""
+    with connect() as client:
+        segments, writer = [fresh(client) for _ in range(300)], uuid.uuid4()
+        for segment in segments:
+            client.setup(segment, writer)
+            client.append(writer, segment.encode() * 500, 1)
+    SERVER.stop_in_order()
+    SERVER.start()
+    for number in range(0, len(segments), 5):
+        reader = connect()
+        for segment in segments[number:number + 5]:
+            reader.ask_for(segment, 0, 1 << 20)
+        time.sleep(number % 20 / 10_000)
+        reader.reset()
+    with connect() as client:
+        for segment in segments:
+            expect(client.read_all(segment) == segment.encode() * 500, f"{segment} has other bytes")
+
+
 # ---- tables ----
 
 def table_key(key, version=NO_EVENT):
@@ -365,7 +386,7 @@ def the_server_lives():
 CASES = [("writers share a connection", writers_share_a_connection), ("a new set-up acknowledges", a_new_set_up_acknowledges),
          ("what stands behind a seal", what_stands_behind_a_seal), ("the largest frame", the_largest_frame),
          ("own attributes are no writers", own_attributes_are_no_writers), ("readers at the tail", readers_at_the_tail),
-         ("what wakes a reader", what_wakes_a_reader), ("reads of a changing table", reads_of_a_changing_table),
+         ("what wakes a reader", what_wakes_a_reader), ("readers that leave", readers_that_leave), ("reads of a changing table", reads_of_a_changing_table),
          ("a conditional counter", conditional_counter), ("tables that go while they are read", tables_that_go_while_they_are_read),
          ("the server lives", the_server_lives)]
 
