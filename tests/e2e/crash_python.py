@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """kill -9 at random moments under the published Python client; everything acknowledged is read once, in order.
 
-    crash_python.py [--rounds 6] [--seed N] [one] [three]
+    crash_python.py [--rounds 6] [--seed N] [one] [three] [bytes]
 
-A writer, a writer of transactions, and one or three readers of a group (`python_client.py`) go on through every restart. The client
-comes from the Python package index, into a folder below build/; without it the cases are skipped, or fail where CI=true.
+one, three: a writer, a writer of transactions, and so many readers of a group (`python_client.py`) go on through every restart, while the
+stream is split and merged. The one reader reads again from a stream cut. bytes: a byte stream that is written, read, sought and truncated.
+The rounds are shared out among the cases. The client comes from the Python package index, into a folder below build/; without it the
+cases are skipped, or fail where CI=true.
 """
 import argparse
 import collections
@@ -23,7 +25,7 @@ from server import ROOT, Server, clean_environment
 PACKAGE = "pravega==0.3.8"
 PLACE = os.path.join(ROOT, "build", "python-client")
 CLIENT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "python_client.py")
-SEGMENTS, PATIENCE = 3, 300
+SEGMENTS, SIZES, PATIENCE = 3, ("5", "2", "4"), 300
 
 
 def loads(python):
@@ -53,15 +55,19 @@ def interpreter():
 
 class Role:
     def __init__(self, python, state, *arguments):
-        self.name = "-".join(arguments[:1] + tuple(a for a in arguments[2:3] if "/" not in a))
+        self.name = "-".join(arguments[:1] + tuple(a for a in arguments[2:4] if "/" not in a))
         self.out, self.err = (os.path.join(state, f"{self.name}.{kind}") for kind in ("out", "err"))
         with open(self.out, "w") as out, open(self.err, "w") as err:
-            self.process = subprocess.Popen([python, CLIENT, *arguments], stdout=out, stderr=err, env=environment(),
+            self.process = subprocess.Popen([python, CLIENT, *arguments], stdout=out, stderr=err, env=environment() | ({"RUST_LOG": "debug,h2=off,tower=off,hyper=off"} if self.name.startswith("read") else {}),
                                             start_new_session=True)
 
     def lines(self):
         with open(self.out) as file:
             return file.read().splitlines()
+
+    def errors(self):
+        with open(self.err) as err:
+            return err.read()[-800:]
 
     def finish(self):
         try:
@@ -70,8 +76,7 @@ class Role:
             self.process.kill()
             raise cases.Failure(f"{self.name} does not end")
         if status != 0:
-            with open(self.err) as err:
-                raise cases.Failure(f"{self.name} ended with {status}: {err.read()[-800:]}")
+            raise cases.Failure(f"{self.name} ended with {status}: {self.errors()}")
 
 
 def wait_until(condition, what):
@@ -97,6 +102,20 @@ def verify(written, files):
     expect(not seen, f"events of aborted transactions were read: {sorted(seen)}")
 
 
+def verify_again(written, path, once):
+    """What follows a stream cut: of every key all events from some number on, and not from the begin for all of them."""
+    seen, count = collections.defaultdict(list), 0
+    with open(path) as file:
+        for line in file:
+            key, number = line.strip().split(":")
+            seen[key].append(int(number))
+            count += 1
+    for key, numbers in seen.items():
+        expect(numbers == list(range(numbers[0], written[key])), f"{key}: the events from the stream cut on have gaps or another order")
+    expect(0 < count < once, f"{count} events from the stream cut on, {once} in the stream")
+    return count
+
+
 def read_lines(files):
     count = 0
     for path in files:
@@ -106,53 +125,123 @@ def read_lines(files):
     return count
 
 
-def crash_loop(rounds, seed, readers):
-    python = interpreter()
-    state = tempfile.mkdtemp(prefix="millrace-crash-python-")
-    server, moments, roles = Server(state), random.Random(seed), []
-    note(f"seed {seed}; data in {state}")
-    stop, stop_readers = os.path.join(state, "stop"), os.path.join(state, "stop-readers")
-    files = [os.path.join(state, f"read-{reader}") for reader in range(readers)]
-    controller = f"tcp://127.0.0.1:{server.base}"
-    try:
-        server.start()
-        Role(python, state, "create", controller, str(SEGMENTS)).finish()
-        writers = [Role(python, state, role, controller, stop) for role in ("events", "transactions")]
-        readings = [Role(python, state, "read", controller, f"r{reader}", files[reader], stop_readers) for reader in range(readers)]
-        roles = writers + readings
+class Scene:
+    """A server and the client's processes; ends them whatever happens, and keeps the files of what went wrong."""
+
+    def __init__(self, seed):
+        self.python = interpreter()
+        self.state = tempfile.mkdtemp(prefix="millrace-crash-python-")
+        self.server, self.moments, self.roles = Server(self.state), random.Random(seed), []
+        self.controller = f"tcp://127.0.0.1:{self.server.base}"
+        note(f"seed {seed}; data in {self.state}")
+
+    def __enter__(self):
+        self.server.start()
+        self.run("create", str(SEGMENTS))
+        return self
+
+    def __exit__(self, kind, *_):
+        if kind is None:
+            self.server.stop()
+            shutil.rmtree(self.state)
+            return
+        note(f"kept for a look: {self.state}")
+        for role in self.roles:
+            role.process.kill()
+        self.server.kill_quietly()
+
+    def path(self, name):
+        return os.path.join(self.state, name)
+
+    def begin(self, role, *arguments):
+        self.roles.append(Role(self.python, self.state, role, self.controller, *arguments))
+        return self.roles[-1]
+
+    def run(self, role, *arguments):
+        Role(self.python, self.state, role, self.controller, *arguments).finish()
+
+    def kills(self, rounds, writers, progress, before_kill=lambda turn: None):
+        """Every writer has gone on before each kill."""
         for turn in range(rounds):
             before = [len(writer.lines()) for writer in writers]
-            wait_until(lambda: all(len(w.lines()) > b + 3 for w, b in zip(writers, before)), f"round {turn + 1}: a writer does not go on")
-            time.sleep(2 * moments.random())
-            expect(server.alive(), f"round {turn + 1}: the server ended by itself: {server.log()[-600:]}")
-            server.kill()
-            time.sleep(moments.choice((0, 0, 1)))
-            ready = server.start()
-            note(f"round {turn + 1}: {read_lines(files):,} events read, ready after {ready * 1000:.0f} ms")
+            wait_until(lambda: all(w.process.poll() is not None or len(w.lines()) > b + 3 for w, b in zip(writers, before)),
+                       f"round {turn + 1}: a writer does not go on")
+            for writer in writers:
+                expect(writer.process.poll() is None, f"round {turn + 1}: {writer.name} ended: {writer.errors()}")
+            before_kill(turn)
+            time.sleep(self.moments.random())
+            expect(self.server.alive(), f"round {turn + 1}: the server ended by itself: {self.server.log()[-600:]}")
+            self.server.kill()
+            time.sleep(self.moments.choice((0, 0, 1)))
+            ready = self.server.start()
+            note(f"round {turn + 1}: {progress()}, ready after {ready * 1000:.0f} ms")
+
+    def segments(self):
+        """Of the stream's newest epoch."""
+        status, events = self.server.get(f"/v1/scopes/python/streams/stream/scaling-events?from=0&to={int(time.time() * 1000) + 60_000}")
+        expect(status == 200, f"scaling events: {status}")
+        return len(events[-1]["segments"])
+
+
+def counts_of(role):
+    role.finish()
+    words = role.lines()[-1].split()
+    expect(words[0] == "written", f"{role.name} said {words}")
+    return {key: int(count) for key, count in (word.split("=") for word in words[1:])}
+
+
+def crash_events(rounds, seed, readers):
+    with Scene(seed) as scene:
+        stop, stop_readers, again = scene.path("stop"), scene.path("stop-readers"), scene.path("read-again")
+        files = [scene.path(f"read-{reader}") for reader in range(readers)]
+        writers = [scene.begin(role, stop) for role in ("events", "transactions")]
+        readings = [scene.begin("read", f"r{reader}", files[reader], stop_readers, *([again] if readers == 1 else [])) for reader in range(readers)]
+
+        if readers == 1:
+            wait_until(lambda: readings[0].lines(), "no stream cut is taken")  # while all segments are those of the begin
+        scalings = []
+
+        def scale(turn):
+            """The kill comes amid it."""
+            if scalings:
+                scalings[-1].finish()
+            scalings.append(scene.begin("scale", SIZES[turn % len(SIZES)], str(turn)))
+
+        scene.kills(rounds, writers, lambda: f"{read_lines(files):,} events read", scale)
+        scalings[-1].finish()
+        size = int(SIZES[(rounds - 1) % len(SIZES)])
+        wait_until(lambda: scene.segments() == size, f"no {size} segments")
+        before = [len(writer.lines()) for writer in writers]
+        wait_until(lambda: all(len(w.lines()) > b + 3 for w, b in zip(writers, before)), "a writer does not go on behind the last scaling")
         open(stop, "w").close()
         written = {}
         for writer in writers:
-            writer.finish()
-            words = writer.lines()[-1].split()
-            expect(words[0] == "written", f"{writer.name} said {words}")
-            written.update((key, int(count)) for key, count in (word.split("=") for word in words[1:]))
+            written.update(counts_of(writer))
         total = sum(written.values())
         expect(any(key[0] == "t" for key in written), "no transaction was committed")
         wait_until(lambda: read_lines(files) >= total, f"of {total} events {read_lines(files)} were read")
-        open(stop_readers, "w").close()
+        with open(stop_readers + ".new", "w") as file:
+            file.write(" ".join(f"{key}={count}" for key, count in written.items()))
+        os.rename(stop_readers + ".new", stop_readers)
         for reading in readings:
             reading.finish()
         verify(written, files)
-        note(f"verified {total:,} events")
-        server.stop()
-    except Exception:
-        note(f"kept for a look: {state}")
-        for role in roles:
-            role.process.kill()
-        if server.alive():
-            server.kill()
-        raise
-    shutil.rmtree(state)
+        note(f"verified {total:,} events of {scene.segments()} segments")
+        if readers == 1:
+            note(f"verified {verify_again(written, again, total):,} again, from a stream cut")
+
+
+def crash_bytes(rounds, seed):
+    with Scene(seed) as scene:
+        stop, stop_reader = scene.path("stop"), scene.path("stop-readers")
+        writer, reader = scene.begin("bytes", stop), scene.begin("readbytes", stop_reader)
+        scene.kills(rounds, [writer, reader], lambda: " and ".join(role.lines()[-1] for role in (writer, reader)))
+        open(stop, "w").close()
+        written = counts_of(writer)
+        open(stop_reader, "w").close()
+        read = counts_of(reader)
+        expect(read["bytes"] == written["bytes"], f"{written['bytes']} bytes were written, the stream has {read['bytes']}")
+        note(f"verified {read['bytes']:,} bytes, truncated at {read['truncated']:,}")
 
 
 if __name__ == "__main__":
@@ -161,6 +250,12 @@ if __name__ == "__main__":
     parser.add_argument("only", nargs="*")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 31))
     options = parser.parse_args()
-    every = {"one": 1, "three": 3}
-    sys.exit(cases.run([(f"kill -9 under the Python client, {options.rounds} times: readers: {name}",
-                         lambda name=name: crash_loop(options.rounds, options.seed, every[name])) for name in options.only or every]))
+    every = {
+        "one": lambda rounds: crash_events(rounds, options.seed, 1),
+        "three": lambda rounds: crash_events(rounds, options.seed, 3),
+        "bytes": lambda rounds: crash_bytes(rounds, options.seed),
+    }
+    words = {"one": "one reader", "three": "three readers", "bytes": "a byte stream"}
+    names = options.only or list(every)
+    share = max(1, options.rounds // len(names))
+    sys.exit(cases.run([(f"kill -9 under the Python client, {share} times: {words[name]}", lambda name=name: every[name](share)) for name in names]))
