@@ -4,9 +4,9 @@ readers in one process would wait for each other. Runs in the environment that c
     python_client.py create CONTROLLER SEGMENTS            the scope, the streams, the reader group
     python_client.py scale CONTROLLER SEGMENTS [TURN]      gives the stream so many segments
     python_client.py events|transactions CONTROLLER STOP   writes until the file STOP is there; its last line: KEY=COUNT ... as acknowledged
-    python_client.py read CONTROLLER NAME OUT STOP [CUT]   a reader of the group; appends KEY:NUMBER lines to OUT; after STOP it ends once idle,
-                                                           or, with CUT, reads again, into that file, from a stream cut of the group, until
-                                                           the last events that STOP names: KEY=COUNT ...
+    python_client.py read CONTROLLER NAME OUT STOP         a reader of the group; appends KEY:NUMBER lines to OUT; after STOP it ends once idle
+    python_client.py cut CONTROLLER OUT STOP               reads some events into OUT and says `cut`; after STOP it reads again, into OUT-again,
+                                                           from that stream cut until the last events that STOP names: KEY=COUNT ...
     python_client.py bytes CONTROLLER STOP                 writes to a byte stream until STOP; its last line: written bytes=LENGTH
     python_client.py readbytes CONTROLLER STOP             reads along, jumps back, truncates; once STOP is there, up to the end
 
@@ -24,8 +24,8 @@ import pravega_client
 
 SCOPE, STREAM, GROUP, BYTES = "python", "stream", "group", "bytes"
 FLUSH_EVERY, IN_FLIGHT, EVENTS_OF_TRANSACTION, ABORT_EVERY = 200, 50, 20, 7
-IDLE_ROUNDS, SLICE_SECONDS = 20, 5
-PIECE, TRUNCATE_BEHIND = 8192, 200_000
+IDLE_ROUNDS, SLICE_SECONDS = 3, 5  # a round without events takes the client a second
+PAUSE_SECONDS, CUT_BEHIND, PIECE, TRUNCATE_BEHIND = 0.05, 1000, 8192, 200_000
 
 
 def create(manager, segments):
@@ -54,6 +54,7 @@ def events(manager, stop):
             counts[key] += 1
         writer.flush()
         print("wrote", sum(counts.values()), flush=True)
+        time.sleep(PAUSE_SECONDS)
     tell(counts)
 
 
@@ -101,7 +102,7 @@ def transactions(manager, stop):
     tell(counts)
 
 
-async def consume(reader, out, ended, after_slice=lambda: None):
+async def consume(reader, out, ended):
     """Until `ended`, told the number of rounds without events and the last number of each key, says so."""
     idle, pending, last = 0, None, {}
     with open(out, "w") as file:
@@ -122,34 +123,36 @@ async def consume(reader, out, ended, after_slice=lambda: None):
                     count += 1
                 file.flush()
                 reader.release_segment(slice_)
-                after_slice()
             idle = 0 if count else idle + 1
             if not count:
                 await asyncio.sleep(0.1)
 
 
-def read(manager, name, out, stop, again=None):
+def read(manager, name, out, stop):
     group = manager.create_reader_group(GROUP, SCOPE, STREAM)
-    cuts = []
+    asyncio.run(consume(group.create_reader(name), out, lambda idle, _: idle >= IDLE_ROUNDS and os.path.exists(stop)))
+    os._exit(0)  # a call may still wait for events
 
-    def take_cut():
-        """The first one that has something before it. The client's cuts lack what follows several segments, of which some are read."""
-        if again and not cuts:
-            cut = group.get_streamcut()
-            if any(cut.get_segment_offset_map().values()):
-                cuts.append(cut)
-                print("cut", cut.get_segment_offset_map(), flush=True)
+
+def cut(manager, out, stop):
+    """A cut behind what one reader has read; the group's state has its place as soon as it is gone."""
+    group = manager.create_reader_group(GROUP + "-early", SCOPE, STREAM)
 
     async def go():
-        await consume(group.create_reader(name), out, lambda idle, _: idle >= IDLE_ROUNDS and os.path.exists(stop), take_cut)
-        if again:
-            with open(stop) as file:
-                wanted = {key: int(count) - 1 for key, count in (word.split("=") for word in file.read().split())}
-            from_cut = manager.create_reader_group(GROUP + "-again", SCOPE, STREAM, False, cuts[0])
-            await consume(from_cut.create_reader("again"), again, lambda _, last: last == wanted)
+        reader = group.create_reader("early")
+        await consume(reader, out, lambda _, last: sum(last.values()) > CUT_BEHIND)
+        reader.reader_offline()
+        place = group.get_streamcut()
+        print("cut", place.get_segment_offset_map(), flush=True)
+        while not os.path.exists(stop):
+            await asyncio.sleep(0.1)
+        with open(stop) as file:
+            wanted = {key: int(count) - 1 for key, count in (word.split("=") for word in file.read().split())}
+        from_cut = manager.create_reader_group(GROUP + "-again", SCOPE, STREAM, False, place)
+        await consume(from_cut.create_reader("again"), out + "-again", lambda _, last: last == wanted)
 
     asyncio.run(go())
-    os._exit(0)  # a call may still wait for events
+    os._exit(0)
 
 
 def content(begin, end):
@@ -168,6 +171,7 @@ def bytes_(manager, stop):
             length += size
         stream.flush()
         print("wrote", length, flush=True)
+        time.sleep(PAUSE_SECONDS)
     tell({"bytes": length})
 
 
@@ -207,6 +211,6 @@ def read_bytes(manager, stop):
 
 if __name__ == "__main__":
     role, controller, *rest = sys.argv[1:]
-    roles = {"create": create, "scale": scale, "events": events, "transactions": transactions, "read": read, "bytes": bytes_,
-             "readbytes": read_bytes}
+    roles = {"create": create, "scale": scale, "events": events, "transactions": transactions, "read": read, "cut": cut,
+             "bytes": bytes_, "readbytes": read_bytes}
     roles[role](pravega_client.StreamManager(controller), *rest)
