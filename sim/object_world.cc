@@ -21,7 +21,7 @@ class SimChunkStore final : public lts::ChunkStore {
         };
         change(std::move(put), std::move(done));
     }
-    std::unique_ptr<lts::Upload> upload(std::string key) override {
+    std::unique_ptr<lts::Upload> upload(std::string key, std::uint64_t /*expected_size*/) override {
         return std::make_unique<PiecewiseUpload>(*this, std::move(key));
     }
     void read(std::string key, std::uint64_t offset, std::uint64_t size,

@@ -32,7 +32,7 @@ class MemoryChunkStore final : public lts::ChunkStore {
     void put_if_absent(std::string key, bytes::Chain data, runtime::Callback<Result<>> done) override {
         write(objects_, executor_, std::move(key), data.to_vector(), std::move(done));
     }
-    std::unique_ptr<lts::Upload> upload(std::string key) override {
+    std::unique_ptr<lts::Upload> upload(std::string key, std::uint64_t /*expected_size*/) override {
         return std::make_unique<MemoryUpload>(objects_, executor_, std::move(key));
     }
     void read(std::string key, std::uint64_t offset, std::uint64_t size,

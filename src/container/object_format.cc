@@ -35,6 +35,7 @@ bytes::Slice ObjectChecksums::footer() {
     writer.le32(table);
     writer.le32(0);
     writer.le32(bytes::crc32c({out.data() + tail, kObjectTail - 4}));
+    out.resize(padded_object_bytes(data_bytes_) - data_bytes_);
     return bytes::Slice::copy_of(out);
 }
 

@@ -65,8 +65,15 @@ void ObjectWriter::drop_part() {
     part_done_ = 0;
 }
 
+// Less, if parts are dropped.
+std::uint64_t ObjectWriter::expected_size() const {
+    std::uint64_t data = 0;
+    for (const ObjectPart& part : plan_.parts) data += part.size;
+    return padded_object_bytes(data);
+}
+
 void ObjectWriter::send_piece() {
-    if (!upload_) upload_ = store_.upload(plan_.object.key);
+    if (!upload_) upload_ = store_.upload(plan_.object.key, expected_size());
     upload_->append(std::exchange(buffer_, {}), guarded<void>([this](Result<> written) {
                         if (!written) return end(std::move(written));
                         go_on();

@@ -53,6 +53,7 @@ class ObjectWriter {
     void next_piece();
     void took(Result<bytes::Chain> piece);
     void drop_part();
+    std::uint64_t expected_size() const;
     void send_piece();
     void finish();
     void end(Result<> result);

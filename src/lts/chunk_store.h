@@ -127,8 +127,9 @@ class ChunkStore {
     // written by this very call.
     virtual void put_if_absent(std::string key, bytes::Chain data, runtime::Callback<Result<>> done) = 0;
 
-    // An object of any size up to kUploadSizeMax. A bad key is told by the first append() or finish().
-    virtual std::unique_ptr<Upload> upload(std::string key) = 0;
+    // An object of any size up to kUploadSizeMax. A bad key is told by the first append() or finish(). `expected_size`
+    // is a help: what the object will probably be large, or 0.
+    virtual std::unique_ptr<Upload> upload(std::string key, std::uint64_t expected_size) = 0;
 
     // Exactly `size` bytes from `offset`, at most kReadSizeMax.
     virtual void read(std::string key, std::uint64_t offset, std::uint64_t size,

@@ -40,7 +40,7 @@ class ChunkStoreContract : public testing::TestWithParam<std::string> {
     StoreCalls other() { return {*host, *other_store}; }
     std::unique_ptr<Upload> upload(const std::string& key) {
         std::unique_ptr<Upload> begun;
-        host->run([&] { begun = store->upload(key); });
+        host->run([&] { begun = store->upload(key, 0); });
         return begun;
     }
     void drop(std::unique_ptr<Upload>& upload) {

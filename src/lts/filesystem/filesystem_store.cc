@@ -96,13 +96,14 @@ Async<> remove_temporary(StateRef state, std::string temporary) {
     co_return co_await on_pool<void>(state->files, std::move(work));
 }
 
-Async<std::unique_ptr<StagedFile>> begin_object(StateRef state, std::string temporary, std::string key) {
+Async<std::unique_ptr<StagedFile>> begin_object(StateRef state, std::string temporary, std::string key,
+                                                std::uint64_t expected_size) {
     std::move_only_function<Result<std::shared_ptr<io::File>>()> work =
         [&files = state->files, temporary, reserve = state->options.min_free_bytes,
          target = state->layout.object(key)] { return create_temporary(files, temporary, target, reserve); };
     auto file = co_await on_pool<std::shared_ptr<io::File>>(state->files, std::move(work));
     if (!file) co_return fail(file.error());
-    co_return std::make_unique<StagedFile>(state->files, std::move(*file));
+    co_return std::make_unique<StagedFile>(state->files, std::move(*file), expected_size);
 }
 
 // From the written file to the object. The temporary is gone afterwards, whatever happened.
@@ -128,7 +129,7 @@ Async<> put(StateRef state, std::string key, bytes::Chain data) {
     if (auto checked = check_put(*state, key, data.size(), kPutSizeMax); !checked)
         co_return fail(about_object(key, checked.error()));
     std::string temporary = state->new_temporary();
-    auto file = co_await begin_object(state, temporary, key);
+    auto file = co_await begin_object(state, temporary, key, data.size());
     if (!file) co_return fail(about_object(key, file.error()));
     Result<> done = co_await (*file)->append(std::move(data));
     if (done) {
@@ -313,10 +314,12 @@ Async<RegisterTag> write_register_file(StateRef state, std::string key, std::vec
 
 // Calls come one after the other, but the end may come while one is under way; then it waits for it.
 struct UploadCore {
-    UploadCore(StateRef of, std::string name) : state(std::move(of)), key(std::move(name)) {}
+    UploadCore(StateRef of, std::string name, std::uint64_t size)
+        : state(std::move(of)), key(std::move(name)), expected_size(size) {}
 
     StateRef state;
     std::string key;
+    std::uint64_t expected_size;
     std::string temporary;
     std::unique_ptr<StagedFile> file;
     Result<> status;  // the first error stays
@@ -338,7 +341,7 @@ Async<> append_step(CoreRef core, bytes::Chain data) {
     if (c.status) c.status = check_put(*c.state, c.key, size, kUploadSizeMax);
     if (c.status && c.file == nullptr) {
         c.temporary = c.state->new_temporary();
-        auto file = co_await begin_object(c.state, c.temporary, c.key);
+        auto file = co_await begin_object(c.state, c.temporary, c.key, c.expected_size);
         if (file)
             c.file = std::move(*file);
         else
@@ -378,8 +381,8 @@ boost::asio::awaitable<void> run_step(CoreRef core, Async<> step, runtime::Callb
 
 class FilesystemUpload final : public Upload {
   public:
-    FilesystemUpload(StateRef state, std::string key)
-        : core_(std::make_shared<UploadCore>(std::move(state), std::move(key))) {}
+    FilesystemUpload(StateRef state, std::string key, std::uint64_t expected_size)
+        : core_(std::make_shared<UploadCore>(std::move(state), std::move(key), expected_size)) {}
     ~FilesystemUpload() override {
         if (!core_->over) end([](Result<>) {});
     }
@@ -430,8 +433,8 @@ class FilesystemStore final : public ChunkStore {
     void put_if_absent(std::string key, bytes::Chain data, runtime::Callback<Result<>> done) override {
         start<void>("lts put", put(state_, std::move(key), std::move(data)), std::move(done));
     }
-    std::unique_ptr<Upload> upload(std::string key) override {
-        return std::make_unique<FilesystemUpload>(state_, std::move(key));
+    std::unique_ptr<Upload> upload(std::string key, std::uint64_t expected_size) override {
+        return std::make_unique<FilesystemUpload>(state_, std::move(key), expected_size);
     }
     void read(std::string key, std::uint64_t offset, std::uint64_t size,
               runtime::Callback<Result<bytes::Slice>> done) override {

@@ -83,7 +83,7 @@ Progress run_until_crash(Host& host) {
     auto tag = c.write_register("owner", "one", {});
     if (tag) run.register_value = "one";
     run.second = c.put("d/e/second", pattern(kSecond, 2)).has_value();
-    auto upload = (*store)->upload("d/upload");
+    auto upload = (*store)->upload("d/upload", 0);
     if (c.append(*upload, pattern(kUpload, 3).sub(0, 2000)) &&
         c.append(*upload, pattern(kUpload, 3).sub(2000, kUpload - 2000)))
         run.uploaded = c.finish_upload(*upload).has_value();
@@ -204,7 +204,7 @@ TEST_F(FilesystemStoreTest, AFullDiskIsSaidAndHeals) {
     EXPECT_TRUE(is_retryable(put.error()));
     EXPECT_THAT(put.error().to_string(), HasSubstr("object b"));
     EXPECT_EQ(half_written(), 0u) << "what was written takes no room";
-    auto upload = store->upload("u");
+    auto upload = store->upload("u", 0);
     expect_ok(c.append(*upload, pattern(2'000, 1)));
     (void)c.append(*upload, pattern(10'000, 1));  // what is on its way may be told by a later call
     (void)c.append(*upload, pattern(10'000, 1));
@@ -225,7 +225,7 @@ TEST_F(FilesystemStoreTest, TheDisksReserveIsLeftAlone) {
     ASSERT_FALSE(put.has_value());
     EXPECT_EQ(put.error(), Errc::kNoSpace);
     EXPECT_TRUE(is_retryable(put.error()));
-    auto upload = store->upload("u");
+    auto upload = store->upload("u", 0);
     EXPECT_EQ(c.append(*upload, pattern(10, 1)).error(), Errc::kNoSpace);
     expect_ok(c.remove("a"));
     expect_ok(c.put("b", pattern(10, 1)));
@@ -233,7 +233,7 @@ TEST_F(FilesystemStoreTest, TheDisksReserveIsLeftAlone) {
 
 TEST_F(FilesystemStoreTest, HalfWrittenFilesOfTheDeadAreSwept) {
     auto c = calls();
-    auto upload = store->upload("u");
+    auto upload = store->upload("u", 0);
     expect_ok(c.append(*upload, pattern(2'000, 1)));
     EXPECT_EQ(half_written(), 1u);
     auto second = host.open();

@@ -10,8 +10,15 @@
 namespace millrace::lts {
 namespace {
 
-constexpr std::size_t kPiece = 1 * kMiB;  // of one write
-constexpr unsigned kFlights = 2;          // pieces of a file on their way
+constexpr std::size_t kPieceMax = 1 * kMiB;  // of one write
+constexpr unsigned kFlights = 2;             // pieces of a file on their way
+
+// Equal ones: no small write at the end, which would stand in the disk's queue as long as a large one.
+std::size_t piece_for(std::uint64_t expected_size) {
+    std::uint64_t pieces = std::max<std::uint64_t>((expected_size + kPieceMax - 1) / kPieceMax, 1);
+    if (expected_size == 0) return kPieceMax;
+    return align_up((expected_size + pieces - 1) / pieces, bytes::kPageSize);
+}
 
 Result<> write_copied(io::File& file, std::uint64_t offset, const bytes::Chain& part) {
     std::size_t padded = align_up(part.size(), bytes::kPageSize);
@@ -27,7 +34,8 @@ Result<> write_copied(io::File& file, std::uint64_t offset, const bytes::Chain& 
 
 }  // namespace
 
-StagedFile::StagedFile(io::FileSystem& files, std::shared_ptr<io::File> file) : files_(files), file_(std::move(file)) {}
+StagedFile::StagedFile(io::FileSystem& files, std::shared_ptr<io::File> file, std::uint64_t expected_size)
+    : files_(files), file_(std::move(file)), expected_(expected_size), piece_(piece_for(expected_size)) {}
 
 void StagedFile::begin(bytes::Chain part) {
     std::uint64_t offset = begun_;
@@ -60,21 +68,27 @@ Async<> StagedFile::at_most(unsigned under_way) {
 
 Async<> StagedFile::settle() { co_return co_await at_most(0); }
 
+// What is given back at the end costs as well: the disk is told of each such piece. So it is what was said, if that is
+// enough.
+std::uint64_t StagedFile::room_for(std::uint64_t size) const {
+    return size <= expected_ ? align_up(expected_, bytes::kPageSize) : 2 * size;
+}
+
 Async<> StagedFile::append(bytes::Chain data) {
     size_ += data.size();
     rest_.append(data);
     std::uint64_t needed = begun_ + rest_.size() / bytes::kPageSize * bytes::kPageSize;
-    if (needed > std::max<std::uint64_t>(reserved_, kPiece)) {
-        reserved_ = 2 * needed;  // seldom: it waits for the writes under way
+    if (needed > std::max<std::uint64_t>(reserved_, kPieceMax)) {
+        reserved_ = room_for(needed);  // seldom: it waits for the writes under way
         std::move_only_function<Result<>()> take_room = [file = file_, size = reserved_] {
             return file->reserve(size);
         };
         (void)co_await on_pool<void>(files_, std::move(take_room));  // a help: without it the write says what is wrong
     }
-    while (rest_.size() >= bytes::kPageSize) {
+    while (rest_.size() >= bytes::kPageSize && (rest_.size() >= piece_ || begun_ + rest_.size() == expected_)) {
         Result<> before = co_await at_most(kFlights - 1);
         if (!before) co_return before;
-        std::size_t size = std::min(rest_.size() / bytes::kPageSize * bytes::kPageSize, kPiece);
+        std::size_t size = std::min(rest_.size() / bytes::kPageSize * bytes::kPageSize, piece_);
         bytes::Chain part = rest_.sub(0, size);
         rest_ = rest_.sub(size, rest_.size() - size);
         begin(std::move(part));

@@ -17,8 +17,9 @@ namespace millrace::lts {
 
 class StagedFile {
   public:
-    // `file` is opened with OpenOptions::direct. `files` outlives this.
-    StagedFile(io::FileSystem& files, std::shared_ptr<io::File> file);
+    // `file` is opened with OpenOptions::direct. `files` outlives this. `expected_size`: of all that will be appended;
+    // 0 is not known.
+    StagedFile(io::FileSystem& files, std::shared_ptr<io::File> file, std::uint64_t expected_size);
 
     // Takes the bytes; waits while too many are on their way. An error may be that of an earlier piece, and stays.
     Async<> append(bytes::Chain data);
@@ -42,9 +43,12 @@ class StagedFile {
     };
     Async<> at_most(unsigned under_way);
     void begin(bytes::Chain part);
+    std::uint64_t room_for(std::uint64_t size) const;
 
     io::FileSystem& files_;
     std::shared_ptr<io::File> file_;
+    const std::uint64_t expected_;
+    const std::size_t piece_;  // of one write
     std::uint64_t size_ = 0;
     std::uint64_t begun_ = 0;  // bytes that are written or on their way: whole pages
     std::uint64_t reserved_ = 0;

@@ -248,7 +248,9 @@ class S3Store final : public ChunkStore {
     void put_if_absent(std::string key, bytes::Chain data, runtime::Callback<Result<>> done) override {
         start<void>("lts put", put(state_, std::move(key), std::move(data)), std::move(done));
     }
-    std::unique_ptr<Upload> upload(std::string key) override { return make_s3_upload(state_, std::move(key)); }
+    std::unique_ptr<Upload> upload(std::string key, std::uint64_t /*expected_size*/) override {
+        return make_s3_upload(state_, std::move(key));
+    }
     void read(std::string key, std::uint64_t offset, std::uint64_t size,
               runtime::Callback<Result<bytes::Slice>> done) override {
         start<bytes::Slice>("lts read", read_range(state_, std::move(key), offset, size), std::move(done));

@@ -358,7 +358,7 @@ TEST_F(S3StoreTest, StatusesSayWhatCanBeDone) {
 
 TEST_F(S3StoreTest, ALostReplyOfACompletionIsLookedUp) {
     auto c = calls();
-    auto upload = store->upload("u");
+    auto upload = store->upload("u", 0);
     expect_ok(c.append(*upload, pattern(11 * kMiB, 1)));
     host.server.lose_next_reply("POST");
     expect_ok(c.finish_upload(*upload));
@@ -369,7 +369,7 @@ TEST_F(S3StoreTest, ALostReplyOfACompletionIsLookedUp) {
 
 TEST_F(S3StoreTest, ACompletionWithAnErrorInItsBodyIsRepeated) {
     auto c = calls();
-    auto upload = store->upload("u");
+    auto upload = store->upload("u", 0);
     expect_ok(c.append(*upload, pattern(11 * kMiB, 1)));
     host.server.fail_next("POST", 200, "InternalError");
     expect_ok(c.finish_upload(*upload));
@@ -378,7 +378,7 @@ TEST_F(S3StoreTest, ACompletionWithAnErrorInItsBodyIsRepeated) {
 
 TEST_F(S3StoreTest, AFailedUploadIsRemovedFromTheServer) {
     auto c = calls();
-    auto upload = store->upload("u");
+    auto upload = store->upload("u", 0);
     expect_ok(c.append(*upload, pattern(6 * kMiB, 1)));
     EXPECT_EQ(host.server.uploads(), 1u);
     host.server.fail_next("PUT", 403, "AccessDenied", 1000);
@@ -393,7 +393,7 @@ TEST_F(S3StoreTest, AFailedUploadIsRemovedFromTheServer) {
 
 TEST_F(S3StoreTest, AbandonedUploadsAreSweptWhenTheStoreOpens) {
     auto c = calls();
-    auto upload = store->upload("u");
+    auto upload = store->upload("u", 0);
     expect_ok(c.append(*upload, pattern(6 * kMiB, 1)));
     store.reset();  // as by a crash: the upload cannot be taken back any more
     upload.reset();
