@@ -201,7 +201,7 @@ void Client::read_table(const std::string& name) {
                     if (table != nullptr && entry.key == keys[i]) {
                         auto expected = table->entries.find(entry.key);
                         bool none = expected == table->entries.end();
-                        if (none && entry.version == kNotExists) return std::nullopt;
+                        if (none && entry.version == container::kNotExists) return std::nullopt;
                         if (!none && expected->second == std::pair(entry.value, entry.version)) return std::nullopt;
                     }
                     return fmt::format("table {} has '{}' at version {} for {}", name, entry.value, entry.version,
