@@ -1,4 +1,5 @@
 // Memory that containers share, and appends that wait for a storage writer on the log's disk.
+#include "bytes/binary.h"
 #include "container/container_harness.h"
 #include "container/frame_cache.h"
 #include "container/object_format.h"
@@ -112,13 +113,7 @@ class KeepingPace : public testing::Test {
     std::uint64_t stored_bytes() const {  // without what follows the data of an object
         std::uint64_t sum = 0;
         for (const auto& [key, data] : objects->objects) {
-            std::uint64_t size = 0;  // of the data, as its footer says
-            for (std::size_t at = data.size() - kObjectTail;; --at) {
-                if (std::memcmp(data.data() + at, "MLROBJ1\n", 8) != 0) continue;
-                std::memcpy(&size, data.data() + at + 8, sizeof size);
-                break;
-            }
-            sum += size;
+            sum += bytes::load_le<std::uint64_t>(data.data() + data.size() - kObjectTail + 8);  // as its tail says
         }
         return sum;
     }
