@@ -198,6 +198,7 @@ class SegmentContainer::Impl final : public FramePublisher,
                       std::size_t max_bytes, ReadCallback done);
     void read_again(SegmentId segment_id, std::uint64_t offset, std::size_t max_bytes, wal::LogAddress before,
                     ReadCallback done);
+    void read_before(SegmentId segment_id, std::uint64_t offset, std::size_t max_bytes, ReadCallback done);
     void read_from_log(const Segment& segment, const Extent* first, std::uint64_t offset, std::size_t max_bytes,
                        ReadCallback done);
 
@@ -205,13 +206,13 @@ class SegmentContainer::Impl final : public FramePublisher,
     Segment* find_segment(SegmentId segment) override;
     bool wants_space() const override { return appends_wait() || wanted_.value() != 0; }
     std::uint64_t move_through(std::uint64_t bytes) const override;
-    void will_move(std::size_t round, const Extent& extent) override {
-        windows_[round].add(extent, cache_.find(extent.slab));
-    }
+    bool will_move(std::size_t round, const Extent& extent) override;
     void round_over(std::size_t round) override { windows_[round].clear(); }
     void read_part_alone(SegmentId segment_id, std::uint64_t offset, std::size_t max_bytes,
                          runtime::Callback<Result<bytes::Chain>> done);
     MoveWindow* window_of(const Extent& extent);
+    void leave_damaged(Segment& segment, const Extent* extent, std::uint64_t to);
+    void leaves_log(Segment& segment, const Extent& extent);
     bytes::Chain take_from_window(Segment& segment, const Extent* extent, std::uint64_t offset, std::size_t max_bytes);
     void storage_failed() override { process(); }  // what counted on it is refused
     void log_object(ObjectWrittenRecord record, runtime::Callback<Result<>> done) override;
@@ -300,6 +301,9 @@ class SegmentContainer::Impl final : public FramePublisher,
     TableSegments table_segments_;
     TrafficMeter traffic_{executor};
     std::array<MoveWindow, kRoundsMax> windows_;
+    // Extents that lie in damaged frames of the log, by address: no round takes them, and their bytes do not count as
+    // those that will move.
+    absl::flat_hash_set<std::pair<std::uint64_t, std::uint64_t>> damaged_;
     Tiering tiering_;
     absl::flat_hash_map<std::string, NameRef, NameHash, std::equal_to<>> names_;
     std::deque<std::string> absent_;                            // names of no segment, to be forgotten

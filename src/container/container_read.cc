@@ -129,6 +129,16 @@ void SegmentContainer::Impl::read_again(SegmentId segment_id, std::uint64_t offs
     serve(*segment, offset, max_bytes, false, std::move(done));
 }
 
+// Up to a frame that is damaged: who reads on from there is told.
+void SegmentContainer::Impl::read_before(SegmentId segment_id, std::uint64_t offset, std::size_t max_bytes,
+                                         ReadCallback done) {
+    Segment* segment = failed_ || stopping_ ? nullptr : find_segment(segment_id);
+    if (segment == nullptr) return done(fail(failed_ || stopping_ ? Errc::kClosed : Errc::kNotFound));
+    if (offset < segment->durable.start)
+        return done(fail(Error(Errc::kTruncated, static_cast<std::int64_t>(segment->durable.start))));
+    serve(*segment, offset, max_bytes, false, std::move(done));
+}
+
 void SegmentContainer::Impl::read_from_log(const Segment& segment, const Extent* first, std::uint64_t offset,
                                            std::size_t max_bytes, ReadCallback done) {
     struct Piece {
@@ -152,9 +162,18 @@ void SegmentContainer::Impl::read_from_log(const Segment& segment, const Extent*
         total += size;
     }
     auto deliver = [this, held = want(segment.name), asked = segment.id, offset, max_bytes, begin = first->address,
-                    pieces = std::move(pieces), done = std::move(done)](Result<bytes::Slice> read) mutable {
+                    log_begin = begin.offset, pieces = std::move(pieces),
+                    done = std::move(done)](Result<bytes::Slice> read) mutable {
         if (!read && read.error() == Errc::kNotFound)
             return read_again(asked, offset, max_bytes, begin, std::move(done));
+        auto damaged = read ? std::nullopt : wal::damaged_frame(read.error());
+        if (damaged) {
+            std::size_t before = 0;
+            for (const Piece& piece : pieces) {
+                if (log_begin + piece.position + piece.size <= damaged->begin) before += piece.size;
+            }
+            if (before > 0) return read_before(asked, offset, before, std::move(done));
+        }
         if (!read) return done(fail(std::move(read.error())));
         ReadResult result;
         for (const Piece& piece : pieces) result.data.append(read->sub(piece.position, piece.size));

@@ -319,6 +319,8 @@ void SegmentContainer::Impl::carry_next() {
     Carry next = carry_.front();
     carry_.pop_front();
     pipeline_.log()->read(next.extent.address, next.extent.size, [this, next](Result<bytes::Slice> data) {
+        // What is damaged keeps its file; whoever truncates the segment frees it.
+        if (!data && data.error() == Errc::kCorrupt) return carry_next();
         if (!data) {
             log::error("container {}: cannot carry bytes forward: {}", id.value(), data.error().to_string());
             carrying_ = false;

@@ -183,9 +183,7 @@ void SegmentContainer::Impl::drop_bytes(Segment& segment, const Extent& extent) 
     if (extent.size == 0) return;
     --index_entries_;
     if (!extent.in_log()) return;
-    usage_.remove(extent.address.file, extent.size);
-    segment.log_only_bytes -= extent.size;
-    tiering_.count_log_only(-std::int64_t{extent.size});
+    leaves_log(segment, extent);
 }
 
 void SegmentContainer::Impl::splice(Segment& target, Segment& source, std::uint64_t base) {
@@ -194,7 +192,8 @@ void SegmentContainer::Impl::splice(Segment& target, Segment& source, std::uint6
     tiering_.splice(target, source, base);
     mark(target);
     target.log_only_bytes += std::exchange(source.log_only_bytes, 0);
-    if (target.log_only_bytes > 0) tiering_.became_dirty(target);
+    target.damaged_bytes += std::exchange(source.damaged_bytes, 0);
+    if (target.log_only_bytes > target.damaged_bytes) tiering_.became_dirty(target);
 }
 
 void SegmentContainer::Impl::drop_below(Segment& segment, std::uint64_t start) {

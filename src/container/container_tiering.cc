@@ -6,6 +6,10 @@
 #include "container/container_impl.h"
 
 namespace millrace::container {
+namespace {
+constexpr std::size_t kDamagedMax = 100'000;  // extents that are known to be; others are tried again in every round
+}
+
 Segment* SegmentContainer::Impl::find_segment(SegmentId segment_id) {
     auto found = segments_.find(segment_id);
     if (found != segments_.end()) return found->second->durable.gone ? nullptr : found->second.get();
@@ -37,6 +41,10 @@ void SegmentContainer::Impl::read_part(SegmentId segment_id, std::uint64_t offse
         bytes::Chain taken = take_from_window(*segment, extent, offset, max_bytes);
         if (!taken.empty()) return done(std::move(taken));
         if (MoveWindow* window = window_of(*extent)) {
+            if (const Error* damage = window->damage(*extent)) {
+                leave_damaged(*segment, extent, offset + max_bytes);
+                return done(fail(*damage));
+            }
             auto again = [this, segment_id, offset, max_bytes, done = std::move(done)](Result<> loaded) mutable {
                 // What was freed meanwhile is truncated, or elsewhere.
                 if (!loaded && loaded.error() != Errc::kNotFound) return done(fail(loaded.error()));
@@ -47,6 +55,38 @@ void SegmentContainer::Impl::read_part(SegmentId segment_id, std::uint64_t offse
         }
     }
     read_part_alone(segment_id, offset, max_bytes, std::move(done));
+}
+
+bool SegmentContainer::Impl::will_move(std::size_t round, const Extent& extent) {
+    if (damaged_.contains({extent.address.file, extent.address.offset})) return false;
+    windows_[round].add(extent, cache_.find(extent.slab));
+    return true;
+}
+
+// What is damaged of these extents stays in the log, and holds up nothing else: later rounds go around it.
+void SegmentContainer::Impl::leave_damaged(Segment& segment, const Extent* extent, std::uint64_t to) {
+    std::uint64_t first = extent->offset;
+    std::uint64_t left = 0;
+    for (; extent != segment.index.end() && extent->offset < to && damaged_.size() < kDamagedMax; ++extent) {
+        MoveWindow* window = extent->in_log() ? window_of(*extent) : nullptr;
+        if (window == nullptr || window->damage(*extent) == nullptr) continue;
+        if (!damaged_.emplace(extent->address.file, extent->address.offset).second) continue;
+        segment.damaged_bytes += extent->size;
+        tiering_.count_log_only(-std::int64_t{extent->size});
+        left += extent->size;
+    }
+    if (left > 0)
+        log::error("segment {}: {} bytes from {} on are damaged in the journal, and are not moved", segment.name, left,
+                   first);
+}
+
+void SegmentContainer::Impl::leaves_log(Segment& segment, const Extent& extent) {
+    usage_.remove(extent.address.file, extent.size);
+    segment.log_only_bytes -= extent.size;
+    if (damaged_.erase({extent.address.file, extent.address.offset}) > 0)
+        segment.damaged_bytes -= extent.size;
+    else
+        tiering_.count_log_only(-std::int64_t{extent.size});
 }
 
 // Of the round that has planned it.
@@ -116,9 +156,7 @@ void SegmentContainer::Impl::settle(const ObjectWrittenRecord& record) {
 void SegmentContainer::Impl::settle(Segment& segment, std::uint64_t from, std::uint64_t to) {
     segment.index.within(from, to, [&](Extent& extent) {
         if (!extent.in_log()) return;
-        usage_.remove(extent.address.file, extent.size);
-        segment.log_only_bytes -= extent.size;
-        tiering_.count_log_only(-std::int64_t{extent.size});
+        leaves_log(segment, extent);
         extent.address = {};
     });
     drop_stale(segment);

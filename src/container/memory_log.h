@@ -4,8 +4,10 @@
 
 #include <deque>
 #include <memory>
+#include <set>
 #include <vector>
 
+#include "base/units.h"
 #include "container/container.h"
 #include "wal/durable_log.h"
 
@@ -21,6 +23,7 @@ struct MemoryLogDisk {
     std::uint64_t next = 1;
     std::uint64_t frames_per_file = 4;
     std::uint64_t physically_truncated = 0;
+    std::set<std::uint64_t> damaged;  // sequences of frames that cannot be read back
 };
 
 class MemoryLog final : public wal::DurableLog {
@@ -54,6 +57,11 @@ class MemoryLog final : public wal::DurableLog {
             std::uint64_t begin = frame.where.payload.offset;
             if (frame.where.payload.file != address.file || address.offset < begin ||
                 address.offset + size > begin + frame.payload.size()) {
+                continue;
+            }
+            if (disk_->damaged.contains(frame.where.sequence.value())) {
+                result = fail(wal::damaged_frame_error({begin, begin + align_up(frame.payload.size() + 1, 4096)},
+                                                       "planted damage"));
                 continue;
             }
             result = bytes::Slice::copy_of({frame.payload.data() + (address.offset - begin), size});

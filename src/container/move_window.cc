@@ -21,7 +21,7 @@ void MoveWindow::add(const Extent& extent, bytes::SlabRef slab) {
         ranges_.push_back({.file = extent.address.file,
                            .begin = extent.address.offset,
                            .end = extent.address.offset + extent.size,
-                           .data = {},
+                           .pieces = {},
                            .waiting = {}});
         return;
     }
@@ -77,16 +77,32 @@ bytes::Slice MoveWindow::find(const Extent& extent) {
         if (const bytes::SlabRef& slab = held_[extent.slab - first_held_])
             return {slab, extent.slab_offset, extent.size};
     }
-    Range* range = range_of(extent);
-    if (range == nullptr || range->data.empty()) return {};
-    return range->data.sub(extent.address.offset - range->begin, extent.size);
+    const Piece* piece = piece_of(extent);
+    if (piece == nullptr || piece->damage) return {};
+    return piece->data.sub(extent.address.offset - piece->begin, extent.size);
+}
+
+// An extent lies within one frame, so within one piece.
+const MoveWindow::Piece* MoveWindow::piece_of(const Extent& extent) {
+    const Range* range = range_of(extent);
+    if (range == nullptr || !range->is_read()) return nullptr;
+    auto found = std::ranges::find_if(range->pieces, [at = extent.address.offset](const Piece& piece) {
+        return at >= piece.begin && at < piece.end;
+    });
+    bool within = found != range->pieces.end() && extent.address.offset + extent.size <= found->end;
+    return within ? &*found : nullptr;
+}
+
+const Error* MoveWindow::damage(const Extent& extent) {
+    const Piece* piece = piece_of(extent);
+    return piece != nullptr && piece->damage ? &*piece->damage : nullptr;
 }
 
 bool MoveWindow::covers(const Extent& extent) { return range_of(extent) != nullptr || !find(extent).empty(); }
 
 void MoveWindow::load(wal::DurableLog& log, const Extent& extent, runtime::Callback<Result<>> done) {
     Range* range = range_of(extent);
-    MILLRACE_ASSERT(range != nullptr && range->data.empty());
+    MILLRACE_ASSERT(range != nullptr && !range->is_read());
     range->waiting.push_back(std::move(done));
     // All at once: every segment of the round has bytes all over the window.
     for (std::size_t i = 0; i < ranges_.size(); ++i) ask(log, i);
@@ -94,22 +110,46 @@ void MoveWindow::load(wal::DurableLog& log, const Extent& extent, runtime::Callb
 
 void MoveWindow::ask(wal::DurableLog& log, std::size_t index) {
     Range& range = ranges_[index];
-    if (!range.data.empty() || std::exchange(range.asked, true)) return;
-    auto took = [this, alive = alive_, round = round_, index](Result<bytes::Slice> read) {
-        if (!*alive || round != round_) return;
-        Range& of = ranges_[index];
-        of.asked = false;
-        Result<> outcome;
-        if (read)
-            of.data = std::move(*read);
-        else
-            outcome = fail(read.error());
-        for (auto& tell : std::exchange(of.waiting, {})) {
-            tell(outcome);
-            if (!*alive || round != round_) return;
-        }
+    if (range.is_read() || std::exchange(range.asked, true)) return;
+    read(log, index, range.begin, range.end);
+}
+
+void MoveWindow::read(wal::DurableLog& log, std::size_t index, std::uint64_t begin, std::uint64_t end) {
+    auto answer = [this, &log, alive = alive_, round = round_, index, begin, end](Result<bytes::Slice> read) {
+        if (*alive && round == round_) took(log, index, begin, end, std::move(read));
     };
-    log.read({range.file, range.begin}, range.end - range.begin, std::move(took));
+    log.read({ranges_[index].file, begin}, end - begin, std::move(answer));
+}
+
+// A damaged frame is left out: what is before it is read again without it, then what is behind it.
+void MoveWindow::took(wal::DurableLog& log, std::size_t index, std::uint64_t begin, std::uint64_t end,
+                      Result<bytes::Slice> read) {
+    Range& range = ranges_[index];
+    std::uint64_t reached = end;
+    if (read) {
+        range.pieces.push_back({begin, end, std::move(*read), std::nullopt});
+    } else {
+        auto frame = wal::damaged_frame(read.error());
+        if (!frame || frame->begin >= end || frame->end <= begin) {
+            range.pieces.clear();
+            return tell(range, fail(std::move(read.error())));
+        }
+        if (frame->begin > begin) return this->read(log, index, begin, frame->begin);
+        reached = std::min(frame->end, range.end);
+        range.pieces.push_back({begin, reached, {}, std::move(read.error())});
+    }
+    if (reached < range.end) return this->read(log, index, reached, range.end);
+    tell(range, {});
+}
+
+void MoveWindow::tell(Range& range, const Result<>& outcome) {
+    range.asked = false;
+    const auto alive = alive_;
+    const std::uint64_t round = round_;
+    for (auto& waits : std::exchange(range.waiting, {})) {
+        waits(outcome);
+        if (!*alive || round != round_) return;
+    }
 }
 
 }  // namespace millrace::container

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/error.h"
@@ -36,22 +37,38 @@ class MoveWindow {
     bytes::Slice find(const Extent& extent);
     // Whether they are, or will be after load().
     bool covers(const Extent& extent);
-    // Reads what is not in memory; `done` when the extent's bytes are there, or with the log's error. Never from inside
-    // the call.
+    // Set when the log has read them and found the frame damaged: they will not be there. What lies around that frame
+    // is. Valid until clear().
+    const Error* damage(const Extent& extent);
+    // Reads what is not in memory and not damaged; `done` when the extent's bytes are there, or are known to be
+    // damaged, or with the log's error. Never from inside the call.
     void load(wal::DurableLog& log, const Extent& extent, runtime::Callback<Result<>> done);
 
   private:
+    struct Piece {
+        std::uint64_t begin = 0;
+        std::uint64_t end = 0;
+        bytes::Slice data;
+        std::optional<Error> damage;  // then without data
+    };
     struct Range {
         std::uint64_t file = 0;
         std::uint64_t begin = 0;
         std::uint64_t end = 0;
         bool asked = false;
-        bytes::Slice data;  // empty until it is read
+        std::vector<Piece> pieces;  // one, unless frames are damaged; all of the range when it is read
         std::vector<runtime::Callback<Result<>>> waiting;
+
+        bool is_read() const { return !pieces.empty() && pieces.back().end == end; }
     };
     void seal();
     Range* range_of(const Extent& extent);
+    const Piece* piece_of(const Extent& extent);
     void ask(wal::DurableLog& log, std::size_t index);
+    void read(wal::DurableLog& log, std::size_t index, std::uint64_t begin, std::uint64_t end);
+    void took(wal::DurableLog& log, std::size_t index, std::uint64_t begin, std::uint64_t end,
+              Result<bytes::Slice> read);
+    void tell(Range& range, const Result<>& outcome);
 
     std::vector<bytes::SlabRef> held_;  // by slab id, from first_held_ on
     std::uint64_t first_held_ = 0;

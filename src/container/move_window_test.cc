@@ -26,18 +26,23 @@ class RecordingLog final : public wal::DurableLog {
         reads.emplace_back(address.offset, size);
         std::vector<std::uint8_t> data(size);
         for (std::size_t i = 0; i < size; ++i) data[i] = static_cast<std::uint8_t>(address.file + address.offset + i);
-        answers.push_back([this, data = std::move(data), done = std::move(done)]() mutable {
-            if (fails)
-                done(fail(Errc::kIo, "planted"));
-            else
-                done(bytes::Slice::copy_of(data));
+        answers.push_back([this, offset = address.offset, data = std::move(data), done = std::move(done)]() mutable {
+            if (fails) return done(fail(Errc::kIo, "planted"));
+            for (const wal::DamagedFrame& frame : damaged) {
+                if (frame.begin < offset + data.size() && frame.end > offset)
+                    return done(fail(wal::damaged_frame_error(frame, "planted damage")));
+            }
+            done(bytes::Slice::copy_of(data));
         });
     }
     void answer_all() {
-        for (auto& answer : std::exchange(answers, {})) answer();
+        while (!answers.empty()) {
+            for (auto& answer : std::exchange(answers, {})) answer();
+        }
     }
 
     bool fails = false;
+    std::vector<wal::DamagedFrame> damaged;                    // rising
     std::vector<std::pair<std::uint64_t, std::size_t>> reads;  // offset, size
     std::deque<runtime::Task> answers;
 };
@@ -109,6 +114,34 @@ TEST_F(MoveWindowTest, AnErrorIsToldAndTheReadTriedAgain) {
     log.answer_all();
     EXPECT_THAT(outcomes, ElementsAre(false, true));
     EXPECT_FALSE(window.find(extent).empty());
+}
+
+TEST_F(MoveWindowTest, ADamagedFrameIsLeftOutOfItsRange) {
+    // Five frames of a page; the second and the last are damaged. Two extents lie in the second.
+    auto extent_at = [](std::uint64_t page, std::uint64_t inner) { return in_log(7, page * 4096 + 64 + inner, 10); };
+    const Extent one = extent_at(1, 0), two = extent_at(2, 0), beside = extent_at(2, 500), three = extent_at(3, 0),
+                 four = extent_at(4, 0), five = extent_at(5, 0);
+    const Extent all[] = {one, two, beside, three, four, five};
+    for (const Extent& extent : all) window.add(extent, {});
+    log.damaged = {{8192, 12'288}, {20'480, 24'576}};
+    for (const Extent& extent : all) window.load(log, extent, note());
+    log.answer_all();
+    EXPECT_THAT(outcomes, ElementsAre(true, true, true, true, true, true));
+    for (const Extent& extent : {one, three, four}) {
+        EXPECT_EQ(window.damage(extent), nullptr);
+        ASSERT_EQ(window.find(extent).size(), 10u);
+        EXPECT_EQ(content(window.find(extent))[0], static_cast<std::uint8_t>(7 + extent.address.offset));
+    }
+    for (const Extent& extent : {two, beside, five}) {
+        EXPECT_TRUE(window.find(extent).empty());
+        ASSERT_NE(window.damage(extent), nullptr);
+        EXPECT_EQ(window.damage(extent)->code(), Errc::kCorrupt);
+    }
+    EXPECT_EQ(wal::damaged_frame(*window.damage(five))->begin, 20'480u);
+    std::size_t reads = log.reads.size();
+    EXPECT_LE(reads, 6u);
+    window.clear();
+    EXPECT_EQ(window.damage(two), nullptr);
 }
 
 TEST_F(MoveWindowTest, WhatComesAfterTheRoundIsDropped) {

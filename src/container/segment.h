@@ -86,6 +86,7 @@ class Segment {
     TailIndex index;
     Manifest manifest;
     std::uint64_t log_only_bytes = 0;         // of the index: not in long-term storage
+    std::uint64_t damaged_bytes = 0;          // of these: the log has them no more as they were, they cannot move
     bool dirty = false;                       // the storage writer knows of them
     bool scattered = false;                   // and of small pieces in the manifest
     std::unique_ptr<TableState> table;        // null: not a table

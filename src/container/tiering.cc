@@ -295,7 +295,7 @@ void Tiering::plan_round() {
         segment->dirty = false;
         plan_log_runs(*segment, last_file);
         // Until its bytes have moved it stays in the list, for the next round.
-        if (segment->log_only_bytes > 0) became_dirty(*segment);
+        if (segment->log_only_bytes > segment->damaged_bytes) became_dirty(*segment);
     }
     // What is joined shares the pack with what is new; a part that cannot be read is left out.
     for (SegmentId id : scattered) {
@@ -319,7 +319,7 @@ void Tiering::plan_log_runs(Segment& segment, std::uint64_t last_file) {
     const std::uint64_t most = object_bytes_of_round();
     for (const Extent& extent : segment.index) {
         if (!extent.in_log() || extent.address.file > last_file || extent.offset < segment.planned_to) continue;
-        host_.will_move(planning_, extent);
+        if (!host_.will_move(planning_, extent)) continue;
         rounds_[planning_].bytes += extent.size;
         planned_bytes_ += extent.size;
         if (extent.offset == end && extent.end() - begin <= most) {

@@ -48,8 +48,8 @@ class TieringHost : public SegmentSource {
     virtual state::StateBatch& state_changes(Segment& segment) = 0;  // of what is being published
     // The log's file up to which a round goes that is to take `bytes`, or a little more: kAllFiles for everything.
     virtual std::uint64_t move_through(std::uint64_t bytes) const = 0;
-    // What a round has planned, all of it before the first read.
-    virtual void will_move(std::size_t round, const Extent& extent) = 0;
+    // What a round has planned, all of it before the first read. False: it cannot be read, and stays where it is.
+    virtual bool will_move(std::size_t round, const Extent& extent) = 0;
     virtual void round_over(std::size_t round) = 0;
     virtual void storage_failed() = 0;  // objects are no longer taken, for a while
     // Logs that an object was written, and calls `done` when Tiering::apply() has been called for it.

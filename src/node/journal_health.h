@@ -10,8 +10,9 @@
 namespace millrace::node {
 
 // "space" is "log full" while appends wait and requests that need space are refused, else "free"; "usedBytes" and
-// "limitBytes" are decimal numbers, and so is "tornTails": incomplete frames at the end that this start repaired.
+// "limitBytes" are decimal numbers, and so is "tornTails": incomplete frames at the end that this start repaired; and
+// "damagedFrames": those that reads found changed on disk since the start.
 rest::Health journal_health(rest::HealthStatus status, std::string files, const wal::LogSpace& space,
-                            std::uint64_t torn_tails);
+                            std::uint64_t torn_tails, std::uint64_t damaged_frames);
 
 }  // namespace millrace::node

@@ -58,6 +58,9 @@ void write_journal(Exposition& out, const MetricsSnapshot& now) {
     out.value(journal.failed_writes);
     out.counter("millrace_journal_refused_frames_total", "Frames that were refused because the journal was full.");
     out.value(journal.refused_frames);
+    out.counter("millrace_journal_damaged_frames_total",
+                "Frames that a read found changed on disk; what is in them is neither served nor moved.");
+    out.value(journal.damaged_frames);
     out.gauge("millrace_journal_syncs_in_flight", "Writes that are on their way to the disk.");
     out.value(journal.writes_in_flight);
     out.histogram("millrace_journal_sync_seconds", "From giving a write to the system until it is on stable storage.");

@@ -416,7 +416,10 @@ Health Node::Impl::health() const {
     root.children.push_back(std::move(runtime));
     root.children.push_back(std::move(store));
     root.children.push_back(storage_health());
-    root.children.push_back(journal_health(status, files_->description(), space, recovered_.torn_tails));
+    std::uint64_t damaged = journal_->stats().damaged_frames;
+    if (damaged > 0 && !space.full)
+        root.details.emplace_back("warning", "frames of the journal are damaged on disk: the log names them");
+    root.children.push_back(journal_health(status, files_->description(), space, recovered_.torn_tails, damaged));
     return root;
 }
 

@@ -11,6 +11,9 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <string>
+#include <utility>
 
 #include "base/error.h"
 #include "base/ids.h"
@@ -49,6 +52,24 @@ struct Appended {
     friend bool operator==(const Appended&, const Appended&) = default;
 };
 
+// The place of a frame whose bytes on disk have changed: offsets of LogAddress, of the same file, multiples of 4 KiB.
+struct DamagedFrame {
+    std::uint64_t begin = 0;
+    std::uint64_t end = 0;
+    friend bool operator==(const DamagedFrame&, const DamagedFrame&) = default;
+};
+
+// The place travels as the value of a kCorrupt: its pages, 32 bits each. Nothing for an error that names no place.
+inline Error damaged_frame_error(DamagedFrame frame, std::string text) {
+    auto value = frame.begin / bytes::kPageSize << 32 | frame.end / bytes::kPageSize;
+    return Error(Errc::kCorrupt, static_cast<std::int64_t>(value), std::move(text));
+}
+inline std::optional<DamagedFrame> damaged_frame(const Error& error) {
+    auto value = static_cast<std::uint64_t>(error.value());
+    if (error.code() != Errc::kCorrupt || value == 0) return std::nullopt;
+    return DamagedFrame{(value >> 32) * bytes::kPageSize, (value & 0xffffffff) * bytes::kPageSize};
+}
+
 struct LogSpace {
     std::uint64_t used_bytes = 0;
     std::uint64_t limit_bytes = 0;
@@ -72,7 +93,8 @@ class DurableLog {
     // Frames before `first_kept` are no longer needed: recovery may or may not deliver them, read() of them may fail.
     virtual void truncate(LogSequence first_kept) = 0;
 
-    // Bytes of an acknowledged frame that is not truncated. kCorrupt, kIo, kNotFound (recycled).
+    // Bytes of an acknowledged frame that is not truncated; or of several frames, with what lies between them. Every
+    // frame that the range touches is checked. kCorrupt (damaged_frame() says which), kIo, kNotFound (recycled).
     virtual void read(LogAddress address, std::size_t size, runtime::Callback<Result<bytes::Slice>> done) = 0;
 
     virtual LogSpace space() const = 0;

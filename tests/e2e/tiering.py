@@ -159,6 +159,43 @@ def damaged_storage():
     server.stop_in_order()
 
 
+def damaged_journal():
+    """A bit that flips in the running journal: an error for what its frame holds, never other bytes, nothing of it in storage; all else moves."""
+    server = Server(os.path.join(SCRATCH, "journal"), options=SMALL + ["--cache", "8MiB"])
+    server.start()
+    streams = [Stream(server, name, seed) for seed, name in enumerate(("a", "b"))]
+    for stream in streams:
+        stream.write(1)
+    until("the first bytes have moved", lambda: storage_health(server)["journalOnlyBytes"] == "0")
+    place, away = os.path.join(server.data, "storage"), os.path.join(server.state, "away")
+    os.rename(place, away)
+    with open(place, "w") as file:
+        file.write("not a directory")
+    for stream in streams:
+        stream.write(24)
+    needle = streams[0].block(4)[4096:8192]  # many times in its block, and nowhere else
+    path, offset = place_of(os.path.join(server.data, "journal"), needle)
+    flip(path, offset + 100)
+    found = Damage(server, streams, "a bit in the journal")
+    expect(found.harmed[streams[0].segment] and found.count <= 8, f"not served are {found.harmed}")
+    expect(4 in found.harmed[streams[0].segment], f"block 4 is served; not served are {found.harmed}")
+    expect(path in found.answers[0] and "offset" in found.answers[0], f"the answer does not name the place: {found.answers[0]}")
+    expect(found.said.count(f"{path} is damaged at offset") >= 1, f"the log does not name the place: {found.said[-600:]}")
+    journal = server.get("/v1/health/details/journal")[1]
+    expect(journal["damagedFrames"] == "1", f"health says {journal}")
+    note(f"{found.harmed} are not served: {found.answers[0][-200:]}")
+    os.remove(place)
+    os.rename(away, place)
+    until("all else has moved", lambda: storage_health(server)["state"] == "working" and storage_health(server)["journalOnlyBytes"] == "0")
+    again = Damage(server, streams, "all else has moved")
+    expect(again.harmed == found.harmed, f"not served are {again.harmed}, before {found.harmed}")
+    for stream in streams:
+        stream.write(stream.blocks + 4)
+        stream.check(from_block=stream.blocks - 4)
+    until("what is new has moved", lambda: storage_health(server)["journalOnlyBytes"] == "0")
+    server.kill()
+
+
 def without_storage():
     """What lies in long-term storage is not forgotten by a start without it."""
     server = Server(os.path.join(SCRATCH, "without"), options=SMALL)
@@ -221,6 +258,7 @@ def two_copies():
 if __name__ == "__main__":
     try:
         on_files = [("storage is down for a while", storage_down), ("storage is damaged", damaged_storage),
+                    ("the journal is damaged", damaged_journal),
                     ("a start without storage", without_storage),
                     ("two servers on copies of one directory", two_copies)]
         sys.exit(cases.run([("much data through a small journal", much_data)] +

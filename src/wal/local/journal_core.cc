@@ -15,6 +15,7 @@ constexpr Millis kIdleDelay{100};
 constexpr Millis kRetryDelay{1000};
 constexpr std::size_t kLaggardFiles = 4;
 constexpr std::uint64_t kSmallFrame = 64 * kKiB;
+constexpr std::size_t kDamagedMax = 10'000;  // frames that are told
 constexpr const char* kFull = "the journal is full";
 
 }  // namespace
@@ -278,7 +279,8 @@ void JournalCore::ask(ContainerState& container, LogSequence wanted) {
     log->space_event({full_.load(), wanted});
 }
 
-void JournalCore::read(LogAddress address, std::size_t size, runtime::Callback<Result<bytes::Slice>> done) {
+// Whole frames are read, since only they can be checked.
+void JournalCore::read(LogAddress address, std::size_t size, runtime::Callback<Result<JournalRead>> done) {
     auto refuse = [&](Error error) {
         executor_.post([done = std::move(done), error = std::move(error)]() mutable {
             done(std::unexpected<Error>(std::move(error)));
@@ -286,23 +288,38 @@ void JournalCore::read(LogAddress address, std::size_t size, runtime::Callback<R
     };
     JournalFileRef file = pool_->find(Generation(address.file));
     if (file == nullptr) return refuse(Error(Errc::kNotFound, "the journal file is recycled"));
-    bool within = address.offset >= kFileHeaderSize && address.offset <= file->acknowledged_end &&
+    bool within = size > 0 && address.offset >= kFileHeaderSize && address.offset <= file->acknowledged_end &&
                   size <= file->acknowledged_end - address.offset;
     if (!within) return refuse(Error(Errc::kInvalidArgument, "read beyond what is acknowledged"));
-    std::uint64_t begin = address.offset / kPage * kPage;
-    std::uint64_t bytes = align_up(address.offset + size, kPage) - begin;
-    bytes::SlabRef slab = bytes::Slab::allocate(std::max<std::uint64_t>(bytes, kPage));
-    auto finish = [weak = weak_from_this(), file, slab, bytes, size, inner = address.offset - begin,
-                   done = std::move(done)](Result<std::size_t> read) mutable {
-        if (!read) return done(std::unexpected<Error>(read.error()));
+    JournalRead read = plan_read(file, address.offset, size);
+    read.slab = bytes::Slab::allocate(read.bytes());
+    std::uint64_t begin = read.begin();
+    bytes::MutableByteSpan target(read.slab->data(), read.bytes());
+    auto finish = [weak = weak_from_this(), read = std::move(read),
+                   done = std::move(done)](Result<std::size_t> bytes) mutable {
+        if (!bytes) return done(std::unexpected<Error>(bytes.error()));
         auto self = weak.lock();
         if (self == nullptr) return done(fail(Errc::kClosed));
         // What was recycled meanwhile may have been overwritten.
-        if (self->pool_->find(file->generation) == nullptr) return done(fail(Errc::kNotFound));
-        if (*read != bytes) return done(fail(Errc::kIo, "journal file " + file->path + " is shorter than it was"));
-        done(bytes::Slice(slab, inner, size));
+        if (self->pool_->find(read.file->generation) == nullptr) return done(fail(Errc::kNotFound));
+        if (*bytes != read.bytes())
+            return done(fail(Errc::kIo, "journal file " + read.file->path + " is shorter than it was"));
+        done(std::move(read));
     };
-    file->file->read(begin, {slab->data(), bytes}, std::move(finish));
+    file->file->read(begin, target, std::move(finish));
+}
+
+Result<bytes::Slice> JournalCore::checked_bytes(const JournalRead& read, ContainerId asker) {
+    auto bytes = checked(read, journal_, asker);
+    if (bytes) return bytes;
+    auto frame = damaged_frame(bytes.error());
+    std::lock_guard lock(damage_lock_);
+    bool is_new = damaged_.size() < kDamagedMax && damaged_.emplace(read.file->generation, frame->begin).second;
+    if (is_new) {
+        counters_.damaged_frames.add();
+        log::error("{}; what was in it is neither served nor moved", bytes.error().message());
+    }
+    return bytes;
 }
 
 // One timer for a whole busy time: it looks whether anything happened since it last fired.

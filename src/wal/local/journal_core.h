@@ -1,8 +1,8 @@
 // The running journal: what LocalJournal and the containers' LocalLogs share. Admits frames, runs the writer, keeps the
 // policy of a full disk, finds laggards, marks quiet moments.
 //
-// Thread rule: everything runs on the journal's executor but space(), stats() and register_container(), which any
-// thread may call.
+// Thread rule: everything runs on the journal's executor but space(), stats(), register_container() and
+// checked_bytes(), which any thread may call.
 #pragma once
 
 #include <atomic>
@@ -10,12 +10,15 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
+#include <utility>
 #include <vector>
 
 #include "runtime/executor.h"
 #include "wal/local/file_pool.h"
 #include "wal/local/journal_container.h"
 #include "wal/local/journal_options.h"
+#include "wal/local/journal_read.h"
 #include "wal/local/journal_writer.h"
 
 namespace millrace::wal::local {
@@ -39,7 +42,9 @@ class JournalCore : public std::enable_shared_from_this<JournalCore> {
     void attach(ContainerState& container, const std::weak_ptr<LogSink>& sink);
     void append(QueuedFrame frame);
     void truncate(ContainerState& container, LogSequence first_kept);
-    void read(LogAddress address, std::size_t size, runtime::Callback<Result<bytes::Slice>> done);
+    // What holds the bytes, not checked yet: checked_bytes() does that, on any thread.
+    void read(LogAddress address, std::size_t size, runtime::Callback<Result<JournalRead>> done);
+    Result<bytes::Slice> checked_bytes(const JournalRead& read, ContainerId asker);
     void close(runtime::Callback<Result<>> done);
 
   private:
@@ -69,6 +74,9 @@ class JournalCore : public std::enable_shared_from_this<JournalCore> {
     runtime::Executor& executor_;
     const JournalOptions options_;
     const Uuid journal_;
+
+    std::mutex damage_lock_;
+    std::set<std::pair<Generation, std::uint64_t>> damaged_;  // frames found damaged, each told once
 
     mutable std::mutex registry_lock_;
     std::map<ContainerId, std::unique_ptr<ContainerState>> registry_;

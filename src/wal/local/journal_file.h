@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "io/file.h"
 #include "wal/local/frame_format.h"
+#include "wal/local/frame_map.h"
 
 namespace millrace::wal::local {
 
@@ -23,6 +24,7 @@ struct JournalFile {
 
     // What is in it, kept while it is live.
     FrameNumber last_number;                           // highest frame placed in it
+    FrameMap frames;                                   // where all that were placed in it begin
     std::vector<std::uint64_t> last_sequence;          // by container index: highest sequence placed in it, 0: none
     std::uint64_t acknowledged_end = kFileHeaderSize;  // reads may go up to here
     bool started = false;                              // its "file start" is on stable storage

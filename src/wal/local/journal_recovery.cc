@@ -134,6 +134,7 @@ Result<> JournalReader::accept(const FrameHeader& header, std::uint32_t crc, byt
     result_.position.epoch = header.epoch;
     result_.durable = std::max(result_.durable, header.durable());
     file().last_number = header.number;
+    file().frames.mark(offset_);
     file().acknowledged_end = offset_ + header.disk_bytes();
     file().started = true;
     return {};
@@ -315,6 +316,7 @@ class EpochStart {
         if (auto synced = file.file->sync_blocking(); !synced) return synced;
         position.last = header.number;
         position.chain = crc;
+        file.frames.mark(position.offset);
         position.offset += data.size();
         file.last_number = header.number;
         file.acknowledged_end = position.offset;

@@ -1,4 +1,4 @@
-// What the journal counts. One writer, the journal's executor; anybody may read.
+// What the journal counts. One writer, the journal's executor, but for the damage; anybody may read.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +14,7 @@ struct JournalStats {
     std::uint64_t frames = 0;         // of containers
     std::uint64_t writes_in_flight = 0;
     std::uint64_t refused_frames = 0;        // for want of space
+    std::uint64_t damaged_frames = 0;        // that a read found
     LatencyHistogram::Values write_latency;  // from giving a write to the system until it is on stable storage
 };
 
@@ -24,6 +25,7 @@ struct JournalCounters {
     Counter written_bytes;
     Counter frames;
     Counter refused_frames;
+    SharedCounter damaged_frames;
     LatencyHistogram write_latency;
 
     JournalStats read() const {
@@ -35,6 +37,7 @@ struct JournalCounters {
         std::uint64_t begun = writes_begun.get();
         stats.writes_in_flight = begun > stats.writes ? begun - stats.writes : 0;
         stats.refused_frames = refused_frames.get();
+        stats.damaged_frames = damaged_frames.get();
         stats.write_latency = write_latency.read();
         return stats;
     }

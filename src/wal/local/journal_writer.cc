@@ -171,6 +171,7 @@ JournalWriter::Placed& JournalWriter::add(Write& write, FrameHeader header, byte
     std::uint64_t size = header.disk_bytes();
     position_.chain = encode(header, journal_, position_.offset, slab->data() + begin);
     position_.last = header.number;
+    write.file->frames.mark(position_.offset);
     position_.offset += size;
     write.file->last_number = header.number;
 

@@ -130,16 +130,23 @@ void LocalLog::State::flush() {
     });
 }
 
+// The checksums are made on the log's executor: the journal's has all containers to serve.
 void LocalLog::State::read(LogAddress address, std::size_t size, runtime::Callback<Result<bytes::Slice>> done) {
+    auto deliver = [done = std::move(done)](State& self, Result<JournalRead> read) mutable {
+        if (!read) return done(fail(std::move(read.error())));
+        done(self.core_->checked_bytes(*read, self.container_->id));
+    };
     auto answer = [weak = weak_from_this(), direct = direct_,
-                   done = std::move(done)](Result<bytes::Slice> data) mutable {
+                   deliver = std::move(deliver)](Result<JournalRead> read) mutable {
         auto self = weak.lock();
         if (self == nullptr) return;
         if (direct) {
-            if (!self->shut_) done(std::move(data));
+            if (!self->shut_) deliver(*self, std::move(read));
             return;
         }
-        self->later([done = std::move(done), data = std::move(data)](State&) mutable { done(std::move(data)); });
+        self->later([deliver = std::move(deliver), read = std::move(read)](State& state) mutable {
+            deliver(state, std::move(read));
+        });
     };
     on_journal([core = core_, address, size, answer = std::move(answer)]() mutable {
         core->read(address, size, std::move(answer));
