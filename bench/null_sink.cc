@@ -70,7 +70,7 @@ class Sink {
     Sink(const std::string& file, const std::string& host, int port)
         : file_(open_prewritten(file, kSinkFile)),
           listener_(listen_on(host, port)),
-          batch_(bytes::Slab::allocate(kBatch + (20 << 20))) {
+          batch_(static_cast<std::uint8_t*>(std::aligned_alloc(bytes::kPageSize, kBatch + (20 << 20)))) {
         epoll_ = epoll_create1(0);
         set_nonblocking(listener_);
         watch(listener_, nullptr);
@@ -88,7 +88,7 @@ class Sink {
                     drop(peer);
             }
             if (filled_ > 0) {
-                write_synced(file_, kSinkFile, batch_->data(), filled_, &at_);
+                write_synced(file_, kSinkFile, batch_.get(), filled_, &at_);
                 filled_ = 0;
             }
             for (auto& peer : peers_) send_out(*peer);
@@ -140,10 +140,10 @@ class Sink {
             case wire::CommandType::kAppendBlockEnd: {
                 auto end = wire::decode<wire::AppendBlockEnd>(frame.payload);
                 if (!end) return false;
-                std::memcpy(batch_->data() + filled_, end->data.data(), end->data.size());
+                std::memcpy(batch_.get() + filled_, end->data.data(), end->data.size());
                 filled_ += end->data.size();
                 if (filled_ >= kBatch) {
-                    write_synced(file_, kSinkFile, batch_->data(), filled_, &at_);
+                    write_synced(file_, kSinkFile, batch_.get(), filled_, &at_);
                     filled_ = 0;
                 }
                 std::int64_t& last = peer.acked[end->writer_id.low];
@@ -199,7 +199,11 @@ class Sink {
     int file_;
     int listener_;
     int epoll_ = -1;
-    bytes::SlabRef batch_;
+    // Ordinary memory, as a straightforward program has it: a slab would lie in huge pages.
+    struct Free {
+        void operator()(std::uint8_t* memory) const { std::free(memory); }
+    };
+    std::unique_ptr<std::uint8_t, Free> batch_;
     std::size_t filled_ = 0;
     std::size_t at_ = 0;
     std::vector<std::unique_ptr<Peer>> peers_;

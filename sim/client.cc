@@ -81,8 +81,8 @@ void Client::attach(container::SegmentContainer& container) {
     std::size_t expected = 0;
     auto& executor = static_cast<runtime::ManualExecutor&>(container.executor());
     show([&](Comparison comparison) { shown.push_back(std::move(comparison)); }, &expected);
-    while (shown.size() < expected && executor.run_one()) {
-    }
+    for (int waits = 0; shown.size() < expected && waits < 1000; ++waits)
+        executor.advance(std::chrono::milliseconds(1));
     auto fits = [&](const ContainerState& state) {
         std::optional<std::string> differs;
         for (const Comparison& comparison : shown) {
@@ -157,6 +157,7 @@ void Client::answered(std::uint64_t number, Answer got, const std::string& text)
                                       text_of(operation->expected)));
     }
     model_.answered(number);
+    durable_changed();
 }
 
 std::string Client::some_bytes(std::size_t most) {

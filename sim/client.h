@@ -113,6 +113,13 @@ class Client final : private container::AppendSink {
     void check_read(const std::string& name, const std::shared_ptr<std::string>& content, std::uint64_t offset,
                     bool must_have, const Result<container::ReadResult>& read);
     using Comparison = std::function<std::optional<std::string>(const ContainerState&)>;
+    struct Asked {
+        std::vector<std::shared_ptr<const ContainerState>> states;  // durable ones since then
+    };
+    std::shared_ptr<Asked> ask_now();
+    void durable_changed();
+    void expect_shown_since(const std::shared_ptr<Asked>& asked, const Comparison& comparison);
+    void read_table(const std::string& name);
     void show(const std::function<void(Comparison)>& give, std::size_t* expected);
     std::string label() const;
 
@@ -124,6 +131,7 @@ class Client final : private container::AppendSink {
     const bool one_by_one_;
     container::SegmentContainer* container_ = nullptr;
     ContainerModel model_;
+    std::vector<std::weak_ptr<Asked>> asked_;
     std::uint64_t life_ = 0;
     std::vector<std::string> names_;
     std::vector<Writer> writers_;

@@ -103,22 +103,50 @@ void Client::show(const std::function<void(Comparison)>& give, std::size_t* expe
 
 void Client::check() {
     std::size_t expected = 0;
-    // What comes later shows what is durable then, or what was when it was asked for: it was read in between.
-    auto asked = std::make_shared<const ContainerState>(model_.durable());
-    auto compare = [this, asked, life = life_](const Comparison& comparison) {
-        if (life != life_ || container_ == nullptr || container_->stats().failed) return;
-        if (auto differs = comparison(model_.durable()); differs && comparison(*asked)) {
-            verdict_.violated(fmt::format("{}: what is shown is not what was acknowledged: {}", label(), *differs));
-        }
+    auto compare = [this, asked = ask_now(), life = life_](const Comparison& comparison) {
+        if (life != life_) return;
+        expect_shown_since(asked, comparison);
     };
     show(compare, &expected);
 }
+
+// ---- what comes later shows what was durable at some moment since it was asked for ----
+
+std::shared_ptr<Client::Asked> Client::ask_now() {
+    auto asked = std::make_shared<Asked>();
+    asked->states.push_back(std::make_shared<const ContainerState>(model_.durable()));
+    std::erase_if(asked_, [](const auto& one) { return one.expired(); });
+    asked_.push_back(asked);
+    return asked;
+}
+
+void Client::durable_changed() {
+    std::shared_ptr<const ContainerState> now;
+    for (const auto& one : asked_) {
+        auto asked = one.lock();
+        if (!asked) continue;
+        if (!now) now = std::make_shared<const ContainerState>(model_.durable());
+        asked->states.push_back(now);
+    }
+}
+
+void Client::expect_shown_since(const std::shared_ptr<Asked>& asked, const Comparison& comparison) {
+    if (container_ == nullptr || container_->stats().failed) return;
+    std::optional<std::string> differs;
+    for (auto state = asked->states.rbegin(); state != asked->states.rend(); ++state) {
+        auto here = comparison(**state);
+        if (!here) return;
+        if (!differs) differs = std::move(here);
+    }
+    verdict_.violated(fmt::format("{}: what is shown is not what was acknowledged: {}", label(), *differs));
+}
+
 // ---- reads ----
 
 void Client::read() {
     if (container_ == nullptr) return;
     std::string name = some_name();
-    if (is_table_name(name)) return;
+    if (is_table_name(name)) return read_table(name);
     const auto& segments = model_.durable().segments;
     auto found = segments.find(name);
     if (found == segments.end()) {
@@ -145,6 +173,42 @@ void Client::read() {
                          if (waits) --waiting_reads_;
                          check_read(name, content, offset, must_have, read);
                      });
+}
+
+// Each key by itself is as it was at some moment since it was asked for.
+void Client::read_table(const std::string& name) {
+    std::vector<std::string> keys;
+    for (std::uint64_t i = 0; i <= random_.below(6); ++i) keys.push_back(fmt::format("k{}", random_.below(8)));
+    container_->tables().get(
+        name, keys,
+        [this, asked = ask_now(), life = life_, name, keys](const Result<std::vector<container::TableEntry>>& got) {
+            if (life != life_) return;
+            if (!got) {
+                bool stops = got.error() == Errc::kClosed || got.error() == Errc::kIo;
+                if (stops) return;
+                return expect_shown_since(asked, [&](const ContainerState& state) -> Differs {
+                    if (find(state, name) == nullptr) return std::nullopt;
+                    return fmt::format("table {} cannot be read: {}", name, got.error().to_string());
+                });
+            }
+            ++counts_.reads;
+            if (got->size() != keys.size())
+                return verdict_.violated(fmt::format("{}: {} keys have {} entries", label(), keys.size(), got->size()));
+            for (std::size_t i = 0; i < keys.size(); ++i) {
+                const container::TableEntry& entry = (*got)[i];
+                expect_shown_since(asked, [&](const ContainerState& state) -> Differs {
+                    const SegmentModel* table = find(state, name);
+                    if (table != nullptr && entry.key == keys[i]) {
+                        auto expected = table->entries.find(entry.key);
+                        bool none = expected == table->entries.end();
+                        if (none && entry.version == container::kNotExists) return std::nullopt;
+                        if (!none && expected->second == std::pair(entry.value, entry.version)) return std::nullopt;
+                    }
+                    return fmt::format("table {} has '{}' at version {} for {}", name, entry.value, entry.version,
+                                       keys[i]);
+                });
+            }
+        });
 }
 
 void Client::check_read(const std::string& name, const std::shared_ptr<std::string>& content, std::uint64_t offset,
@@ -195,4 +259,5 @@ void Client::read_all(const std::function<void()>& run) {
         }
     }
 }
+
 }  // namespace millrace::sim

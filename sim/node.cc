@@ -1,5 +1,7 @@
 #include "sim/node.h"
 
+#include "sim/slow_state.h"
+
 namespace millrace::sim {
 namespace {
 
@@ -41,8 +43,11 @@ Result<> Node::recover() {
         auto state = std::make_unique<container::state::MemoryStateStore>(state_disks_[i], executor_);
         if (options_.planted == Planted::kLostFlush) state->forget_flushes();
         states_.push_back(state.get());
+        std::unique_ptr<container::state::StateStore> store = std::move(state);
+        if (options_.state_delay_max.count() > 0)
+            store = std::make_unique<SlowState>(std::move(store), executor_, options_.state_delay_max);
         containers_.push_back(std::make_unique<container::SegmentContainer>(ContainerId(i), executor_,
-                                                                            options_.container, std::move(state)));
+                                                                            options_.container, std::move(store)));
         if (auto loaded = containers_.back()->load(); !loaded) return loaded;
     }
     journal_ = std::make_unique<wal::local::LocalJournal>(*seen_disk_, executor_, options_.journal);

@@ -2,6 +2,7 @@
 // on what its predecessor's death has left of the disk.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -22,6 +23,7 @@ struct NodeOptions {
     container::ContainerOptions container;
     wal::local::JournalOptions journal;
     Planted planted = Planted::kNothing;
+    std::chrono::milliseconds state_delay_max{0};  // of each answer of the containers' states
 };
 
 class Node {

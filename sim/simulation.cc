@@ -64,6 +64,7 @@ class Simulation {
         c.carry_bytes_per_file = 4 << 10;
         c.checkpoint_log_bytes = 3000 + random_.below(30'000);
         c.state.resident_segments = random_.below(6);
+        if (random_.below(2) == 0) node.state_delay_max = milliseconds(1 + random_.below(80));
         c.state.marked_max = 1 + random_.below(60);
         c.state.batch_bytes = 200 + random_.below(4000);
         c.state.flush_bytes = 1000 + random_.below(30'000);

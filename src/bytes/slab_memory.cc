@@ -60,7 +60,7 @@ class Pieces {
         std::lock_guard lock(mutex_);
         auto& open = open_[index_of(size)];
         if (open.empty() && !open_block(size)) return nullptr;
-        // The fullest of the first few: the others may get empty meanwhile.
+        // Of the block that was full until lately: the others may get empty meanwhile.
         Block& block = open.front();
         unsigned place = static_cast<unsigned>(std::countr_zero(block.free));
         block.free &= block.free - 1;

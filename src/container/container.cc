@@ -382,6 +382,11 @@ void SegmentContainer::Impl::setup_append(AppendSession& session, Done<std::int6
                 Error table(Errc::kInvalidArgument, segment->name + " is a table: it takes no appends");
                 return after_commit(refusal(std::move(done), std::move(table)));
             }
+            // An append would set it to an event number.
+            if (session->writer_id.high == kCoreAttributeHigh) {
+                Error core(Errc::kInvalidArgument, "the id of a segment's own attribute is no writer's");
+                return after_commit(refusal(std::move(done), std::move(core)));
+            }
             session->segment = segment;
             ++segment->sessions;
             session->writer = &segment->attribute(session->writer_id);
@@ -452,9 +457,9 @@ void SegmentContainer::Impl::release_session(AppendSession& session) {
     AttributeEntry* writer = std::exchange(session.writer, nullptr);
     if (segment == nullptr) return;
     // A writer that never wrote leaves nothing.
-    if (--writer->pins == 0 && writer->pending == kNullAttribute && writer->durable == kNullAttribute &&
-        !writer->marked)
-        segment->attributes.erase(session.writer_id);
+    bool saved = !writer->marked && writer->batch <= saved_batch_;
+    bool nothing = writer->pending == kNullAttribute && writer->durable == kNullAttribute && saved;
+    if (--writer->pins == 0 && nothing) segment->attributes.erase(session.writer_id);
     if (--segment->sessions == 0 && segment->durable.gone) {
         std::erase_if(unused_, [&](const std::unique_ptr<Segment>& owned) { return owned.get() == segment; });
     }
@@ -507,7 +512,7 @@ void SegmentContainer::close_append(AppendSession& session, runtime::Task forgot
 ReadId SegmentContainer::read(std::string_view segment, std::int64_t offset, std::size_t max_bytes, ReadCallback done) {
     return impl_->read(segment, offset, max_bytes, std::move(done));
 }
-void SegmentContainer::cancel_read(ReadId read) { impl_->cancel_read(read); }
+bool SegmentContainer::cancel_read(ReadId read) { return impl_->cancel_read(read); }
 void SegmentContainer::create(std::string name, CreateOptions options, Done<> done) {
     impl_->create(std::move(name), options, std::move(done));
 }

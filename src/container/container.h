@@ -111,7 +111,8 @@ class SegmentContainer {
     // Replies at once when the data is in memory (`done` may run inside the call); waits at the tail of an open
     // segment. `max_bytes` is already within limits.
     ReadId read(std::string_view segment, std::int64_t offset, std::size_t max_bytes, ReadCallback done);
-    void cancel_read(ReadId read);  // `done` is destroyed without being called
+    // `done` is destroyed without being called. False: the read does not wait any more; its `done` has come, or comes.
+    bool cancel_read(ReadId read);
 
     // ---- segments ----
     void create(std::string name, CreateOptions options, Done<> done);  // kExists, kInvalidArgument

@@ -121,7 +121,7 @@ class SegmentContainer::Impl final : public FramePublisher,
 
     // ---- container_read.cc
     ReadId read(std::string_view name, std::int64_t offset, std::size_t max_bytes, ReadCallback done);
-    void cancel_read(ReadId read);
+    bool cancel_read(ReadId read);
 
     // ---- container_state.cc
     Result<> load();

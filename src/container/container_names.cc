@@ -288,11 +288,11 @@ void SegmentContainer::Impl::trim(std::size_t steps) {
 // Those of writers that have left, and of whoever asked: the state has them.
 void SegmentContainer::Impl::drop_attributes(Segment& segment) {
     segment.crowded = false;
-    if (segment.batch > saved_batch_) return;
     std::size_t before = segment.attributes.size();
     absl::erase_if(segment.attributes, [&](const auto& item) {
         const AttributeEntry& entry = item.second;
-        return !state::is_core(item.first) && entry.pins == 0 && !entry.marked && entry.pending == entry.durable &&
+        bool saved = !entry.marked && entry.batch <= saved_batch_;
+        return saved && !state::is_core(item.first) && entry.pins == 0 && entry.pending == entry.durable &&
                pipeline_.is_over(entry.used);
     });
     if (segment.attributes.size() < before) segment.all_attributes = false;

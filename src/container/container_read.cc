@@ -66,12 +66,13 @@ ReadId SegmentContainer::Impl::read_known(ReadId read_id, const NameEntry& entry
     return read_id;
 }
 
-void SegmentContainer::Impl::cancel_read(ReadId read_id) {
-    if (loading_reads_.erase(read_id.value()) > 0) return;
+bool SegmentContainer::Impl::cancel_read(ReadId read_id) {
+    if (loading_reads_.erase(read_id.value()) > 0) return true;
     auto found = waiting_reads_.find(read_id.value());
-    if (found == waiting_reads_.end()) return;
+    if (found == waiting_reads_.end()) return false;
     std::erase_if(found->second->waiting, [&](const WaitingRead& read) { return read.id == read_id; });
     waiting_reads_.erase(found);
+    return true;
 }
 
 // `offset` lies within the durable bytes.

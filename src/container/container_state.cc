@@ -63,6 +63,7 @@ bool SegmentContainer::Impl::encode_marked(state::StateBatch& out, std::size_t m
             segment.marked_attributes.pop_back();
             AttributeEntry& entry = segment.attribute(key);
             entry.marked = false;
+            entry.batch = keeper_.next_batch();
             if (state::is_core(key)) continue;
             if (entry.durable == kNullAttribute) {
                 out.remove(state::AttributeRecord::key(segment.id, key));

@@ -192,6 +192,66 @@ TEST_F(ContainerState, AttributesOfManyWritersAreInTheState) {
     }
 }
 
+TEST_F(ContainerState, AReadIsCancelledWhileItWaitsAndNotOnceItsBytesAreOnTheWay) {
+    ASSERT_TRUE(h.create("stir"));
+    for (int i = 0; i < 12; ++i) {
+        ASSERT_TRUE(h.create(name_of(i)));
+        write(name_of(i), 1, "data");
+    }
+    settle();
+    h.crash();
+    for (int steps = 0; steps < 12; ++steps) {
+        int told = 0;
+        ReadId read = h.container->read(name_of(steps), 0, 100, [&told](const Result<ReadResult>& result) {
+            ++told;
+            EXPECT_TRUE(result);
+        });
+        ASSERT_NE(read.value(), 0u) << "the segment is loaded first";
+        for (int i = 0; i < steps && told == 0; ++i) h.executor.run_one();
+        bool cancelled = h.container->cancel_read(read);
+        EXPECT_TRUE(cancelled || steps > 0);
+        h.executor.run_until_idle();
+        EXPECT_EQ(told, cancelled ? 0 : 1) << steps;
+    }
+}
+
+// A batch is put together in steps, and the one before it may be saved between two of them.
+TEST_F(ContainerState, AttributesStayInMemoryUntilTheBatchThatHasThemIsSaved) {
+    SlowStateStore* store = nullptr;
+    h.make_state = [&store, this, memory = h.make_state] {
+        auto made = std::make_unique<SlowStateStore>(memory(), h.executor);
+        store = made.get();
+        return made;
+    };
+    h.crash();
+    constexpr std::uint64_t kWriters = 3000;
+    ASSERT_TRUE(h.create("a"));
+    auto set_all = [this](std::int64_t value) {
+        std::vector<AttributeUpdate> updates;
+        for (std::uint64_t i = 0; i < kWriters; ++i)
+            updates.push_back({Uuid{1, i}, AttributeUpdateType::kReplace, value, 0});
+        h.container->update_attributes("a", std::move(updates), [](Result<> done) { ASSERT_TRUE(done); });
+    };
+    store->hold_batches = true;
+    set_all(1);
+    h.executor.run_until_idle();
+    ASSERT_EQ(store->held_batches(), 1u);
+    set_all(2);
+    // The second batch begins, and before it is complete the first one is saved.
+    while (h.container->stats().state_waiting_bytes < 10'000) ASSERT_TRUE(h.executor.run_one());
+    ASSERT_EQ(store->held_batches(), 1u) << "the second one is not complete";
+    store->release_batch();
+    for (int steps = 0; steps < 3; ++steps) ASSERT_TRUE(h.executor.run_one());
+    std::map<std::int64_t, int> values;
+    for (std::uint64_t i = 0; i < kWriters; ++i) {
+        h.container->attribute("a", Uuid{1, i}, [&values](Result<std::int64_t> value) { ++values[*value]; });
+    }
+    h.executor.run_until_idle();
+    EXPECT_EQ(values, (std::map<std::int64_t, int>{{2, static_cast<int>(kWriters)}}));
+    store->hold_batches = false;
+    while (store->held_batches() > 0) store->release_batch();
+}
+
 TEST_F(ContainerState, ALargeTableIsRemovedInStepsAndAcrossACrash) {
     ASSERT_TRUE(h.create("stir"));
     ASSERT_TRUE(h.create_table("big"));

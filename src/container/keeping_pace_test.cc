@@ -1,6 +1,8 @@
 // Memory that containers share, and appends that wait for a storage writer on the log's disk.
+#include "bytes/binary.h"
 #include "container/container_harness.h"
 #include "container/frame_cache.h"
+#include "container/object_format.h"
 
 namespace millrace::container {
 namespace {
@@ -59,6 +61,13 @@ ContainerOptions beside_the_log() {
     return options;
 }
 
+// A round is one object.
+ContainerOptions one_object_a_round() {
+    ContainerOptions options = beside_the_log();
+    options.tiering.chunk_bytes_min = 1'000'000;
+    return options;
+}
+
 class KeepingPace : public testing::Test {
   protected:
     void TearDown() override { objects->held.clear(); }  // what waits there holds the objects
@@ -74,6 +83,20 @@ class KeepingPace : public testing::Test {
         objects->hold = true;
         append(h, 60);
     }
+    // Three times enough bytes for a round, and storage that answers nothing.
+    void begin_rounds(Harness& h) {
+        ASSERT_TRUE(h.create("s"));
+        writer = &h.session("s", 1);
+        ASSERT_TRUE(h.setup(*writer));
+        append(h, 6);
+        h.executor.advance(milliseconds(100));
+        ASSERT_EQ(h.container->stats().tiering.log_only_bytes, 0u);
+        objects->hold = true;
+        for (int i = 0; i < 3; ++i) {
+            append(h, 6);
+            h.executor.advance(milliseconds(1));
+        }
+    }
     void append(Harness& h, int count) {
         for (int i = 0; i < count; ++i) {
             ++number;
@@ -85,6 +108,13 @@ class KeepingPace : public testing::Test {
         std::size_t sum = 0;
         for (const AppendOutcome& outcome : h.sink.all)
             sum += outcome.status == AppendStatus::kAppended ? outcome.requests : 0;
+        return sum;
+    }
+    std::uint64_t stored_bytes() const {  // without what follows the data of an object
+        std::uint64_t sum = 0;
+        for (const auto& [key, data] : objects->objects) {
+            sum += bytes::load_le<std::uint64_t>(data.data() + data.size() - kObjectTail + 8);  // as its tail says
+        }
         return sum;
     }
     void release(Harness& h) {
@@ -113,6 +143,56 @@ TEST_F(KeepingPace, AppendsWaitForAStorageWriterThatMoves) {
     std::string all = h.text("s");
     ASSERT_EQ(all.size(), 66 * kEvent);
     for (int i = 0; i < 66; ++i) ASSERT_EQ(all[static_cast<std::size_t>(i) * kEvent], 'a' + (i + 1) % 26);
+}
+
+TEST_F(KeepingPace, ARoundBeginsBesideTheOneBefore) {
+    Harness h(one_object_a_round(), objects);
+    begin_rounds(h);
+    EXPECT_EQ(h.container->stats().tiering.objects_in_flight, 3u);
+    EXPECT_EQ(objects->held.size(), 3u);
+    append(h, 24);
+    h.executor.advance(milliseconds(1));
+    EXPECT_EQ(h.container->stats().tiering.objects_in_flight, 4u) << "no more than so many";
+    release(h);
+    for (int i = 0; i < 20; ++i) h.executor.advance(milliseconds(1000));
+    EXPECT_EQ(h.container->stats().tiering.log_only_bytes, 0u);
+    EXPECT_EQ(h.text("s").size(), 48 * kEvent);
+    EXPECT_EQ(stored_bytes(), 48 * kEvent) << "each byte once";
+}
+
+TEST_F(KeepingPace, ElsewhereOneRoundComesAfterTheOther) {
+    ContainerOptions options = one_object_a_round();
+    options.tiering.shares_disk = false;
+    Harness h(options, objects);
+    begin_rounds(h);
+    EXPECT_EQ(objects->held.size(), 1u);
+}
+
+// The bytes of a round that fails are moved again, though those of the rounds beside it are not.
+TEST_F(KeepingPace, WhatARoundDidNotMoveIsMovedAgain) {
+    for (std::size_t failing = 0; failing < 3; ++failing) {
+        objects = std::make_shared<MemoryObjects>();
+        number = 0;
+        Harness h(one_object_a_round(), objects);
+        begin_rounds(h);
+        objects->hold = false;
+        auto held = std::exchange(objects->held, {});
+        ASSERT_EQ(held.size(), 3u);
+        for (std::size_t i = 0; i < held.size(); ++i) {
+            objects->down = i == failing;
+            held[i]();
+            objects->down = false;
+            h.executor.run_until_idle();
+        }
+        for (int i = 0; i < 40; ++i) h.executor.advance(milliseconds(1000));
+        EXPECT_EQ(h.container->stats().tiering.log_only_bytes, 0u);
+        EXPECT_EQ(h.container->stats().tiering.failures, 1u);
+        EXPECT_EQ(stored_bytes(), 24 * kEvent);
+        h.crash();
+        std::string all = h.text("s");
+        ASSERT_EQ(all.size(), 24 * kEvent);
+        for (int i = 0; i < 24; ++i) ASSERT_EQ(all[static_cast<std::size_t>(i) * kEvent], 'a' + (i + 1) % 26);
+    }
 }
 
 TEST_F(KeepingPace, NotForOneThatStandsStill) {

@@ -5,10 +5,11 @@
 
 #include "bytes/binary.h"
 #include "bytes/crc32c.h"
+#include "container/operation.h"
 
 namespace millrace::container {
 namespace {
-constexpr std::uint64_t kMagic = 0x0a314a424f524c4dULL;  // "MLROBJ1\n"
+constexpr std::uint64_t kMagic = 0x0a324a424f524c4dULL;  // "MLROBJ2\n"
 }
 
 void ObjectChecksums::add(bytes::ByteSpan data) {
@@ -27,6 +28,7 @@ bytes::Slice ObjectChecksums::footer() {
     std::vector<std::uint8_t> out;
     bytes::Writer writer(out);
     for (std::uint32_t block : blocks_) writer.le32(block);
+    out.resize(object_footer_bytes(data_bytes_) - kObjectTail);
     std::uint32_t table = bytes::crc32c(out);
     std::size_t tail = out.size();
     writer.le64(kMagic);
@@ -35,11 +37,11 @@ bytes::Slice ObjectChecksums::footer() {
     writer.le32(table);
     writer.le32(0);
     writer.le32(bytes::crc32c({out.data() + tail, kObjectTail - 4}));
-    out.resize(padded_object_bytes(data_bytes_) - data_bytes_);
     return bytes::Slice::copy_of(out);
 }
 
 Result<std::vector<std::uint32_t>> read_footer(bytes::ByteSpan footer, std::uint64_t data_bytes) {
+    if (data_bytes > kMaxObjectBytes) return fail(Errc::kCorrupt, "it is told to be larger than any object");
     if (footer.size() != object_footer_bytes(data_bytes)) return fail(Errc::kCorrupt, "its footer has another size");
     bytes::ByteSpan table = footer.first(footer.size() - kObjectTail);
     bytes::ByteSpan tail = footer.last(kObjectTail);
@@ -54,7 +56,7 @@ Result<std::vector<std::uint32_t>> read_footer(bytes::ByteSpan footer, std::uint
     if (magic != kMagic || block != kObjectBlock) return fail(Errc::kCorrupt, "its tail is not that of an object");
     if (size != data_bytes) return fail(Errc::kCorrupt, "its tail tells another size");
     if (table_crc != bytes::crc32c(table)) return fail(Errc::kCorrupt, "its table of checksums is damaged");
-    std::vector<std::uint32_t> blocks(table.size() / 4);
+    std::vector<std::uint32_t> blocks(object_blocks(data_bytes));
     for (std::size_t i = 0; i < blocks.size(); ++i) blocks[i] = bytes::load_le<std::uint32_t>(table.data() + 4 * i);
     return blocks;
 }

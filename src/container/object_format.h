@@ -18,21 +18,18 @@ inline constexpr std::size_t kObjectTail = 32;
 constexpr std::uint64_t object_blocks(std::uint64_t data_bytes) {
     return (data_bytes + kObjectBlock - 1) / kObjectBlock;
 }
-constexpr std::uint64_t object_footer_bytes(std::uint64_t data_bytes) {
-    return object_blocks(data_bytes) * 4 + kObjectTail;
+// The size of the whole, in whole pages of a disk: such a file is written past the file system's cache to its end.
+constexpr std::uint64_t object_bytes(std::uint64_t data_bytes) {
+    return align_up(data_bytes + object_blocks(data_bytes) * 4 + kObjectTail, bytes::kPageSize);
 }
-// With the zeros behind the footer, up to a whole page of a disk: a file of such a size is written past the file
-// system's cache to its end.
-constexpr std::uint64_t padded_object_bytes(std::uint64_t data_bytes) {
-    return align_up(data_bytes + object_footer_bytes(data_bytes), bytes::kPageSize);
-}
+constexpr std::uint64_t object_footer_bytes(std::uint64_t data_bytes) { return object_bytes(data_bytes) - data_bytes; }
 
 // Checksums of data that comes in pieces.
 class ObjectChecksums {
   public:
     void add(bytes::ByteSpan data);
     std::uint64_t data_bytes() const { return data_bytes_; }
-    bytes::Slice footer();  // table, tail and zeros; ends the object
+    bytes::Slice footer();  // table, zeros and tail; ends the object
 
   private:
     std::uint64_t data_bytes_ = 0;

@@ -69,7 +69,7 @@ void ObjectWriter::drop_part() {
 std::uint64_t ObjectWriter::expected_size() const {
     std::uint64_t data = 0;
     for (const ObjectPart& part : plan_.parts) data += part.size;
-    return padded_object_bytes(data);
+    return object_bytes(data);
 }
 
 void ObjectWriter::send_piece() {

@@ -30,9 +30,10 @@ struct NameHash {
 struct AttributeEntry {
     std::int64_t durable = kNullAttribute;
     std::int64_t pending = kNullAttribute;
-    bool marked = false;     // the state has another value
-    std::uint32_t pins = 0;  // append sessions of this writer
-    std::uint64_t used = 0;  // the pipeline's turn of the last operation that asked for it
+    bool marked = false;      // the state has another value
+    std::uint32_t pins = 0;   // append sessions of this writer
+    std::uint64_t used = 0;   // the pipeline's turn of the last operation that asked for it
+    std::uint64_t batch = 0;  // of the state, that has its last change
 };
 
 struct SegmentState {

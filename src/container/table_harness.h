@@ -86,8 +86,7 @@ class TableHarness : public Harness {
     }
 };
 
-// Answers with what was true when it was asked, later.
-// Its readings are answered when the test says so.
+// Answers with what was true when it was asked, later. Its readings are answered when the test says so.
 class SlowStateStore final : public state::StateStore {
   public:
     SlowStateStore(std::unique_ptr<state::StateStore> inner, runtime::Executor& executor)
@@ -96,7 +95,10 @@ class SlowStateStore final : public state::StateStore {
     LogSequence applied() const override { return inner_->applied(); }
     Result<> load(const state::KeyRange& range, const Visit& visit) override { return inner_->load(range, visit); }
     void apply(state::StateBatch batch, LogSequence through, Done<> done) override {
-        inner_->apply(std::move(batch), through, std::move(done));
+        if (!hold_batches) return inner_->apply(std::move(batch), through, std::move(done));
+        held_batches_.push_back([this, batch = std::move(batch), through, done = std::move(done)]() mutable {
+            inner_->apply(std::move(batch), through, std::move(done));
+        });
     }
     void flush(Done<LogSequence> done) override { inner_->flush(std::move(done)); }
     void get(std::string key, Done<state::StateValue> done) override {
@@ -117,6 +119,14 @@ class SlowStateStore final : public state::StateStore {
         for (runtime::Task& task : std::exchange(held_, {})) executor_.post(std::move(task));
     }
     bool hold = false;
+    // The same for batches: the oldest one goes on its way.
+    void release_batch() {
+        runtime::Task task = std::move(held_batches_.front());
+        held_batches_.pop_front();
+        task();
+    }
+    std::size_t held_batches() const { return held_batches_.size(); }
+    bool hold_batches = false;
 
   private:
     template <typename T>
@@ -135,6 +145,7 @@ class SlowStateStore final : public state::StateStore {
     std::unique_ptr<state::StateStore> inner_;
     runtime::Executor& executor_;
     std::vector<runtime::Task> held_;
+    std::deque<runtime::Task> held_batches_;
 };
 
 }  // namespace millrace::container

@@ -405,15 +405,26 @@ void TableSegments::count(ContainerStats& stats) const {
 
 // ---- reads ----
 
+bool TableSegments::is_there(const NameEntry& name, SegmentId id) {
+    return name.segment != nullptr && name.segment->id == id;
+}
+
 // Calls use(table, done) with durable state, or `done` with the reason why there is no such table.
 template <typename T, typename Use>
 void TableSegments::with_table(std::string_view name, Done<T> done, Use use) {
-    container_.with_durable(name, [name = std::string(name), done = std::move(done), use = std::move(use)](
-                                      const Segment* segment, Error& error) mutable {
+    auto go = [this, name = std::string(name), done = std::move(done), use = std::move(use)](const Segment* segment,
+                                                                                             Error& error) mutable {
         if (segment == nullptr) return done(fail(std::move(error)));
         if (segment->table == nullptr) return done(fail(Errc::kInvalidArgument, name + " is no table"));
-        use(*segment, std::move(done));
-    });
+        // A table that is deleted loses its entries step by step: what was read meanwhile may be any part of them.
+        auto told = [this, held = container_.want(name), id = segment->id, name,
+                     done = std::move(done)](Result<T> result) mutable {
+            if (result && !is_there(*held, id)) return done(fail(container_.missing(name)));
+            done(std::move(result));
+        };
+        use(*segment, Done<T>(std::move(told)));
+    };
+    container_.with_durable(name, std::move(go));
 }
 
 void TableSegments::info(std::string_view name, Done<TableSegmentInfo> done) {
@@ -497,8 +508,10 @@ void TableSegments::read(const Segment& segment, std::uint64_t offset, std::size
     auto end = static_cast<std::int64_t>(segment.durable.length);
     bool sealed = segment.durable.sealed;
     ScanLimit limit{std::max<std::size_t>(max_bytes / kTableItemHeader, 1), max_bytes, true};
-    auto reply = [from, end, sealed, max_bytes, waited, done = std::move(done)](Result<TableScan> scan) mutable {
+    auto reply = [held = container_.want(segment.name), id = segment.id, from, end, sealed, max_bytes, waited,
+                  done = std::move(done)](Result<TableScan> scan) mutable {
         if (!scan) return done(fail(std::move(scan.error())));
+        if (!is_there(*held, id)) return done(fail(Errc::kNotFound, "the table was deleted meanwhile"));
         std::vector<std::uint8_t> log;
         bytes::Writer out(log);
         std::int64_t first = scan->entries.empty() ? end : scan->entries.front().version;

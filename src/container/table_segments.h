@@ -28,6 +28,8 @@ inline constexpr std::uint64_t kTableBatchBytes = 32 << 20;  // of one update, a
 inline constexpr std::uint64_t kTableItemBytes = 1 << 20;    // of one item, header included
 inline constexpr std::int64_t kAnyTableLength = -1;
 
+struct NameEntry;
+
 struct TableBatch {
     std::vector<TableUpdate> updates;
     std::int64_t expected_length = kAnyTableLength;  // else the segment's length must be exactly this
@@ -102,6 +104,7 @@ class TableSegments {
   private:
     template <typename T, typename Use>
     void with_table(std::string_view name, Done<T> done, Use use);
+    static bool is_there(const NameEntry& name, SegmentId id);
     void enqueue(const std::string& name, std::shared_ptr<TableWork> work, bool frees_space);
     void run(Segment& segment);
     void start(Segment& segment, const std::shared_ptr<TableWork>& work);

@@ -38,6 +38,7 @@ Result<TableEntry> decode(std::string_view key, std::string_view value) {
 void TableStore::open_layer(std::uint64_t batch) {
     auto made = std::make_shared<Layer>();
     made->batch = batch;
+    if (!layers_.empty()) layers_.back()->next = made;
     layers_.push_back(std::move(made));
 }
 
@@ -45,11 +46,8 @@ void TableStore::saved(std::uint64_t batch) {
     while (layers_.size() > 1 && layers_.front()->batch <= batch) layers_.pop_front();
 }
 
-TableStore::View TableStore::with_newer(View view) const {
-    std::uint64_t known = view.back()->batch;
-    for (const auto& layer : layers_) {
-        if (layer->batch > known) view.push_back(layer);
-    }
+TableStore::View TableStore::with_newer(View view) {
+    while (view.back()->next != nullptr) view.push_back(view.back()->next);
     return view;
 }
 
@@ -208,19 +206,20 @@ void TableStore::get_next(std::shared_ptr<Get> get) {
     std::size_t first = get->entries.size();
     std::size_t end = std::min(first + kGetKeys, get->keys.size());
     std::vector<std::string> unknown;
+    std::vector<std::size_t> places;  // of the unknown ones: until the state answers the newest layer may learn of some
     for (std::size_t i = first; i < end; ++i) {
-        if (find(get->view, get->id, get->keys[i]) == nullptr)
-            unknown.push_back(TableEntryRecord::key(get->id, get->keys[i]));
+        if (find(get->view, get->id, get->keys[i]) != nullptr) continue;
+        unknown.push_back(TableEntryRecord::key(get->id, get->keys[i]));
+        places.push_back(i);
     }
-    auto finish = [this, get, first, end](Result<state::StateValues> read) {
+    auto finish = [this, get, first, end, places = std::move(places)](Result<state::StateValues> read) {
         if (!read) return get->done(fail(std::move(read.error())));
         View now = with_newer(get->view);
         std::size_t next = 0;
         for (std::size_t i = first; i < end; ++i) {
             TableEntry entry{get->keys[i], "", kNotExists};
-            bool was_unknown = find(get->view, get->id, entry.key) == nullptr;
             std::optional<std::string> stored;
-            if (was_unknown) stored = std::move(read->values[next++]);
+            if (next < places.size() && places[next] == i) stored = std::move(read->values[next++]);
             if (const Cell* cell = find(now, get->id, entry.key)) {
                 if (cell->value) entry = {std::move(entry.key), *cell->value, cell->version};
             } else if (stored) {

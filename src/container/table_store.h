@@ -5,7 +5,8 @@
 // Memory. Changes that the state does not have yet lie in layers, one for each batch of the StateKeeper: the newest one
 // that knows a key says what it is, and the state says it of keys that no layer knows. A layer goes when its batch is
 // saved. A reading holds on to the layers that were there when it was asked for, so it sees every change that was
-// applied before, whenever the state answers.
+// applied before, whenever the state answers; and all later ones up to then, so that what it gives was true at a
+// moment.
 //
 // Thread rule: everything on the container's executor, callbacks too; a callback may run inside the call that takes it.
 // A store that is destroyed destroys the callbacks it still holds without calling them.
@@ -103,6 +104,7 @@ class TableStore {
         std::uint64_t batch = 0;  // that it goes out with
         absl::flat_hash_map<SegmentId, Changes> tables;
         std::uint64_t bytes = 0;
+        std::shared_ptr<Layer> next;  // a reading finds all that came after it was asked for, saved meanwhile or not
     };
     using View = std::vector<std::shared_ptr<const Layer>>;  // oldest first
 
@@ -119,7 +121,7 @@ class TableStore {
 
     void open_layer(std::uint64_t batch);
     View view() const { return {layers_.begin(), layers_.end()}; }
-    View with_newer(View view) const;
+    static View with_newer(View view);
     static const Cell* find(const View& view, SegmentId table, std::string_view key);
     static bool take(const ScanLimit& limit, TableScan& scan, std::size_t& bytes, TableEntry entry);
     void get_next(std::shared_ptr<Get> get);

@@ -107,6 +107,29 @@ TEST_F(Tier, WhoStartedFirstOnACopyMovesAndRemovesNothingAnyMore) {
     EXPECT_FALSE(first.container->stats().tiering.trouble);
 }
 
+// As when a disk is not mounted for a while: that is no other owner, and all goes on when it is back.
+TEST_F(Tier, StorageThatWasAwayIsStillOurs) {
+    Harness h(small_tier(), objects);
+    ASSERT_TRUE(h.create("a"));
+    write(h, "a", 20, 500);
+    settle(h);
+    MemoryObjects away = std::exchange(*objects, {});
+    write(h, "a", 20, 500);
+    settle(h);
+    TieringStats stats = h.container->stats().tiering;
+    ASSERT_TRUE(stats.trouble);
+    EXPECT_NE(stats.trouble->find("gone"), std::string::npos) << *stats.trouble;
+    EXPECT_EQ(h.container->tiering_gauges().fenced, 0u);
+    EXPECT_TRUE(objects->registers.empty() || objects->registers.begin()->second.value.empty());
+    EXPECT_TRUE(objects->objects.empty());
+    *objects = std::move(away);
+    settle(h);
+    settle(h);
+    EXPECT_FALSE(h.container->stats().tiering.trouble);
+    EXPECT_EQ(h.container->stats().tiering.log_only_bytes, 0u);
+    expect_all(h);
+}
+
 TEST_F(Tier, DamageIsToldWithItsPlaceAndNeverServed) {
     ContainerOptions options = small_tier();
     options.cache_bytes = 4 << 10;
@@ -129,7 +152,8 @@ TEST_F(Tier, DamageIsToldWithItsPlaceAndNeverServed) {
     objects->objects = good;
     expect_all(h);  // what was damaged on the way is not kept
     h.crash();
-    for (auto& [key, data] : objects->objects) data.resize(data.size() - 1);
+    for (auto& [key, data] : objects->objects)
+        data.resize(data.size() - 1);
     EXPECT_EQ(h.read("a", 0)->error(), Errc::kCorrupt);
     objects->objects.clear();
     h.crash();

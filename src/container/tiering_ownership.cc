@@ -33,6 +33,11 @@ void Tiering::register_read(Result<lts::Register> found) {
     auto owner = bytes::as_text(found->value);
     if (owner == life_) return owner_is(std::move(found->tag));  // also when the reply to our claim was lost
     if (!ours_) return claim(found->tag);
+    // Nobody has taken over: what we claimed has gone, and so may the rest, as when a disk is not mounted. It may come
+    // back; to write there now could be to write elsewhere.
+    if (owner.empty())
+        return not_confirmed(
+            Error(Errc::kUnavailable, "register " + prefix_ + "/owner has gone from long-term storage"));
     fenced(owner);
 }
 

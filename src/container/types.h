@@ -50,7 +50,7 @@ struct AttributeUpdate {
 inline constexpr std::int32_t kFixedKeyLengthMax = 256;
 
 struct CreateOptions {
-    std::uint8_t scale_type = 0;  // 0 none, 1 KB/s, 2 events/s; other values are kept as they are
+    std::int8_t scale_type = 0;  // 0 none, 1 KB/s, 2 events/s; other values are kept as they are
     std::int32_t target_rate = 0;
     std::int64_t rollover_bytes = 0;
     bool transient = false;

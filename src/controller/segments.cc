@@ -64,7 +64,7 @@ std::vector<StreamSegmentId> ids_of(std::span<const SegmentRange> segments) {
 
 container::CreateOptions options_of(const StreamConfig& config) {
     container::CreateOptions options;
-    options.scale_type = static_cast<std::uint8_t>(config.scaling.type);
+    options.scale_type = static_cast<std::int8_t>(config.scaling.type);
     options.target_rate = config.scaling.target_rate;
     options.rollover_bytes = config.rollover_bytes;
     return options;

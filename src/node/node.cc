@@ -194,7 +194,6 @@ Result<> Node::Impl::recover() {
     each.state.flush_bytes = std::max<std::size_t>(options_.state.cache_bytes / (std::size_t{4} * count), 1 * kMiB);
     storage_.emplace(options_.storage);
     each.tiering.shares_disk = storage_->is_beside(*files_, options_.data_directory);
-    if (each.tiering.shares_disk) each.tiering.flush_bytes = each.tiering.chunk_bytes_min;  // a steady flow
     states_.emplace(options_.state);
     if (auto prepared = states_->prepare(*files_); !prepared) return prepared;
     for (std::uint32_t i = 0; i < count; ++i) {

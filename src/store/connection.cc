@@ -325,7 +325,9 @@ void StoreConnection::drain() {
         }
         pending_ += closing.size() + 1;
         lane.on_container([this, &lane, closing = std::move(closing)](container::SegmentContainer& container) {
-            for (const auto& [token, read] : std::exchange(lane.waiting_reads, {})) container.cancel_read(read);
+            // One that waits no longer is on its way, and finds here that it has waited.
+            absl::erase_if(lane.waiting_reads,
+                           [&](const auto& waiting) { return container.cancel_read(waiting.second); });
             for (Session* session : closing) {
                 container.close_append(
                     *session, [this, &lane, session] { lane.on_connection([this, session] { forget(*session); }); });

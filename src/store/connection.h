@@ -158,7 +158,9 @@ class StoreConnection final : public net::Handler {
     void handle(wire::MergeSegments& request);
     void handle(wire::MergeSegmentsBatch& request);
     template <wire::Command C>
-    void handle(C& request);  // what cannot arrive
+    void handle(C& request);                            // what cannot arrive
+    static bool can_be_named(const std::string& name);  // a reply must be able to say it as it is
+    static Error too_long_a_name();
     void remove_transient(const std::string& name);
     void forget_transient(const std::string& name);
 

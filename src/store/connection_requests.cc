@@ -24,16 +24,15 @@ Error unchangeable(const Uuid& attribute) {
     return {Errc::kInvalidArgument, fmt::format("attribute {} cannot be changed", to_string(attribute))};
 }
 
-// A reply must be able to say the name as it is.
-bool can_be_named(const std::string& name) {
+}  // namespace
+
+bool StoreConnection::can_be_named(const std::string& name) {
     return wire::measure_modified_utf8(name, wire::kMaxSegmentNameBytes).source_bytes == name.size();
 }
 
-Error too_long_a_name() {
+Error StoreConnection::too_long_a_name() {
     return {Errc::kLimit, fmt::format("the segment's name has more than {} bytes", wire::kMaxSegmentNameBytes)};
 }
-
-}  // namespace
 
 void StoreConnection::handle(wire::Hello& request) {
     reply(wire::Hello{});
@@ -60,7 +59,7 @@ void StoreConnection::handle(wire::CreateSegment& request) {
     if (!can_be_named(request.segment)) {
         return reply_error({CommandType::kCreateSegment, id, request.segment, -1}, too_long_a_name());
     }
-    container::CreateOptions options{static_cast<std::uint8_t>(request.scale_type), request.target_rate,
+    container::CreateOptions options{request.scale_type, request.target_rate,
                                      std::max<std::int64_t>(request.rollover_size_bytes, 0), false};
     serve<void>(
         CommandType::kCreateSegment, id, request.segment, -1,

@@ -37,6 +37,9 @@ container::TableIteration iteration_of(wire::TableIteratorArgs& args, std::int32
 void StoreConnection::handle(wire::CreateTableSegment& request) {
     std::int64_t id = request.request_id;
     if (request.segment.empty()) return break_off("CREATE_TABLE_SEGMENT: the name is empty");
+    if (!can_be_named(request.segment)) {
+        return reply_error({CommandType::kCreateTableSegment, id, request.segment, -1}, too_long_a_name());
+    }
     if (request.key_length > container::kFixedKeyLengthMax) {
         return break_off(fmt::format("CREATE_TABLE_SEGMENT of {}: keys of {} bytes; at most {} are possible",
                                      request.segment, request.key_length, container::kFixedKeyLengthMax));

@@ -106,6 +106,37 @@ TEST_P(RequestsTest, NamesOfAnyLengthThatTheFieldHolds) {
     EXPECT_EQ(replies[0].as<wire::ErrorMessage>()->error_code, wire::kErrorIllegalArgument);
 }
 
+TEST_P(RequestsTest, ATableWhoseNameNoReplyCouldSayIsRefused) {
+    std::vector<std::uint8_t> frame;
+    bytes::Writer out(frame);
+    wire::encode(wire::CreateTableSegment{9, std::string(40'000, 'z'), "", false, 0, 0}, out);
+    std::ranges::replace(frame, std::uint8_t{'z'}, std::uint8_t{0});
+    client.send_bytes(frame);
+    auto replies = client.replies();
+    ASSERT_EQ(replies.size(), 1u);
+    ASSERT_NE(replies[0].as<wire::ErrorMessage>(), nullptr);
+    EXPECT_EQ(replies[0].as<wire::ErrorMessage>()->error_code, wire::kErrorIllegalArgument);
+}
+
+// The type of a segment is an attribute: an append must not make a table of it.
+TEST_P(RequestsTest, AWriterIsNotNamedAfterASegmentsOwnAttribute) {
+    make(kSegment, kContent);
+    for (const Uuid& own : {container::kSegmentType, kEventCount, container::core_attribute(0x100000)}) {
+        auto refused = client.call<wire::ErrorMessage>(setup(kSegment, own));
+        EXPECT_EQ(refused.error_code, wire::kErrorIllegalArgument);
+    }
+    EXPECT_EQ(attribute(kSegment, container::kSegmentType), 0);
+    EXPECT_EQ(text(client.call<wire::SegmentRead>(read(kSegment, 0, 100)).data), kContent);
+}
+
+TEST_P(RequestsTest, ScaleTypesAreSigned) {
+    client.call<wire::SegmentCreated>(wire::CreateSegment{kRequest, kSegment, -5, -3, "", 0});
+    EXPECT_EQ(attribute(kSegment, container::kScalePolicyType), -3);
+    EXPECT_EQ(attribute(kSegment, container::kScalePolicyRate), -5);
+    client.call<wire::SegmentPolicyUpdated>(wire::UpdateSegmentPolicy{kRequest, kSegment, -6, -4, ""});
+    EXPECT_EQ(attribute(kSegment, container::kScalePolicyType), -4);
+}
+
 TEST_P(RequestsTest, RequestsReachAContainerInOrder) {
     client.send(create(kSegment, 1), setup(kSegment), append(1, "abc"), seal(kSegment, 2), truncate(kSegment, 3, 3));
     auto replies = client.replies();

@@ -204,7 +204,7 @@ TEST_F(FilesystemStoreTest, AFullDiskIsSaidAndHeals) {
     EXPECT_TRUE(is_retryable(put.error()));
     EXPECT_THAT(put.error().to_string(), HasSubstr("object b"));
     EXPECT_EQ(half_written(), 0u) << "what was written takes no room";
-    auto upload = store->upload("u", 0);
+    auto upload = store->upload("u", 12'000);
     expect_ok(c.append(*upload, pattern(2'000, 1)));
     (void)c.append(*upload, pattern(10'000, 1));  // what is on its way may be told by a later call
     (void)c.append(*upload, pattern(10'000, 1));
@@ -213,6 +213,30 @@ TEST_F(FilesystemStoreTest, AFullDiskIsSaidAndHeals) {
     EXPECT_EQ(half_written(), 0u);
     expect_ok(c.remove("a"));
     expect_ok(c.put("b", pattern(10'000, 1)));
+}
+
+// Whatever was expected of an object, it is what was given.
+TEST_F(FilesystemStoreTest, AnExpectedSizeIsOnlyAHelp) {
+    auto c = calls();
+    constexpr std::size_t kMib = 1 << 20;
+    int number = 0;
+    for (std::size_t expected : {std::size_t{0}, std::size_t{1}, 3 * kMib + 4096, 3 * kMib + 5000, 9 * kMib}) {
+        for (std::size_t size : {std::size_t{0}, std::size_t{5000}, 3 * kMib + 4096, 3 * kMib + 5000}) {
+            std::string key = "e/" + std::to_string(++number);
+            auto data = pattern(size, static_cast<unsigned>(number));
+            auto upload = store->upload(key, expected);
+            for (std::size_t at = 0; at < size; at += 700'000) {
+                std::size_t part = std::min<std::size_t>(700'000, size - at);
+                expect_ok(c.append(*upload, data.sub(at, part)));
+            }
+            expect_ok(c.finish_upload(*upload));
+            EXPECT_EQ(c.stat(key)->size_bytes, size) << expected;
+            auto read = c.read(key, 0, size);
+            ASSERT_TRUE(read.has_value()) << read.error().to_string();
+            EXPECT_TRUE(std::ranges::equal(read->span(), data.to_vector())) << expected << " " << size;
+        }
+    }
+    EXPECT_EQ(half_written(), 0u);
 }
 
 TEST_F(FilesystemStoreTest, TheDisksReserveIsLeftAlone) {
