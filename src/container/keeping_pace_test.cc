@@ -71,27 +71,26 @@ ContainerOptions one_object_a_round() {
 class KeepingPace : public testing::Test {
   protected:
     void TearDown() override { objects->held.clear(); }  // what waits there holds the objects
-    // Storage has just made an object, and now makes no other one; the writer goes on.
-    void stall(Harness& h) {
+    // Storage has just made an object, and now answers nothing.
+    void begin(Harness& h) {
         ASSERT_TRUE(h.create("s"));
         writer = &h.session("s", 1);
         ASSERT_TRUE(h.setup(*writer));
         append(h, 6);
         h.executor.advance(milliseconds(100));
         ASSERT_GT(h.container->stats().tiering.written_objects, 0u);
+        ASSERT_EQ(h.container->stats().tiering.log_only_bytes, 0u);
         ASSERT_EQ(acknowledged(h), 6u);
         objects->hold = true;
+    }
+    // The writer goes on.
+    void stall(Harness& h) {
+        begin(h);
         append(h, 60);
     }
-    // Three times enough bytes for a round, and storage that answers nothing.
+    // Three times enough bytes for a round.
     void begin_rounds(Harness& h) {
-        ASSERT_TRUE(h.create("s"));
-        writer = &h.session("s", 1);
-        ASSERT_TRUE(h.setup(*writer));
-        append(h, 6);
-        h.executor.advance(milliseconds(100));
-        ASSERT_EQ(h.container->stats().tiering.log_only_bytes, 0u);
-        objects->hold = true;
+        begin(h);
         for (int i = 0; i < 3; ++i) {
             append(h, 6);
             h.executor.advance(milliseconds(1));

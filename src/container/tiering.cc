@@ -410,6 +410,7 @@ void Tiering::moved(std::uint64_t bytes) {
     ceiling_ = stood_still ? log_only_bytes_ : ceiling_ - std::min(ceiling_, bytes / 2);
     ceiling_ = std::max(ceiling_, memory_->lag_share());
     moved_at_ = now;
+    has_moved_ = true;
 }
 
 // ---- writing ----
@@ -513,7 +514,9 @@ void Tiering::rounds_ended() {
         return arm_timer(pause_ + std::chrono::milliseconds(spread));
     }
     if (dirty_.empty() && garbage_.empty() && scattered_.empty()) return;
-    arm_timer(is_due() ? std::chrono::milliseconds(0) : kTick);
+    // What cannot be moved is not tried without end.
+    bool at_once = std::exchange(has_moved_, false) && is_due();
+    arm_timer(at_once ? std::chrono::milliseconds(0) : kTick);
 }
 
 TieringStats Tiering::stats() const {

@@ -215,6 +215,7 @@ class Tiering {
     std::size_t planning_ = 0;         // the round that is being planned
     std::uint64_t planned_bytes_ = 0;  // of all rounds
     std::size_t overlapping_ = 0;      // rounds that began beside others, since there was none
+    bool has_moved_ = false;           // something, since there was none
     bool poked_ = false;
     bool pressed_ = false;  // the last round was due for its bytes: joining had to wait
     std::chrono::steady_clock::time_point pressed_at_;

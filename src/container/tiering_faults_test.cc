@@ -152,8 +152,7 @@ TEST_F(Tier, DamageIsToldWithItsPlaceAndNeverServed) {
     objects->objects = good;
     expect_all(h);  // what was damaged on the way is not kept
     h.crash();
-    for (auto& [key, data] : objects->objects)
-        data.resize(data.size() - 1);
+    for (auto& [key, data] : objects->objects) data.resize(data.size() - 1);
     EXPECT_EQ(h.read("a", 0)->error(), Errc::kCorrupt);
     objects->objects.clear();
     h.crash();

@@ -31,7 +31,7 @@ struct TieringOptions {
     std::uint64_t flush_bytes = 16ULL << 20;        // only in the log, over all segments: begins a round
     std::uint64_t round_bytes = 16ULL << 20;        // a round takes the oldest files of the log that hold so much
     std::chrono::milliseconds flush_after{10'000};  // so long a byte waits for company at most
-    std::uint64_t chunk_bytes_min = 16ULL << 20;     // a run that long gets objects of its own
+    std::uint64_t chunk_bytes_min = 16ULL << 20;    // a run that long gets objects of its own
     std::uint64_t object_bytes_max = 32ULL << 20;
     // Pieces of a segment in packs, one after the other, are written again as one when there are so many, or when they
     // make a piece of this size; pieces of this size stay: reading them costs little more, writing them again does.
