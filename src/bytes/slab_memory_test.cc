@@ -14,8 +14,6 @@
 namespace millrace::bytes {
 namespace {
 
-constexpr std::size_t kBlock = 2 * kMiB;
-
 std::uintptr_t address(const void* memory) { return reinterpret_cast<std::uintptr_t>(memory); }
 
 TEST(SlabMemory, IsNeverGivenTwice) {
@@ -57,6 +55,8 @@ TEST(SlabMemory, IsNeverGivenTwice) {
 }
 
 #ifndef MILLRACE_SANITIZED
+constexpr std::size_t kBlock = 2 * kMiB;
+
 // So one huge page can be behind it.
 TEST(SlabMemory, APieceLiesInOneBlock) {
     std::vector<void*> pieces;
