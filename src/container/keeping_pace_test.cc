@@ -159,6 +159,40 @@ TEST_F(KeepingPace, ARoundBeginsBesideTheOneBefore) {
     EXPECT_EQ(stored_bytes(), 48 * kEvent) << "each byte once";
 }
 
+// Small pieces that a round joins are no work for the one beside it.
+TEST_F(KeepingPace, PiecesAreJoinedByOneRoundAlone) {
+    ContainerOptions options = one_object_a_round();
+    options.tiering.object_bytes_max = 4'000'000;
+    options.tiering.piece_bytes_min = 2'000'000;
+    options.tiering.pieces_max = 1;  // under load, four
+    Harness h(options, objects);
+    h.disk->frames_per_file = 1000;
+    begin(h);
+    objects->hold = false;
+    for (int i = 0; i < 3; ++i) {
+        append(h, 6);
+        h.executor.advance(milliseconds(1));
+    }
+    ASSERT_EQ(h.container->stats().tiering.written_bytes, 24 * kEvent);
+    objects->hold = true;
+    append(h, 6);
+    h.executor.advance(milliseconds(1));
+    ASSERT_EQ(objects->held.size(), 2u) << "what is new, and the four pieces";
+    append(h, 6);
+    h.executor.advance(milliseconds(1));
+    ASSERT_EQ(objects->held.size(), 3u);
+    // The second round is over: there is a small piece again.
+    objects->held.back()();
+    objects->held.pop_back();
+    h.executor.run_until_idle();
+    append(h, 6);
+    h.executor.advance(milliseconds(1));
+    EXPECT_EQ(objects->held.size(), 3u);
+    release(h);
+    EXPECT_EQ(h.container->stats().tiering.written_bytes, (24 + 18 + 24) * kEvent);
+    EXPECT_EQ(h.text("s").size(), 42 * kEvent);
+}
+
 TEST_F(KeepingPace, ElsewhereOneRoundComesAfterTheOther) {
     ContainerOptions options = one_object_a_round();
     options.tiering.shares_disk = false;

@@ -148,4 +148,19 @@ class SlowStateStore final : public state::StateStore {
     std::deque<runtime::Task> held_batches_;
 };
 
+// A table "t" whose state answers when it is told to.
+struct SlowTable : testing::Test {
+    explicit SlowTable(ContainerOptions options = {}) : h(std::move(options)) {
+        h.make_state = [this, memory = h.make_state] {
+            auto made = std::make_unique<SlowStateStore>(memory(), h.executor);
+            store = made.get();
+            return made;
+        };
+        h.crash();
+        EXPECT_TRUE(h.create_table("t"));
+    }
+    TableHarness h;
+    SlowStateStore* store = nullptr;
+};
+
 }  // namespace millrace::container

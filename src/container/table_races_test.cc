@@ -10,18 +10,8 @@ ContainerOptions every_change_is_saved() {
     return options;
 }
 
-struct TableRaces : testing::Test {
-    TableHarness h{every_change_is_saved()};
-    SlowStateStore* store = nullptr;
-
-    TableRaces() {
-        h.make_state = [this, memory = h.make_state] {
-            auto made = std::make_unique<SlowStateStore>(memory(), h.executor);
-            store = made.get();
-            return made;
-        };
-        h.crash();
-        EXPECT_TRUE(h.create_table("t"));
+struct TableRaces : SlowTable {
+    TableRaces() : SlowTable(every_change_is_saved()) {
         EXPECT_EQ(h.update("t", {item("a", "1"), item("b", "2"), item("c", "3")}), (Versions{0, 19, 38}));
     }
     // Until the state has what is there, and memory has none of it.

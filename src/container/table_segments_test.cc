@@ -335,18 +335,7 @@ TEST(Tables, TheSegmentCanBeReadAsBytes) {
 
 // ---- a store that answers later ----
 
-struct SlowTables : testing::Test {
-    TableHarness h;
-    SlowStateStore* store = nullptr;
-    SlowTables() {
-        h.make_state = [this, memory = h.make_state] {
-            auto made = std::make_unique<SlowStateStore>(memory(), h.executor);
-            store = made.get();
-            return made;
-        };
-        h.crash();
-        EXPECT_TRUE(h.create_table("t"));
-    }
+struct SlowTables : SlowTable {
     std::vector<std::string> results;
     void ask(std::vector<TableUpdate> updates) {
         h.container->tables().update("t", {std::move(updates), kAnyTableLength}, [this](Result<Versions> r) {

@@ -201,7 +201,7 @@ void Tiering::poke() {
 }
 
 // A round can begin. What is left over (bytes that have a new place in the log, parts that could not be read) waits
-// until no round is under way, so that is not put off for ever.
+// until no round is under way, so that must come from time to time.
 bool Tiering::may_begin() const {
     if (!in_round()) return true;
     if (!options_.shares_disk || rounds_open_ == kRoundsMax || overlapping_ == kOverlappingMax) return false;
@@ -285,7 +285,8 @@ void Tiering::plan_round() {
     pressed_ = log_only_bytes_ >= options_.flush_bytes;
     if (pressed_) pressed_at_ = executor_.clock().now();
     std::vector<SegmentId> scattered;
-    if (nearly_done) scattered = std::exchange(scattered_, {});
+    // One that began beside others does not know which pieces these are joining.
+    if (nearly_done && rounds_open_ == 1) scattered = std::exchange(scattered_, {});
     // Neighbours in one pack are neighbours in the next; and a simulated run is always the same.
     std::ranges::sort(dirty);
     std::ranges::sort(scattered);
