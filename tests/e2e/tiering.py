@@ -161,7 +161,8 @@ def damaged_storage():
 
 def place_in_journal(server, needle):
     for folder, _, names in os.walk(os.path.join(server.data, "journal")):
-        for path in (os.path.join(folder, name) for name in names):
+        # One that is being made has no data yet, and gets another name.
+        for path in (os.path.join(folder, name) for name in names if not name.endswith(".tmp")):
             with open(path, "rb") as file:
                 at = file.read().find(needle)
             if at >= 0:
