@@ -20,6 +20,7 @@ constexpr std::chrono::milliseconds kMoves{2000};  // appends wait for a storage
 constexpr std::int64_t kToldStepMax = 256 << 10;
 constexpr std::size_t kPackPartsMax = 16'384;
 constexpr std::size_t kOverlappingMax = 64;
+constexpr std::size_t kAhead = 4;  // segments that are on their way from memory
 constexpr std::chrono::seconds kPatience{60};  // without any answer from the store
 
 int magnitude(std::uint64_t bytes) { return std::bit_width(bytes) / 3; }
@@ -52,34 +53,45 @@ Tiering::~Tiering() {
 
 // ---- what follows from the log ----
 
-bool Tiering::apply(const ObjectWrittenRecord& record) {
+bool Tiering::apply(const ObjectWrittenRecord& record, std::span<Segment* const> segments) {
     auto [made, is_new] = objects_.try_emplace(record.object.id, Object{record.object, 0});
-    if (!is_new) return true;  // replayed twice
     next_object_ = std::max(next_object_, record.object.id.value() + 1);
     changed_.insert(record.object.id);
-    ++made->second.living_bytes;  // stays while its parts are put, whatever they take the place of
+    // The object stays where it is: only others are removed meanwhile, as this byte more keeps it alive.
+    Object& object = made->second;
+    ++object.living_bytes;
     bool fits = true;
-    for (const ObjectPart& part : record.parts) {
-        Segment* segment = host_.find_segment(part.segment);
-        if (segment == nullptr || part.end() <= segment->durable.start) continue;
-        fits = put(*segment, {part.offset, part.size, record.object.id, part.object_offset}) && fits;
-        if (part.size < options_.piece_bytes_min) became_scattered(*segment);
+    for (std::size_t i = 0; i < record.parts.size(); ++i) {
+        const ObjectPart& part = record.parts[i];
+        if (i + kAhead < segments.size()) segments[i + kAhead]->prefetch();
+        Segment* segment = segments.empty() ? host_.find_segment(part.segment) : segments[i];
+        if (segment == nullptr || segment->durable.gone || part.end() <= segment->durable.start) continue;
+        if (is_new) {
+            bool is_there = put(*segment, {part.offset, part.size, record.object.id, part.object_offset}, object);
+            fits = is_there && fits;
+            if (!is_there) continue;
+            if (part.size < options_.piece_bytes_min) {
+                ++segment->new_pieces;
+                became_scattered(*segment);
+            }
+        } else {  // replayed, and the state has it
+            const ManifestEntry* entry = segment->manifest.find(part.offset);
+            if (entry == nullptr || entry->object != record.object.id) continue;
+        }
+        host_.settle(*segment, part.offset, part.end());
     }
     release({0, 1, record.object.id, 0});
     return fits;
 }
 
-bool Tiering::put(Segment& segment, const ManifestEntry& entry) {
-    auto object = objects_.find(entry.object);
-    if (object == objects_.end()) return false;
-    std::uint64_t data_bytes = object->second.record.data_bytes;
+bool Tiering::put(Segment& segment, const ManifestEntry& entry, Object& object) {
+    std::uint64_t data_bytes = object.record.data_bytes;
     if (entry.object_offset > data_bytes || entry.size > data_bytes - entry.object_offset) return false;
     std::vector<ManifestEntry> replaced;
     if (!segment.manifest.put(entry, [&](const ManifestEntry& old) { replaced.push_back(old); })) return false;
-    object->second.living_bytes += entry.size;
-    changed_.insert(entry.object);
+    object.living_bytes += entry.size;
     for (const ManifestEntry& old : replaced) remove(segment, old);
-    host_.state_changes(segment).put(stored(segment.id, entry, object->second.record.kind));
+    host_.state_changes(segment).put(stored(segment.id, entry, object.record.kind));
     return true;
 }
 
@@ -97,6 +109,7 @@ void Tiering::splice(Segment& target, Segment& source, std::uint64_t base) {
         entry.offset += base;
         changes.put(stored(target.id, entry, object->second.record.kind));
     }
+    target.new_pieces += static_cast<std::uint32_t>(source.manifest.size());
     target.manifest.splice(source.manifest, base);
 }
 
@@ -135,9 +148,11 @@ void Tiering::encode_changed(state::StateBatch& out) {
 void Tiering::became_dirty(Segment& segment) {
     if (segment.dirty) return;
     segment.dirty = true;
+    if (dirty_.empty()) {
+        dirty_since_ = executor_.clock().now();
+        publish_gauges();
+    }
     dirty_.push_back(segment.id);
-    dirty_since_.push_back(executor_.clock().now());
-    publish_gauges();
     if (active() && timer_.value() == 0) arm_timer(kTick);
 }
 
@@ -220,7 +235,7 @@ bool Tiering::is_due() const {
     if (dirty_.empty()) return false;
     if (trouble_ || poked_ || host_.wants_space()) return true;
     return unplanned_bytes() >= options_.flush_bytes ||
-           executor_.clock().now() - dirty_since_.front() >= options_.flush_after;
+           executor_.clock().now() - dirty_since_ >= options_.flush_after;
 }
 
 void Tiering::publish_gauges() {
@@ -275,7 +290,6 @@ void Tiering::plan_round() {
     watch();
     ++counters_.rounds;
     auto dirty = std::exchange(dirty_, {});
-    dirty_since_.clear();
     std::uint64_t last_file = host_.move_through(options_.round_bytes);
     const bool nearly_done = last_file == kAllFiles;
     // What memory has anyway moves in one go.
@@ -283,29 +297,36 @@ void Tiering::plan_round() {
     // While there is enough to move, joining can wait, but not for ever.
     pressed_ = log_only_bytes_ >= options_.flush_bytes;
     if (pressed_) pressed_at_ = executor_.clock().now();
-    std::vector<SegmentId> scattered;
+    std::vector<Segment*> scattered;
     // One that began beside others does not know which pieces these are joining.
-    if (nearly_done && rounds_open_ == 1) scattered = std::exchange(scattered_, {});
-    // Neighbours in one pack are neighbours in the next; and a simulated run is always the same.
-    std::ranges::sort(dirty);
-    std::ranges::sort(scattered);
-    for (SegmentId id : dirty) {
-        Segment* segment = host_.find_segment(id);
-        if (segment == nullptr) continue;
+    if (nearly_done && rounds_open_ == 1) scattered = in_memory(std::exchange(scattered_, {}));
+    for (Segment* segment : in_memory(std::move(dirty))) {
         segment->dirty = false;
         plan_log_runs(*segment, last_file);
         // Until its bytes have moved it stays in the list, for the next round.
         if (segment->log_only_bytes > segment->damaged_bytes) became_dirty(*segment);
     }
     // What is joined shares the pack with what is new; a part that cannot be read is left out.
-    for (SegmentId id : scattered) {
-        Segment* segment = host_.find_segment(id);
-        if (segment == nullptr) continue;
+    for (Segment* segment : scattered) {
         segment->scattered = false;
         plan_small_pieces(*segment);
     }
     close_pack();
     if (rounds_[planning_].objects == 0) end_round(planning_);
+}
+
+// Neighbours in one pack are neighbours in the next; and a simulated run is always the same.
+std::vector<Segment*> Tiering::in_memory(std::vector<SegmentId> ids) {
+    std::ranges::sort(ids);
+    std::vector<Segment*> found;
+    found.reserve(ids.size());
+    for (SegmentId id : ids) {
+        Segment* segment = host_.find_segment(id);
+        if (segment == nullptr) continue;
+        segment->prefetch();
+        found.push_back(segment);
+    }
+    return found;
 }
 
 // A round has work for all writers.
@@ -336,6 +357,9 @@ void Tiering::plan_log_runs(Segment& segment, std::uint64_t last_file) {
 
 // Runs of small neighbours in storage that are worth one piece.
 void Tiering::plan_small_pieces(Segment& segment) {
+    // While there is enough else to do, only many new ones are worth a look.
+    if (pressed_ && segment.new_pieces < options_.pieces_max * kPatienceWithPieces) return became_scattered(segment);
+    segment.new_pieces = 0;
     const auto& entries = segment.manifest.entries();
     bool left_over = false;
     for (std::size_t first = 0; first < entries.size();) {
@@ -364,16 +388,18 @@ void Tiering::plan_small_pieces(Segment& segment) {
 void Tiering::add_run(Segment& segment, std::uint64_t begin, std::uint64_t end) {
     if (begin == end) return;
     ++segment.planned;
-    rounds_[planning_].planned.push_back(segment.id);
+    rounds_[planning_].planned.push_back(&segment);
     ObjectPart part{segment.id, begin, end - begin, 0};
     if (part.size >= options_.chunk_bytes_min) {
         ObjectPlan chunk;
         chunk.object.kind = ObjectKind::kChunk;
         chunk.parts.push_back(part);
+        chunk.segments.push_back(&segment);
         return add_plan(std::move(chunk));
     }
     if (pack_bytes_ + part.size > object_bytes_of_round() || pack_.parts.size() == kPackPartsMax) close_pack();
     pack_.parts.push_back(part);
+    pack_.segments.push_back(&segment);
     pack_bytes_ += part.size;
 }
 
@@ -428,30 +454,30 @@ void Tiering::give_work() {
         plan.object.key = next_key(plan.object.id);
         ++under_way_;
         std::string key = plan.object.key;
-        writer->write(std::move(plan), [this, key, round](Result<ObjectWrittenRecord> record) mutable {
-            written(std::move(key), round, std::move(record));
+        writer->write(std::move(plan), [this, key, round](Result<WrittenObject> object) mutable {
+            written(std::move(key), round, std::move(object));
         });
     }
     if (in_round() && !hurried_ && unplanned_bytes() >= options_.flush_bytes) hurry();
 }
 
-void Tiering::written(std::string key, std::size_t round, Result<ObjectWrittenRecord> record) {
+void Tiering::written(std::string key, std::size_t round, Result<WrittenObject> object) {
     ++answers_;
-    if (!record) {
+    if (!object) {
         // It may be there nevertheless, and nobody will name it.
         garbage_.push_back(std::move(key));
-        failed(record.error());
+        failed(object.error());
         return plan_over(round);
     }
-    if (record->parts.empty()) return plan_over(round);
+    if (object->record.parts.empty()) return plan_over(round);
+    const std::uint64_t bytes = object->record.object.data_bytes;
     ++counters_.written_objects;
-    counters_.written_bytes += record->object.data_bytes;
+    counters_.written_bytes += bytes;
     if (!fenced_ && std::exchange(trouble_, std::nullopt)) {
         log::info("container {}: long-term storage takes objects again", container_.value());
     }
     pause_ = {};
-    const std::uint64_t bytes = record->object.data_bytes;
-    host_.log_object(std::move(*record), [this, alive = alive_, key, round, bytes](Result<> logged) mutable {
+    host_.log_object(std::move(*object), [this, alive = alive_, key, round, bytes](Result<> logged) mutable {
         if (!*alive) return;
         if (!logged) garbage_.push_back(std::move(key));
         recorded(std::move(logged), round, bytes);
@@ -496,12 +522,15 @@ void Tiering::failed(const Error& error) {
 void Tiering::end_round(std::size_t index) {
     publish_gauges();
     Round round = std::exchange(rounds_[index], {});
-    for (SegmentId id : round.planned) {
-        Segment* segment = host_.find_segment(id);
-        if (segment != nullptr && --segment->planned == 0) segment->planned_to = 0;
-    }
     planned_bytes_ -= round.bytes;
     host_.round_over(index);
+    for (std::size_t i = 0; i < round.planned.size(); ++i) {
+        if (i + kAhead < round.planned.size()) round.planned[i + kAhead]->prefetch();
+        Segment& segment = *round.planned[i];
+        if (--segment.planned > 0) continue;
+        segment.planned_to = 0;
+        if (segment.durable.gone) host_.no_longer_planned(segment);
+    }
     if (--rounds_open_ == 0) rounds_ended();
 }
 
