@@ -49,6 +49,7 @@ Tiering::Tiering(ContainerId container, runtime::Executor& executor, TieringHost
 Tiering::~Tiering() {
     *alive_ = false;
     memory_->only_in_log(-static_cast<std::int64_t>(told_));
+    for (; rounds_open_ > 0; --rounds_open_) memory_->round_ends();
 }
 
 // ---- what follows from the log ----
@@ -202,6 +203,7 @@ void Tiering::stop() {
 
 void Tiering::arm_timer(std::chrono::milliseconds delay) {
     executor_.cancel(timer_);
+    hurried_ = delay <= kTurn;
     timer_ = executor_.call_after(delay, [this, alive = alive_] {
         if (!*alive) return;
         timer_ = {};
@@ -217,24 +219,31 @@ void Tiering::poke() {
 
 // A round can begin. What is left over (bytes that have a new place in the log, parts that could not be read) waits
 // until no round is under way, so that must come from time to time.
-bool Tiering::may_begin() const {
-    if (!in_round()) return true;
+bool Tiering::may_begin() const { return !in_round() || (may_overlap() && has_round()); }
+
+bool Tiering::may_overlap() const {
     if (!options_.shares_disk || rounds_open_ == kRoundsMax || overlapping_ == kOverlappingMax) return false;
-    return plans_.empty() && !trouble_ && !poked_ && !host_.wants_space() && !memory_->has_overflowed() &&
-           unplanned_bytes() >= options_.flush_bytes;
+    return plans_.empty() && !trouble_ && !poked_ && !host_.wants_space() && !memory_->has_overflowed();
+}
+
+// Beside the log's disk containers take turns: the fewer rounds are under way, the sooner one begins. All together they
+// would want memory and the disk at the same time, and neither in between.
+bool Tiering::has_round() const {
+    std::uint64_t enough = options_.flush_bytes;
+    if (options_.shares_disk) enough = enough / 4 * std::min(2 + memory_->rounds(), 4U);
+    return unplanned_bytes() >= enough;
 }
 
 void Tiering::hurry() {
-    if (!active() || trouble_ || confirming_ || fenced_ || !may_begin()) return;
-    hurried_ = true;
-    arm_timer(std::chrono::milliseconds(0));
+    if (!active() || trouble_ || confirming_ || fenced_ || (in_round() && !may_overlap())) return;
+    arm_timer(has_round() ? std::chrono::milliseconds(0) : kTurn);
 }
 
 bool Tiering::is_due() const {
     if (wants_joining() && executor_.clock().now() - pressed_at_ >= kCalm) return true;
     if (dirty_.empty()) return false;
     if (trouble_ || poked_ || host_.wants_space()) return true;
-    return unplanned_bytes() >= options_.flush_bytes ||
+    return has_round() ||
            executor_.clock().now() - dirty_since_ >= options_.flush_after;
 }
 
@@ -247,7 +256,11 @@ void Tiering::publish_gauges() {
 void Tiering::look() {
     hurried_ = false;
     publish_gauges();
-    if (!active() || confirming_ || fenced_ || !may_begin()) return;
+    if (!active() || confirming_ || fenced_) return;
+    if (!may_begin()) {
+        if (nears_round()) hurry();
+        return;
+    }
     bool removes = !garbage_.empty() && !removing_;
     if (!ours_ || (is_due() && !owned_within(kConfirmedToWrite)) || (removes && !owned_within(kConfirmedToRemove)))
         return confirm();
@@ -260,6 +273,7 @@ void Tiering::look() {
         trouble_.reset();
         publish_gauges();
     }
+    if (nears_round()) return hurry();
     if (!dirty_.empty() || !garbage_.empty() || wants_joining()) arm_timer(kTick);
 }
 
@@ -286,6 +300,7 @@ void Tiering::plan_round() {
     rounds_[planning_].open = true;
     overlapping_ = in_round() ? overlapping_ + 1 : 0;
     ++rounds_open_;
+    memory_->round_begins();
     poked_ = false;
     watch();
     ++counters_.rounds;
@@ -295,7 +310,7 @@ void Tiering::plan_round() {
     // What memory has anyway moves in one go.
     if (options_.shares_disk && !memory_->has_overflowed()) last_file = kAllFiles;
     // While there is enough to move, joining can wait, but not for ever.
-    pressed_ = log_only_bytes_ >= options_.flush_bytes;
+    pressed_ = nears_round();
     if (pressed_) pressed_at_ = executor_.clock().now();
     std::vector<Segment*> scattered;
     // One that began beside others does not know which pieces these are joining.
@@ -458,7 +473,7 @@ void Tiering::give_work() {
             written(std::move(key), round, std::move(object));
         });
     }
-    if (in_round() && !hurried_ && unplanned_bytes() >= options_.flush_bytes) hurry();
+    if (in_round() && !hurried_ && nears_round()) hurry();
 }
 
 void Tiering::written(std::string key, std::size_t round, Result<WrittenObject> object) {
@@ -522,6 +537,7 @@ void Tiering::failed(const Error& error) {
 void Tiering::end_round(std::size_t index) {
     publish_gauges();
     Round round = std::exchange(rounds_[index], {});
+    memory_->round_ends();
     planned_bytes_ -= round.bytes;
     host_.round_over(index);
     for (std::size_t i = 0; i < round.planned.size(); ++i) {
@@ -544,8 +560,10 @@ void Tiering::rounds_ended() {
     }
     if (dirty_.empty() && garbage_.empty() && scattered_.empty()) return;
     // What cannot be moved is not tried without end.
-    bool at_once = std::exchange(has_moved_, false) && is_due();
-    arm_timer(at_once ? std::chrono::milliseconds(0) : kTick);
+    bool has_moved = std::exchange(has_moved_, false);
+    if (has_moved && is_due()) return arm_timer(std::chrono::milliseconds(0));
+    if (has_moved && nears_round()) return hurry();
+    arm_timer(kTick);
 }
 
 TieringStats Tiering::stats() const {

@@ -108,7 +108,7 @@ class Tiering {
         gauges_.log_only_bytes.store(log_only_bytes_, std::memory_order_relaxed);
         auto untold = static_cast<std::int64_t>(log_only_bytes_ - told_);
         if (untold >= told_step_ || untold <= -told_step_) tell_log_only();
-        if (unplanned_bytes() >= options_.flush_bytes && !hurried_) hurry();
+        if (!hurried_ && nears_round()) hurry();
     }
 
   private:
@@ -132,6 +132,7 @@ class Tiering {
     };
 
     static constexpr std::chrono::milliseconds kTick{500};
+    static constexpr std::chrono::milliseconds kTurn{4};  // between looks whether it is our turn
     static constexpr std::chrono::milliseconds kLongestPause{15'000};
     // Ownership that was looked up is believed for so long: by who writes, under keys of its own, and by who removes.
     static constexpr std::chrono::milliseconds kConfirmedToWrite{5'000};
@@ -143,7 +144,7 @@ class Tiering {
     void release(const ManifestEntry& entry);
     void arm_timer(std::chrono::milliseconds delay);
     void look();
-    void hurry();                                            // enough bytes: no waiting for the next look
+    void hurry();                                            // enough bytes: no waiting for the next tick
     bool owned_within(std::chrono::milliseconds age) const;  // looked up so long ago at most
     void confirm();                                          // looks it up, and goes on with look()
     void register_read(Result<lts::Register> found);
@@ -158,6 +159,12 @@ class Tiering {
     bool may_begin() const;
     bool in_round() const { return rounds_open_ > 0; }
     std::uint64_t unplanned_bytes() const { return log_only_bytes_ - std::min(log_only_bytes_, planned_bytes_); }
+    bool may_overlap() const;
+    // Enough bytes for a round, or for one that may have to wait for its turn.
+    bool has_round() const;
+    bool nears_round() const {
+        return unplanned_bytes() >= (options_.shares_disk ? options_.flush_bytes / 2 : options_.flush_bytes);
+    }
     void plan_round();
     std::uint64_t object_bytes_of_round() const;
     void plan_log_runs(Segment& segment, std::uint64_t last_file);
