@@ -323,7 +323,7 @@ class SegmentContainer::Impl final : public FramePublisher,
     absl::flat_hash_map<SegmentId, std::unique_ptr<Segment>> segments_;
     // Gone, but append sessions or planned objects still point to them.
     absl::flat_hash_map<const Segment*, std::unique_ptr<Segment>> unused_;
-    std::deque<std::string> merged_names_;          // the last ones, to answer repeated merges
+    std::deque<std::string> merged_names_;  // the last ones, to answer repeated merges
     absl::flat_hash_map<std::string, int, NameHash, std::equal_to<>> merged_;
     std::uint64_t merges_ = 0;  // ever
     std::uint64_t next_segment_ = 1;

@@ -11,6 +11,7 @@ using std::chrono::milliseconds;
 
 constexpr std::size_t kSlab = 64 << 10;
 constexpr std::size_t kEvent = 100'000;
+constexpr milliseconds kTurn{5};  // in which a round that is due begins
 
 std::uint64_t fill(FrameCache& cache, int slabs) {
     std::uint64_t last = 0;
@@ -93,7 +94,7 @@ class KeepingPace : public testing::Test {
         begin(h);
         for (int i = 0; i < 3; ++i) {
             append(h, 6);
-            h.executor.advance(milliseconds(1));
+            h.executor.advance(kTurn);
         }
     }
     void append(Harness& h, int count) {
@@ -150,13 +151,88 @@ TEST_F(KeepingPace, ARoundBeginsBesideTheOneBefore) {
     EXPECT_EQ(h.container->stats().tiering.objects_in_flight, 3u);
     EXPECT_EQ(objects->held.size(), 3u);
     append(h, 24);
-    h.executor.advance(milliseconds(1));
+    h.executor.advance(kTurn);
     EXPECT_EQ(h.container->stats().tiering.objects_in_flight, 4u) << "no more than so many";
     release(h);
     for (int i = 0; i < 20; ++i) h.executor.advance(milliseconds(1000));
     EXPECT_EQ(h.container->stats().tiering.log_only_bytes, 0u);
     EXPECT_EQ(h.text("s").size(), 48 * kEvent);
     EXPECT_EQ(stored_bytes(), 48 * kEvent) << "each byte once";
+}
+
+// While nobody moves anything half of a round is enough, and beside two rounds a whole one.
+TEST_F(KeepingPace, ContainersTakeTurns) {
+    ContainerOptions options = one_object_a_round();
+    options.memory = std::make_shared<MemoryBudget>(2 * options.cache_bytes, 2);
+    Harness h(options, objects);
+    begin(h);
+    options.memory->round_begins();  // of others
+    options.memory->round_begins();
+    append(h, 4);
+    h.executor.advance(milliseconds(50));
+    EXPECT_EQ(objects->held.size(), 0u);
+    options.memory->round_ends();
+    h.executor.advance(kTurn);
+    EXPECT_EQ(objects->held.size(), 1u) << "three quarters, beside one";
+    options.memory->round_ends();
+    append(h, 4);
+    h.executor.advance(kTurn);
+    EXPECT_EQ(objects->held.size(), 2u);
+    append(h, 4);
+    h.executor.advance(milliseconds(50));
+    EXPECT_EQ(objects->held.size(), 2u) << "two of its own count as well";
+    append(h, 1);
+    h.executor.advance(kTurn);
+    EXPECT_EQ(objects->held.size(), 3u);
+    release(h);
+    EXPECT_EQ(h.container->stats().tiering.log_only_bytes, 0u);
+    EXPECT_EQ(options.memory->rounds(), 0u);
+}
+
+TEST_F(KeepingPace, WhoGoesTakesItsRoundsAlong) {
+    ContainerOptions options = one_object_a_round();
+    options.memory = std::make_shared<MemoryBudget>(2 * options.cache_bytes, 2);
+    {
+        Harness h(options, objects);
+        begin_rounds(h);
+        EXPECT_EQ(options.memory->rounds(), 3u);
+        objects->held.clear();
+    }
+    EXPECT_EQ(options.memory->rounds(), 0u);
+}
+
+// Its bytes are on their way to an object when the segment goes: with its writer, or with nobody.
+TEST_F(KeepingPace, ASegmentThatGoesWhileItMoves) {
+    for (bool merged : {false, true}) {
+        for (bool has_writer : {false, true}) {
+            objects = std::make_shared<MemoryObjects>();
+            number = 0;
+            Harness h(one_object_a_round(), objects);
+            ASSERT_TRUE(h.create("target"));
+            begin(h);
+            append(h, 6);
+            h.executor.advance(kTurn);
+            ASSERT_EQ(objects->held.size(), 1u);
+            if (!has_writer) {
+                h.container->close_append(*writer, [] {});
+                h.executor.run_until_idle();
+            }
+            if (merged) {
+                ASSERT_TRUE(h.seal("s"));
+                ASSERT_TRUE(h.merge("target", "s"));
+            } else {
+                ASSERT_TRUE(h.remove("s"));
+            }
+            h.executor.run_until_idle();
+            release(h);
+            for (int i = 0; i < 20; ++i) h.executor.advance(milliseconds(1000));
+            EXPECT_EQ(h.container->stats().tiering.log_only_bytes, 0u);
+            EXPECT_EQ(h.text("target").size(), merged ? 12 * kEvent : 0);
+            EXPECT_EQ(stored_bytes(), merged ? 12 * kEvent : 0) << "what nothing refers to is removed";
+            h.crash();
+            EXPECT_EQ(h.text("target").size(), merged ? 12 * kEvent : 0);
+        }
+    }
 }
 
 // Small pieces that a round joins are no work for the one beside it.
@@ -171,22 +247,22 @@ TEST_F(KeepingPace, PiecesAreJoinedByOneRoundAlone) {
     objects->hold = false;
     for (int i = 0; i < 3; ++i) {
         append(h, 6);
-        h.executor.advance(milliseconds(1));
+        h.executor.advance(kTurn);
     }
     ASSERT_EQ(h.container->stats().tiering.written_bytes, 24 * kEvent);
     objects->hold = true;
     append(h, 6);
-    h.executor.advance(milliseconds(1));
+    h.executor.advance(kTurn);
     ASSERT_EQ(objects->held.size(), 2u) << "what is new, and the four pieces";
     append(h, 6);
-    h.executor.advance(milliseconds(1));
+    h.executor.advance(kTurn);
     ASSERT_EQ(objects->held.size(), 3u);
     // The second round is over: there is a small piece again.
     objects->held.back()();
     objects->held.pop_back();
     h.executor.run_until_idle();
     append(h, 6);
-    h.executor.advance(milliseconds(1));
+    h.executor.advance(kTurn);
     EXPECT_EQ(objects->held.size(), 3u);
     release(h);
     EXPECT_EQ(h.container->stats().tiering.written_bytes, (24 + 18 + 24) * kEvent);

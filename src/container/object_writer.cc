@@ -8,7 +8,7 @@ namespace millrace::container {
 namespace {
 constexpr std::size_t kPiece = 4 << 20;  // given to the store at a time
 constexpr std::size_t kAhead = 4;        // parts whose segments are on their way from memory
-}
+}  // namespace
 
 void ObjectWriter::write(ObjectPlan plan, runtime::Callback<Result<WrittenObject>> done) {
     MILLRACE_ASSERT(!busy() && plan.segments.size() == plan.parts.size());

@@ -20,7 +20,7 @@ constexpr std::chrono::milliseconds kMoves{2000};  // appends wait for a storage
 constexpr std::int64_t kToldStepMax = 256 << 10;
 constexpr std::size_t kPackPartsMax = 16'384;
 constexpr std::size_t kOverlappingMax = 64;
-constexpr std::size_t kAhead = 4;  // segments that are on their way from memory
+constexpr std::size_t kAhead = 4;              // segments that are on their way from memory
 constexpr std::chrono::seconds kPatience{60};  // without any answer from the store
 
 int magnitude(std::uint64_t bytes) { return std::bit_width(bytes) / 3; }
@@ -243,8 +243,7 @@ bool Tiering::is_due() const {
     if (wants_joining() && executor_.clock().now() - pressed_at_ >= kCalm) return true;
     if (dirty_.empty()) return false;
     if (trouble_ || poked_ || host_.wants_space()) return true;
-    return has_round() ||
-           executor_.clock().now() - dirty_since_ >= options_.flush_after;
+    return has_round() || executor_.clock().now() - dirty_since_ >= options_.flush_after;
 }
 
 void Tiering::publish_gauges() {

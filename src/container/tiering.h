@@ -55,7 +55,7 @@ class TieringHost : public SegmentSource {
     // These bytes are in long-term storage now, as the record that is being applied says.
     virtual void settle(Segment& segment, std::uint64_t from, std::uint64_t to) = 0;
     virtual void no_longer_planned(Segment& segment) = 0;  // what is gone and was kept for that can go
-    virtual void storage_failed() = 0;  // objects are no longer taken, for a while
+    virtual void storage_failed() = 0;                     // objects are no longer taken, for a while
     // Logs that an object was written, and calls `done` when Tiering::apply() has been called for it.
     virtual void log_object(WrittenObject written, runtime::Callback<Result<>> done) = 0;
 };
@@ -69,8 +69,8 @@ class Tiering {
     Tiering& operator=(const Tiering&) = delete;
 
     // ---- the state that follows from the log: in replay, before start(), as well ----
-    // `segments`: those of the parts, if they are known. False: a manifest entry overlaps another one partly, and counts
-    // for nothing.
+    // `segments`: those of the parts, if they are known. False: a manifest entry overlaps another one partly, and
+    // counts for nothing.
     bool apply(const ObjectWrittenRecord& record, std::span<Segment* const> segments = {});
     // What the state has. False: it cannot be.
     void load(const TieredObject& object, std::uint64_t living_bytes);
@@ -126,8 +126,8 @@ class Tiering {
 
     struct Round {
         bool open = false;
-        std::size_t objects = 0;         // planned, and not over
-        std::uint64_t bytes = 0;         // of the log, that it moves
+        std::size_t objects = 0;        // planned, and not over
+        std::uint64_t bytes = 0;        // of the log, that it moves
         std::vector<Segment*> planned;  // segments that its objects have parts of: they stay in memory
     };
 
