@@ -104,7 +104,7 @@ Result<std::string> key_of_token(std::string_view token) {
         bytes::load_le<std::uint32_t>(raw.data() + 1) == bytes::crc32c(raw.subspan(kTokenHeader))) {
         return std::string(token.substr(kTokenHeader));
     }
-    return fail(Errc::kCorrupt, "a continuation token that no server made");
+    return fail(Errc::kInvalidArgument, "a continuation token that no server made");
 }
 
 Result<KeyRange> range_of(const TableState& table, TableIteration& iteration) {

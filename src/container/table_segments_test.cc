@@ -244,10 +244,11 @@ TEST(Tables, TokensAreChecked) {
     for (std::size_t at = 0; at < token.size(); ++at) {
         std::string changed = token;
         changed[at] = static_cast<char>(changed[at] ^ 0x40);
-        EXPECT_EQ(h.iterate("t", {changed, "", "", 9, true}).error(), Errc::kCorrupt) << at;
-        EXPECT_TRUE(at == 0 || h.iterate("t", {token.substr(0, at), "", "", 9, true}).error() == Errc::kCorrupt);
+        EXPECT_EQ(h.iterate("t", {changed, "", "", 9, true}).error(), Errc::kInvalidArgument) << at;
+        EXPECT_TRUE(at == 0 ||
+                    h.iterate("t", {token.substr(0, at), "", "", 9, true}).error() == Errc::kInvalidArgument);
     }
-    EXPECT_EQ(h.iterate("t", {token + std::string(9000, 'x'), "", "", 9, true}).error(), Errc::kCorrupt);
+    EXPECT_EQ(h.iterate("t", {token + std::string(9000, 'x'), "", "", 9, true}).error(), Errc::kInvalidArgument);
     EXPECT_EQ(h.iterate("t", {"", "a", "b", 9, true}).error(), Errc::kUnsupported);
     EXPECT_EQ(h.iterate("f", {token, "", "", 9, true}).error(), Errc::kUnsupported);
     EXPECT_TRUE(h.iterate("t", {"", "", "", 0, true})->entries.empty());
