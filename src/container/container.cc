@@ -460,9 +460,7 @@ void SegmentContainer::Impl::release_session(AppendSession& session) {
     bool saved = !writer->marked && writer->batch <= saved_batch_;
     bool nothing = writer->pending == kNullAttribute && writer->durable == kNullAttribute && saved;
     if (--writer->pins == 0 && nothing) segment->attributes.erase(session.writer_id);
-    if (--segment->sessions == 0 && segment->durable.gone) {
-        std::erase_if(unused_, [&](const std::unique_ptr<Segment>& owned) { return owned.get() == segment; });
-    }
+    if (--segment->sessions == 0 && segment->planned == 0 && segment->durable.gone) unused_.erase(segment);
 }
 
 // ---- names ----

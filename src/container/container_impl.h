@@ -208,6 +208,9 @@ class SegmentContainer::Impl final : public FramePublisher,
     std::uint64_t move_through(std::uint64_t bytes) const override;
     bool will_move(std::size_t round, const Extent& extent) override;
     void round_over(std::size_t round) override { windows_[round].clear(); }
+    void no_longer_planned(Segment& segment) override;
+    std::size_t take_part(std::size_t round, Segment& segment, std::uint64_t offset, std::size_t max_bytes,
+                          bytes::Chain& out) override;
     void read_part_alone(SegmentId segment_id, std::uint64_t offset, std::size_t max_bytes,
                          runtime::Callback<Result<bytes::Chain>> done);
     MoveWindow* window_of(const Extent& extent);
@@ -215,11 +218,10 @@ class SegmentContainer::Impl final : public FramePublisher,
     void leaves_log(Segment& segment, const Extent& extent);
     bytes::Chain take_from_window(Segment& segment, const Extent* extent, std::uint64_t offset, std::size_t max_bytes);
     void storage_failed() override { process(); }  // what counted on it is refused
-    void log_object(ObjectWrittenRecord record, runtime::Callback<Result<>> done) override;
+    void log_object(WrittenObject written, runtime::Callback<Result<>> done) override;
     void read_part(SegmentId segment, std::uint64_t offset, std::size_t max_bytes,
                    runtime::Callback<Result<bytes::Chain>> done) override;
-    void settle(const ObjectWrittenRecord& record);
-    void settle(Segment& segment, std::uint64_t from, std::uint64_t to);
+    void settle(Segment& segment, std::uint64_t from, std::uint64_t to) override;
     void drop_stale(Segment& segment);  // what is neither in the log nor in memory any more, from the front
     void drop_stale_extents();
     void free_oldest();
@@ -319,7 +321,8 @@ class SegmentContainer::Impl final : public FramePublisher,
     std::uint64_t evicted_ = 0;
     std::uint64_t loads_ = 0;
     absl::flat_hash_map<SegmentId, std::unique_ptr<Segment>> segments_;
-    std::vector<std::unique_ptr<Segment>> unused_;  // gone, but append sessions still point to them
+    // Gone, but append sessions or planned objects still point to them.
+    absl::flat_hash_map<const Segment*, std::unique_ptr<Segment>> unused_;
     std::deque<std::string> merged_names_;          // the last ones, to answer repeated merges
     absl::flat_hash_map<std::string, int, NameHash, std::equal_to<>> merged_;
     std::uint64_t merges_ = 0;  // ever

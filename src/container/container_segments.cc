@@ -237,7 +237,7 @@ void SegmentContainer::Impl::publish_gone(Segment* segment, bool merged) {
     std::vector<runtime::Task> waiting = std::exchange(segment->when_gone, {});
     std::erase(touched_, segment);
     auto owned = segments_.extract(segment->id);
-    if (segment->sessions > 0) unused_.push_back(std::move(owned.mapped()));
+    if (segment->sessions > 0 || segment->planned > 0) unused_.emplace(segment, std::move(owned.mapped()));
     for (runtime::Task& task : waiting) executor.post(std::move(task));
 }
 

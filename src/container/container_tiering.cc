@@ -29,6 +29,27 @@ std::uint64_t SegmentContainer::Impl::move_through(std::uint64_t bytes) const {
     return kAllFiles;
 }
 
+void SegmentContainer::Impl::no_longer_planned(Segment& segment) {
+    if (segment.sessions == 0) unused_.erase(&segment);
+}
+
+// As far as the round's bytes go on without a gap.
+std::size_t SegmentContainer::Impl::take_part(std::size_t round, Segment& segment, std::uint64_t offset,
+                                              std::size_t max_bytes, bytes::Chain& out) {
+    if (failed_ || stopping_) return 0;
+    std::size_t taken = 0;
+    for (const Extent* extent = segment.index.find(offset); extent != segment.index.end() && taken < max_bytes;
+         ++extent) {
+        std::uint64_t skipped = offset + taken - extent->offset;
+        std::size_t size = std::min<std::uint64_t>(extent->size - skipped, max_bytes - taken);
+        bytes::Slice slice = windows_[round].find(*extent);
+        if (slice.empty()) break;
+        out.append(size == extent->size ? std::move(slice) : slice.sub(skipped, size));
+        taken += size;
+    }
+    return taken;
+}
+
 void SegmentContainer::Impl::read_part(SegmentId segment_id, std::uint64_t offset, std::size_t max_bytes,
                                        runtime::Callback<Result<bytes::Chain>> done) {
     Segment* segment = find_segment(segment_id);
@@ -58,8 +79,8 @@ void SegmentContainer::Impl::read_part(SegmentId segment_id, std::uint64_t offse
 }
 
 bool SegmentContainer::Impl::will_move(std::size_t round, const Extent& extent) {
-    if (damaged_.contains({extent.address.file, extent.address.offset})) return false;
-    windows_[round].add(extent, cache_.find(extent.slab));
+    if (!damaged_.empty() && damaged_.contains({extent.address.file, extent.address.offset})) return false;
+    if (!windows_[round].holds(extent)) windows_[round].add(extent, cache_.find(extent.slab));
     return true;
 }
 
@@ -124,31 +145,22 @@ void SegmentContainer::Impl::read_part_alone(SegmentId segment_id, std::uint64_t
     });
 }
 
-void SegmentContainer::Impl::log_object(ObjectWrittenRecord record, runtime::Callback<Result<>> done) {
+void SegmentContainer::Impl::log_object(WrittenObject written, runtime::Callback<Result<>> done) {
     control(SpaceNeed::kMoved, {},
-            [this, record = std::move(record), done = std::move(done)](const Error* closed) mutable {
+            [this, written = std::move(written), done = std::move(done)](const Error* closed) mutable {
                 if (closed != nullptr) return done(fail(*closed));
-                pipeline_.put(record);
-                after_commit([this, record = std::move(record), done = std::move(done)](const Error* error) mutable {
+                pipeline_.put(written.record);
+                after_commit([this, written = std::move(written), done = std::move(done)](const Error* error) mutable {
                     if (error != nullptr) return done(fail(*error));
-                    if (!tiering_.apply(record)) {
+                    if (!tiering_.apply(written.record, written.segments)) {
                         log::error("container {}: object {} does not fit the manifests of its segments", id.value(),
-                                   record.object.key);
+                                   written.record.object.key);
                     }
-                    settle(record);
                     if (index_full()) drop_stale_extents();
                     advance_truncation();
                     done({});
                 });
             });
-}
-
-void SegmentContainer::Impl::settle(const ObjectWrittenRecord& record) {
-    for (const ObjectPart& part : record.parts) {
-        Segment* segment = find_segment(part.segment);
-        const ManifestEntry* entry = segment == nullptr ? nullptr : segment->manifest.find(part.offset);
-        if (entry != nullptr && entry->object == record.object.id) settle(*segment, part.offset, part.end());
-    }
 }
 
 // These bytes are in long-term storage: the log is no longer needed for them, and the index only while they are in
@@ -188,7 +200,6 @@ void SegmentContainer::Impl::free_oldest() {
 Result<> SegmentContainer::Impl::on(const ObjectWrittenRecord& record) {
     // As when it was written: a part that does not fit counts for nothing, and its bytes are still in the log.
     if (!tiering_.apply(record)) log::warn("object {} does not fit the manifests of its segments", record.object.key);
-    settle(record);
     return {};
 }
 

@@ -31,6 +31,11 @@ class MemoryBudget {
     bool has_overflowed() const {
         return only_in_log_.load(std::memory_order_relaxed) > static_cast<std::int64_t>(bytes_);
     }
+    // Rounds of storage writers under way.
+    void round_begins() { rounds_.fetch_add(1, std::memory_order_relaxed); }
+    void round_ends() { rounds_.fetch_sub(1, std::memory_order_relaxed); }
+    std::uint32_t rounds() const { return rounds_.load(std::memory_order_relaxed); }
+
     std::uint64_t lag_share() const { return share_ - share_ / 4; }
 
   private:
@@ -38,6 +43,7 @@ class MemoryBudget {
     const std::uint64_t share_;
     std::atomic<std::int64_t> held_{0};
     std::atomic<std::int64_t> only_in_log_{0};
+    std::atomic<std::uint32_t> rounds_{0};
 };
 
 }  // namespace millrace::container

@@ -31,6 +31,10 @@ class MoveWindow {
 
     // Before the first find(). `slab`: the frame that holds the extent, if it is in memory.
     void add(const Extent& extent, bytes::SlabRef slab);
+    // The frame that has the extent is held already.
+    bool holds(const Extent& extent) const {
+        return extent.slab - first_held_ < held_.size() && static_cast<bool>(held_[extent.slab - first_held_]);
+    }
     void clear();  // the round is over; what is being read is dropped, and so is who waits for it
 
     // The extent's bytes, if they are in memory.

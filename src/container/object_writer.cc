@@ -2,14 +2,16 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "container/segment.h"
 
 namespace millrace::container {
 namespace {
 constexpr std::size_t kPiece = 4 << 20;  // given to the store at a time
+constexpr std::size_t kAhead = 4;        // parts whose segments are on their way from memory
 }
 
-void ObjectWriter::write(ObjectPlan plan, runtime::Callback<Result<ObjectWrittenRecord>> done) {
-    MILLRACE_ASSERT(!busy());
+void ObjectWriter::write(ObjectPlan plan, runtime::Callback<Result<WrittenObject>> done) {
+    MILLRACE_ASSERT(!busy() && plan.segments.size() == plan.parts.size());
     plan_ = std::move(plan);
     done_ = std::move(done);
     part_ = 0;
@@ -29,17 +31,35 @@ void ObjectWriter::go_on() {
 }
 
 void ObjectWriter::next_piece() {
-    while (part_ < plan_.parts.size() && part_done_ == plan_.parts[part_].size) {
-        ++part_;
-        part_done_ = 0;
+    for (;;) {
+        while (part_ < plan_.parts.size() && part_done_ == plan_.parts[part_].size) {
+            ++part_;
+            part_done_ = 0;
+        }
+        if (part_ == plan_.parts.size()) return finish();
+        if (buffer_.size() >= kPiece) return send_piece();
+        ObjectPart& part = plan_.parts[part_];
+        if (part_done_ == 0) {
+            part.object_offset = checksums_.data_bytes();
+            if (part_ + kAhead < plan_.parts.size()) plan_.segments[part_ + kAhead]->prefetch();
+        }
+        std::size_t wanted = std::min<std::uint64_t>(part.size - part_done_, kPiece - buffer_.size());
+        std::size_t first = buffer_.slices().size();
+        std::size_t taken =
+            source_.take_part(plan_.round, *plan_.segments[part_], part.offset + part_done_, wanted, buffer_);
+        if (taken == 0) {
+            auto took_it = [this](Result<bytes::Chain> piece) { took(std::move(piece)); };
+            return source_.read_part(part.segment, part.offset + part_done_, wanted, guarded<bytes::Chain>(took_it));
+        }
+        count(first, taken);
     }
-    if (part_ == plan_.parts.size()) return finish();
-    if (buffer_.size() >= kPiece) return send_piece();
-    ObjectPart& part = plan_.parts[part_];
-    if (part_done_ == 0) part.object_offset = checksums_.data_bytes();
-    std::size_t wanted = std::min<std::uint64_t>(part.size - part_done_, kPiece - buffer_.size());
-    source_.read_part(part.segment, part.offset + part_done_, wanted,
-                      guarded<bytes::Chain>([this](Result<bytes::Chain> piece) { took(std::move(piece)); }));
+}
+
+// Slices of the buffer from `first` on are new.
+void ObjectWriter::count(std::size_t first, std::size_t taken) {
+    const std::vector<bytes::Slice>& slices = buffer_.slices();
+    for (; first < slices.size(); ++first) checksums_.add(slices[first].span());
+    part_done_ += taken;
 }
 
 void ObjectWriter::took(Result<bytes::Chain> piece) {
@@ -53,9 +73,9 @@ void ObjectWriter::took(Result<bytes::Chain> piece) {
         drop_part();
         return go_on();
     }
-    for (const bytes::Slice& slice : piece->slices()) checksums_.add(slice.span());
-    part_done_ += piece->size();
+    std::size_t first = buffer_.slices().size();
     buffer_.append(*piece);
+    count(first, piece->size());
     go_on();
 }
 
@@ -63,6 +83,17 @@ void ObjectWriter::took(Result<bytes::Chain> piece) {
 void ObjectWriter::drop_part() {
     plan_.parts[part_].size = 0;
     part_done_ = 0;
+}
+
+void ObjectWriter::leave_out_dropped() {
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < plan_.parts.size(); ++i) {
+        if (plan_.parts[i].size == 0) continue;
+        plan_.parts[kept] = plan_.parts[i];
+        plan_.segments[kept++] = plan_.segments[i];
+    }
+    plan_.parts.resize(kept);
+    plan_.segments.resize(kept);
 }
 
 // Less, if parts are dropped.
@@ -81,7 +112,7 @@ void ObjectWriter::send_piece() {
 }
 
 void ObjectWriter::finish() {
-    std::erase_if(plan_.parts, [](const ObjectPart& part) { return part.size == 0; });
+    leave_out_dropped();
     if (plan_.parts.empty()) return end({});
     plan_.object.data_bytes = checksums_.data_bytes();
     buffer_.append(checksums_.footer());
@@ -99,7 +130,7 @@ void ObjectWriter::end(Result<> result) {
     buffer_.clear();
     auto done = std::exchange(done_, {});
     if (!result) return done(fail(result.error()));
-    done(ObjectWrittenRecord{std::move(plan_.object), std::move(plan_.parts)});
+    done(WrittenObject{{std::move(plan_.object), std::move(plan_.parts)}, std::move(plan_.segments)});
 }
 
 }  // namespace millrace::container

@@ -20,6 +20,7 @@ constexpr std::chrono::milliseconds kMoves{2000};  // appends wait for a storage
 constexpr std::int64_t kToldStepMax = 256 << 10;
 constexpr std::size_t kPackPartsMax = 16'384;
 constexpr std::size_t kOverlappingMax = 64;
+constexpr std::size_t kAhead = 4;  // segments that are on their way from memory
 constexpr std::chrono::seconds kPatience{60};  // without any answer from the store
 
 int magnitude(std::uint64_t bytes) { return std::bit_width(bytes) / 3; }
@@ -48,38 +49,50 @@ Tiering::Tiering(ContainerId container, runtime::Executor& executor, TieringHost
 Tiering::~Tiering() {
     *alive_ = false;
     memory_->only_in_log(-static_cast<std::int64_t>(told_));
+    for (; rounds_open_ > 0; --rounds_open_) memory_->round_ends();
 }
 
 // ---- what follows from the log ----
 
-bool Tiering::apply(const ObjectWrittenRecord& record) {
+bool Tiering::apply(const ObjectWrittenRecord& record, std::span<Segment* const> segments) {
     auto [made, is_new] = objects_.try_emplace(record.object.id, Object{record.object, 0});
-    if (!is_new) return true;  // replayed twice
     next_object_ = std::max(next_object_, record.object.id.value() + 1);
     changed_.insert(record.object.id);
-    ++made->second.living_bytes;  // stays while its parts are put, whatever they take the place of
+    // The object stays where it is: only others are removed meanwhile, as this byte more keeps it alive.
+    Object& object = made->second;
+    ++object.living_bytes;
     bool fits = true;
-    for (const ObjectPart& part : record.parts) {
-        Segment* segment = host_.find_segment(part.segment);
-        if (segment == nullptr || part.end() <= segment->durable.start) continue;
-        fits = put(*segment, {part.offset, part.size, record.object.id, part.object_offset}) && fits;
-        if (part.size < options_.piece_bytes_min) became_scattered(*segment);
+    for (std::size_t i = 0; i < record.parts.size(); ++i) {
+        const ObjectPart& part = record.parts[i];
+        if (i + kAhead < segments.size()) segments[i + kAhead]->prefetch();
+        Segment* segment = segments.empty() ? host_.find_segment(part.segment) : segments[i];
+        if (segment == nullptr || segment->durable.gone || part.end() <= segment->durable.start) continue;
+        if (is_new) {
+            bool is_there = put(*segment, {part.offset, part.size, record.object.id, part.object_offset}, object);
+            fits = is_there && fits;
+            if (!is_there) continue;
+            if (part.size < options_.piece_bytes_min) {
+                ++segment->new_pieces;
+                became_scattered(*segment);
+            }
+        } else {  // replayed, and the state has it
+            const ManifestEntry* entry = segment->manifest.find(part.offset);
+            if (entry == nullptr || entry->object != record.object.id) continue;
+        }
+        host_.settle(*segment, part.offset, part.end());
     }
     release({0, 1, record.object.id, 0});
     return fits;
 }
 
-bool Tiering::put(Segment& segment, const ManifestEntry& entry) {
-    auto object = objects_.find(entry.object);
-    if (object == objects_.end()) return false;
-    std::uint64_t data_bytes = object->second.record.data_bytes;
+bool Tiering::put(Segment& segment, const ManifestEntry& entry, Object& object) {
+    std::uint64_t data_bytes = object.record.data_bytes;
     if (entry.object_offset > data_bytes || entry.size > data_bytes - entry.object_offset) return false;
     std::vector<ManifestEntry> replaced;
     if (!segment.manifest.put(entry, [&](const ManifestEntry& old) { replaced.push_back(old); })) return false;
-    object->second.living_bytes += entry.size;
-    changed_.insert(entry.object);
+    object.living_bytes += entry.size;
     for (const ManifestEntry& old : replaced) remove(segment, old);
-    host_.state_changes(segment).put(stored(segment.id, entry, object->second.record.kind));
+    host_.state_changes(segment).put(stored(segment.id, entry, object.record.kind));
     return true;
 }
 
@@ -97,6 +110,7 @@ void Tiering::splice(Segment& target, Segment& source, std::uint64_t base) {
         entry.offset += base;
         changes.put(stored(target.id, entry, object->second.record.kind));
     }
+    target.new_pieces += static_cast<std::uint32_t>(source.manifest.size());
     target.manifest.splice(source.manifest, base);
 }
 
@@ -135,9 +149,11 @@ void Tiering::encode_changed(state::StateBatch& out) {
 void Tiering::became_dirty(Segment& segment) {
     if (segment.dirty) return;
     segment.dirty = true;
+    if (dirty_.empty()) {
+        dirty_since_ = executor_.clock().now();
+        publish_gauges();
+    }
     dirty_.push_back(segment.id);
-    dirty_since_.push_back(executor_.clock().now());
-    publish_gauges();
     if (active() && timer_.value() == 0) arm_timer(kTick);
 }
 
@@ -187,6 +203,7 @@ void Tiering::stop() {
 
 void Tiering::arm_timer(std::chrono::milliseconds delay) {
     executor_.cancel(timer_);
+    hurried_ = delay <= kTurn;
     timer_ = executor_.call_after(delay, [this, alive = alive_] {
         if (!*alive) return;
         timer_ = {};
@@ -202,25 +219,32 @@ void Tiering::poke() {
 
 // A round can begin. What is left over (bytes that have a new place in the log, parts that could not be read) waits
 // until no round is under way, so that must come from time to time.
-bool Tiering::may_begin() const {
-    if (!in_round()) return true;
+bool Tiering::may_begin() const { return !in_round() || (may_overlap() && has_round()); }
+
+bool Tiering::may_overlap() const {
     if (!options_.shares_disk || rounds_open_ == kRoundsMax || overlapping_ == kOverlappingMax) return false;
-    return plans_.empty() && !trouble_ && !poked_ && !host_.wants_space() && !memory_->has_overflowed() &&
-           unplanned_bytes() >= options_.flush_bytes;
+    return plans_.empty() && !trouble_ && !poked_ && !host_.wants_space() && !memory_->has_overflowed();
+}
+
+// Beside the log's disk containers take turns: the fewer rounds are under way, the sooner one begins. All together they
+// would want memory and the disk at the same time, and neither in between.
+bool Tiering::has_round() const {
+    std::uint64_t enough = options_.flush_bytes;
+    if (options_.shares_disk) enough = enough / 4 * std::min(2 + memory_->rounds(), 4U);
+    return unplanned_bytes() >= enough;
 }
 
 void Tiering::hurry() {
-    if (!active() || trouble_ || confirming_ || fenced_ || !may_begin()) return;
-    hurried_ = true;
-    arm_timer(std::chrono::milliseconds(0));
+    if (!active() || trouble_ || confirming_ || fenced_ || (in_round() && !may_overlap())) return;
+    arm_timer(has_round() ? std::chrono::milliseconds(0) : kTurn);
 }
 
 bool Tiering::is_due() const {
     if (wants_joining() && executor_.clock().now() - pressed_at_ >= kCalm) return true;
     if (dirty_.empty()) return false;
     if (trouble_ || poked_ || host_.wants_space()) return true;
-    return unplanned_bytes() >= options_.flush_bytes ||
-           executor_.clock().now() - dirty_since_.front() >= options_.flush_after;
+    return has_round() ||
+           executor_.clock().now() - dirty_since_ >= options_.flush_after;
 }
 
 void Tiering::publish_gauges() {
@@ -233,7 +257,11 @@ void Tiering::publish_gauges() {
 void Tiering::look() {
     hurried_ = false;
     publish_gauges();
-    if (!active() || confirming_ || fenced_ || !may_begin()) return;
+    if (!active() || confirming_ || fenced_) return;
+    if (!may_begin()) {
+        if (nears_round()) hurry();
+        return;
+    }
     bool removes = !garbage_.empty() && !removing_;
     if (!ours_ || (is_due() && !owned_within(kConfirmedToWrite)) || (removes && !owned_within(kConfirmedToRemove)))
         return confirm();
@@ -246,6 +274,7 @@ void Tiering::look() {
         trouble_.reset();
         publish_gauges();
     }
+    if (nears_round()) return hurry();
     if (!dirty_.empty() || !garbage_.empty() || wants_joining()) arm_timer(kTick);
 }
 
@@ -272,41 +301,48 @@ void Tiering::plan_round() {
     rounds_[planning_].open = true;
     overlapping_ = in_round() ? overlapping_ + 1 : 0;
     ++rounds_open_;
+    memory_->round_begins();
     poked_ = false;
     watch();
     ++counters_.rounds;
     auto dirty = std::exchange(dirty_, {});
-    dirty_since_.clear();
     std::uint64_t last_file = host_.move_through(options_.round_bytes);
     const bool nearly_done = last_file == kAllFiles;
     // What memory has anyway moves in one go.
     if (options_.shares_disk && !memory_->has_overflowed()) last_file = kAllFiles;
     // While there is enough to move, joining can wait, but not for ever.
-    pressed_ = log_only_bytes_ >= options_.flush_bytes;
+    pressed_ = nears_round();
     if (pressed_) pressed_at_ = executor_.clock().now();
-    std::vector<SegmentId> scattered;
+    std::vector<Segment*> scattered;
     // One that began beside others does not know which pieces these are joining.
-    if (nearly_done && rounds_open_ == 1) scattered = std::exchange(scattered_, {});
-    // Neighbours in one pack are neighbours in the next; and a simulated run is always the same.
-    std::ranges::sort(dirty);
-    std::ranges::sort(scattered);
-    for (SegmentId id : dirty) {
-        Segment* segment = host_.find_segment(id);
-        if (segment == nullptr) continue;
+    if (nearly_done && rounds_open_ == 1) scattered = in_memory(std::exchange(scattered_, {}));
+    for (Segment* segment : in_memory(std::move(dirty))) {
         segment->dirty = false;
         plan_log_runs(*segment, last_file);
         // Until its bytes have moved it stays in the list, for the next round.
         if (segment->log_only_bytes > segment->damaged_bytes) became_dirty(*segment);
     }
     // What is joined shares the pack with what is new; a part that cannot be read is left out.
-    for (SegmentId id : scattered) {
-        Segment* segment = host_.find_segment(id);
-        if (segment == nullptr) continue;
+    for (Segment* segment : scattered) {
         segment->scattered = false;
         plan_small_pieces(*segment);
     }
     close_pack();
     if (rounds_[planning_].objects == 0) end_round(planning_);
+}
+
+// Neighbours in one pack are neighbours in the next; and a simulated run is always the same.
+std::vector<Segment*> Tiering::in_memory(std::vector<SegmentId> ids) {
+    std::ranges::sort(ids);
+    std::vector<Segment*> found;
+    found.reserve(ids.size());
+    for (SegmentId id : ids) {
+        Segment* segment = host_.find_segment(id);
+        if (segment == nullptr) continue;
+        segment->prefetch();
+        found.push_back(segment);
+    }
+    return found;
 }
 
 // A round has work for all writers.
@@ -337,6 +373,9 @@ void Tiering::plan_log_runs(Segment& segment, std::uint64_t last_file) {
 
 // Runs of small neighbours in storage that are worth one piece.
 void Tiering::plan_small_pieces(Segment& segment) {
+    // While there is enough else to do, only many new ones are worth a look.
+    if (pressed_ && segment.new_pieces < options_.pieces_max * kPatienceWithPieces) return became_scattered(segment);
+    segment.new_pieces = 0;
     const auto& entries = segment.manifest.entries();
     bool left_over = false;
     for (std::size_t first = 0; first < entries.size();) {
@@ -365,16 +404,18 @@ void Tiering::plan_small_pieces(Segment& segment) {
 void Tiering::add_run(Segment& segment, std::uint64_t begin, std::uint64_t end) {
     if (begin == end) return;
     ++segment.planned;
-    rounds_[planning_].planned.push_back(segment.id);
+    rounds_[planning_].planned.push_back(&segment);
     ObjectPart part{segment.id, begin, end - begin, 0};
     if (part.size >= options_.chunk_bytes_min) {
         ObjectPlan chunk;
         chunk.object.kind = ObjectKind::kChunk;
         chunk.parts.push_back(part);
+        chunk.segments.push_back(&segment);
         return add_plan(std::move(chunk));
     }
     if (pack_bytes_ + part.size > object_bytes_of_round() || pack_.parts.size() == kPackPartsMax) close_pack();
     pack_.parts.push_back(part);
+    pack_.segments.push_back(&segment);
     pack_bytes_ += part.size;
 }
 
@@ -429,30 +470,30 @@ void Tiering::give_work() {
         plan.object.key = next_key(plan.object.id);
         ++under_way_;
         std::string key = plan.object.key;
-        writer->write(std::move(plan), [this, key, round](Result<ObjectWrittenRecord> record) mutable {
-            written(std::move(key), round, std::move(record));
+        writer->write(std::move(plan), [this, key, round](Result<WrittenObject> object) mutable {
+            written(std::move(key), round, std::move(object));
         });
     }
-    if (in_round() && !hurried_ && unplanned_bytes() >= options_.flush_bytes) hurry();
+    if (in_round() && !hurried_ && nears_round()) hurry();
 }
 
-void Tiering::written(std::string key, std::size_t round, Result<ObjectWrittenRecord> record) {
+void Tiering::written(std::string key, std::size_t round, Result<WrittenObject> object) {
     ++answers_;
-    if (!record) {
+    if (!object) {
         // It may be there nevertheless, and nobody will name it.
         garbage_.push_back(std::move(key));
-        failed(record.error());
+        failed(object.error());
         return plan_over(round);
     }
-    if (record->parts.empty()) return plan_over(round);
+    if (object->record.parts.empty()) return plan_over(round);
+    const std::uint64_t bytes = object->record.object.data_bytes;
     ++counters_.written_objects;
-    counters_.written_bytes += record->object.data_bytes;
+    counters_.written_bytes += bytes;
     if (!fenced_ && std::exchange(trouble_, std::nullopt)) {
         log::info("container {}: long-term storage takes objects again", container_.value());
     }
     pause_ = {};
-    const std::uint64_t bytes = record->object.data_bytes;
-    host_.log_object(std::move(*record), [this, alive = alive_, key, round, bytes](Result<> logged) mutable {
+    host_.log_object(std::move(*object), [this, alive = alive_, key, round, bytes](Result<> logged) mutable {
         if (!*alive) return;
         if (!logged) garbage_.push_back(std::move(key));
         recorded(std::move(logged), round, bytes);
@@ -497,12 +538,16 @@ void Tiering::failed(const Error& error) {
 void Tiering::end_round(std::size_t index) {
     publish_gauges();
     Round round = std::exchange(rounds_[index], {});
-    for (SegmentId id : round.planned) {
-        Segment* segment = host_.find_segment(id);
-        if (segment != nullptr && --segment->planned == 0) segment->planned_to = 0;
-    }
+    memory_->round_ends();
     planned_bytes_ -= round.bytes;
     host_.round_over(index);
+    for (std::size_t i = 0; i < round.planned.size(); ++i) {
+        if (i + kAhead < round.planned.size()) round.planned[i + kAhead]->prefetch();
+        Segment& segment = *round.planned[i];
+        if (--segment.planned > 0) continue;
+        segment.planned_to = 0;
+        if (segment.durable.gone) host_.no_longer_planned(segment);
+    }
     if (--rounds_open_ == 0) rounds_ended();
 }
 
@@ -516,8 +561,10 @@ void Tiering::rounds_ended() {
     }
     if (dirty_.empty() && garbage_.empty() && scattered_.empty()) return;
     // What cannot be moved is not tried without end.
-    bool at_once = std::exchange(has_moved_, false) && is_due();
-    arm_timer(at_once ? std::chrono::milliseconds(0) : kTick);
+    bool has_moved = std::exchange(has_moved_, false);
+    if (has_moved && is_due()) return arm_timer(std::chrono::milliseconds(0));
+    if (has_moved && nears_round()) return hurry();
+    arm_timer(kTick);
 }
 
 TieringStats Tiering::stats() const {

@@ -22,6 +22,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -51,9 +52,12 @@ class TieringHost : public SegmentSource {
     // What a round has planned, all of it before the first read. False: it cannot be read, and stays where it is.
     virtual bool will_move(std::size_t round, const Extent& extent) = 0;
     virtual void round_over(std::size_t round) = 0;
+    // These bytes are in long-term storage now, as the record that is being applied says.
+    virtual void settle(Segment& segment, std::uint64_t from, std::uint64_t to) = 0;
+    virtual void no_longer_planned(Segment& segment) = 0;  // what is gone and was kept for that can go
     virtual void storage_failed() = 0;  // objects are no longer taken, for a while
     // Logs that an object was written, and calls `done` when Tiering::apply() has been called for it.
-    virtual void log_object(ObjectWrittenRecord record, runtime::Callback<Result<>> done) = 0;
+    virtual void log_object(WrittenObject written, runtime::Callback<Result<>> done) = 0;
 };
 
 class Tiering {
@@ -65,8 +69,9 @@ class Tiering {
     Tiering& operator=(const Tiering&) = delete;
 
     // ---- the state that follows from the log: in replay, before start(), as well ----
-    // False: a manifest entry overlaps another one partly, or names no known object.
-    bool apply(const ObjectWrittenRecord& record);
+    // `segments`: those of the parts, if they are known. False: a manifest entry overlaps another one partly, and counts
+    // for nothing.
+    bool apply(const ObjectWrittenRecord& record, std::span<Segment* const> segments = {});
     // What the state has. False: it cannot be.
     void load(const TieredObject& object, std::uint64_t living_bytes);
     bool load(Segment& segment, const ManifestEntry& entry);
@@ -102,7 +107,7 @@ class Tiering {
         log_only_bytes_ += static_cast<std::uint64_t>(change);
         auto untold = static_cast<std::int64_t>(log_only_bytes_ - told_);
         if (untold >= told_step_ || untold <= -told_step_) tell_log_only();
-        if (unplanned_bytes() >= options_.flush_bytes && !hurried_) hurry();
+        if (!hurried_ && nears_round()) hurry();
     }
 
   private:
@@ -122,21 +127,23 @@ class Tiering {
         bool open = false;
         std::size_t objects = 0;         // planned, and not over
         std::uint64_t bytes = 0;         // of the log, that it moves
-        std::vector<SegmentId> planned;  // segments that its objects have parts of: they stay in memory
+        std::vector<Segment*> planned;  // segments that its objects have parts of: they stay in memory
     };
 
     static constexpr std::chrono::milliseconds kTick{500};
+    static constexpr std::chrono::milliseconds kTurn{4};  // between looks whether it is our turn
     static constexpr std::chrono::milliseconds kLongestPause{15'000};
     // Ownership that was looked up is believed for so long: by who writes, under keys of its own, and by who removes.
     static constexpr std::chrono::milliseconds kConfirmedToWrite{5'000};
     static constexpr std::chrono::milliseconds kConfirmedToRemove{500};
 
     void tell_log_only();
-    bool put(Segment& segment, const ManifestEntry& entry);
+    bool put(Segment& segment, const ManifestEntry& entry, Object& object);
+    std::vector<Segment*> in_memory(std::vector<SegmentId> ids);
     void release(const ManifestEntry& entry);
     void arm_timer(std::chrono::milliseconds delay);
     void look();
-    void hurry();                                            // enough bytes: no waiting for the next look
+    void hurry();                                            // enough bytes: no waiting for the next tick
     bool owned_within(std::chrono::milliseconds age) const;  // looked up so long ago at most
     void confirm();                                          // looks it up, and goes on with look()
     void register_read(Result<lts::Register> found);
@@ -151,6 +158,12 @@ class Tiering {
     bool may_begin() const;
     bool in_round() const { return rounds_open_ > 0; }
     std::uint64_t unplanned_bytes() const { return log_only_bytes_ - std::min(log_only_bytes_, planned_bytes_); }
+    bool may_overlap() const;
+    // Enough bytes for a round, or for one that may have to wait for its turn.
+    bool has_round() const;
+    bool nears_round() const {
+        return unplanned_bytes() >= (options_.shares_disk ? options_.flush_bytes / 2 : options_.flush_bytes);
+    }
     void plan_round();
     std::uint64_t object_bytes_of_round() const;
     void plan_log_runs(Segment& segment, std::uint64_t last_file);
@@ -159,7 +172,7 @@ class Tiering {
     void add_plan(ObjectPlan plan);
     void close_pack();
     void give_work();
-    void written(std::string key, std::size_t round, Result<ObjectWrittenRecord> record);
+    void written(std::string key, std::size_t round, Result<WrittenObject> object);
     void recorded(Result<> result, std::size_t round, std::uint64_t bytes);
     void plan_over(std::size_t round);
     void drop_plans();
@@ -191,8 +204,8 @@ class Tiering {
     const std::int64_t told_step_;
     std::optional<std::chrono::steady_clock::time_point> moved_at_;  // the newest object's record
     std::uint64_t ceiling_;                                          // of log_only_bytes_, above which appends wait
-    std::deque<SegmentId> dirty_;                                    // in the order in which they became so
-    std::deque<std::chrono::steady_clock::time_point> dirty_since_;
+    std::vector<SegmentId> dirty_;
+    std::chrono::steady_clock::time_point dirty_since_;  // the first of them
 
     std::unique_ptr<lts::ChunkStore> store_;
     std::unique_ptr<TierReader> reader_;

@@ -10,32 +10,46 @@
 namespace millrace::lts {
 namespace {
 
-constexpr std::size_t kPieceMax = 1 * kMiB;  // of one write
+constexpr std::size_t kWriteMax = 1 * kMiB;
+constexpr std::size_t kPieceMax = 4 * kMiB;  // that a thread of the pool writes, one write after the other
 constexpr unsigned kFlights = 2;             // pieces of a file on their way
 
-// Equal ones: no small write at the end, which would stand in the disk's queue as long as a large one.
-std::size_t piece_for(std::uint64_t expected_size) {
-    std::uint64_t pieces = std::max<std::uint64_t>((expected_size + kPieceMax - 1) / kPieceMax, 1);
-    if (expected_size == 0) return kPieceMax;
-    return align_up((expected_size + pieces - 1) / pieces, bytes::kPageSize);
+// Of `size` bytes in equal parts: no small write at the end, which would stand in the disk's queue as long as a large
+// one.
+std::size_t equal_parts(std::uint64_t size, std::size_t most) {
+    if (size == 0) return most;
+    std::uint64_t count = (size + most - 1) / most;
+    return align_up((size + count - 1) / count, bytes::kPageSize);
 }
 
 Result<> write_copied(io::File& file, std::uint64_t offset, const bytes::Chain& part) {
-    std::size_t padded = align_up(part.size(), bytes::kPageSize);
-    bytes::SlabRef slab = bytes::Slab::allocate(padded);
-    std::uint8_t* to = slab->data();
+    const std::size_t most = equal_parts(part.size(), kWriteMax);
+    bytes::SlabRef slab = bytes::Slab::allocate(most);
+    std::size_t filled = 0;
+    auto write = [&]() -> Result<> {
+        std::size_t padded = align_up(filled, bytes::kPageSize);
+        std::memset(slab->data() + filled, 0, padded - filled);
+        auto written = file.write_blocking(offset, {slab->data(), padded});
+        offset += std::exchange(filled, 0);
+        return written;
+    };
     for (const bytes::Slice& slice : part.slices()) {
-        std::memcpy(to, slice.span().data(), slice.size());
-        to += slice.size();
+        for (bytes::ByteSpan left = slice.span(); !left.empty();) {
+            std::size_t size = std::min(left.size(), most - filled);
+            std::memcpy(slab->data() + filled, left.data(), size);
+            left = left.subspan(size);
+            filled += size;
+            if (filled < most) continue;
+            if (auto written = write(); !written) return written;
+        }
     }
-    std::memset(to, 0, padded - part.size());
-    return file.write_blocking(offset, {slab->data(), padded});
+    return filled == 0 ? Result<>() : write();
 }
 
 }  // namespace
 
 StagedFile::StagedFile(io::FileSystem& files, std::shared_ptr<io::File> file, std::uint64_t expected_size)
-    : files_(files), file_(std::move(file)), expected_(expected_size), piece_(piece_for(expected_size)) {}
+    : files_(files), file_(std::move(file)), expected_(expected_size), piece_(equal_parts(expected_size, kPieceMax)) {}
 
 void StagedFile::begin(bytes::Chain part) {
     std::uint64_t offset = begun_;

@@ -48,7 +48,7 @@ class StagedFile {
     io::FileSystem& files_;
     std::shared_ptr<io::File> file_;
     const std::uint64_t expected_;
-    const std::size_t piece_;  // of one write
+    const std::size_t piece_;  // written by one call of the pool
     std::uint64_t size_ = 0;
     std::uint64_t begun_ = 0;  // bytes that are written or on their way: whole pages
     std::uint64_t reserved_ = 0;
