@@ -8,7 +8,7 @@ namespace millrace::container {
 namespace {
 constexpr std::size_t kPiece = 4 << 20;  // given to the store at a time
 constexpr std::size_t kAhead = 4;        // parts whose segments are on their way from memory
-}
+}  // namespace
 
 void ObjectWriter::write(ObjectPlan plan, runtime::Callback<Result<WrittenObject>> done) {
     MILLRACE_ASSERT(!busy() && plan.segments.size() == plan.parts.size());
@@ -115,7 +115,7 @@ void ObjectWriter::finish() {
     leave_out_dropped();
     if (plan_.parts.empty()) return end({});
     plan_.object.data_bytes = checksums_.data_bytes();
-    buffer_.append(checksums_.footer());
+    buffer_.append(checksums_.footer(plan_.object.key));
     auto ended = guarded<void>([this](Result<> written) { end(std::move(written)); });
     if (!upload_) return store_.put_if_absent(plan_.object.key, std::exchange(buffer_, {}), std::move(ended));
     upload_->append(std::exchange(buffer_, {}),
