@@ -130,6 +130,9 @@ TEST(Tables, Limits) {
     EXPECT_EQ(h.update("t", {item("", "1")}).error(), Errc::kLimit) << "an empty key";
     EXPECT_EQ(h.update("t", {item("a", "1"), removal("")}).error(), Errc::kLimit);
     EXPECT_EQ(h.get("t", {""}).error(), Errc::kLimit);
+    auto absent = h.get("t", {std::string(8193, 'k')});
+    ASSERT_TRUE(absent && absent->size() == 1);
+    EXPECT_EQ(absent->front().version, kNotExists);
     EXPECT_TRUE(h.update("t", {item(std::string(8192, 'k'), "1")}));
     EXPECT_EQ(h.update("t", {item(std::string(8193, 'k'), "1")}).error(), Errc::kLimit);
     EXPECT_TRUE(h.update("t", {item("k", std::string((1 << 20) - 18, 'v'))}));
