@@ -214,7 +214,7 @@ constexpr std::array kOptions{
                "What readers of history get a second while appends wait for the journal; 0: as much as there is.",
                [](NodeOptions& o, const std::string& text) { return apply_size(text, o.history_rate_bytes); }},
     OptionSpec{
-        "flush-size", "SIZE", "16MiB", "So much of a container only in the journal is moved to long-term storage.",
+        "flush-size", "SIZE", "24MiB", "So much of a container only in the journal is moved to long-term storage.",
         [](NodeOptions& o, const std::string& text) { return apply_size(text, o.container.tiering.flush_bytes); }},
     OptionSpec{"flush-seconds", "N", "10", "And less than that after so many seconds.",
                [](NodeOptions& o, const std::string& text) {

@@ -6,6 +6,26 @@
 
 namespace millrace::container {
 
+namespace {
+
+void prefetch_ahead(const std::vector<FrameEvent>& events, std::size_t at) {
+    constexpr std::size_t kStep = 4;
+    if (at + 2 * kStep < events.size()) {
+        const FrameEvent& event = events[at + 2 * kStep];
+        if (event.segment != nullptr) event.segment->prefetch();
+        __builtin_prefetch(event.writer);
+        __builtin_prefetch(event.outcome.session);
+    }
+    if (at + kStep < events.size()) {
+        const Segment* segment = events[at + kStep].segment;
+        if (segment == nullptr) return;
+        __builtin_prefetch(segment->event_count);
+        __builtin_prefetch(segment->index.end(), 1);
+    }
+}
+
+}  // namespace
+
 void SegmentContainer::Impl::on_durable(PendingFrame& frame, const wal::Appended* where) {
     if (where != nullptr) {
         usage_.frame(where->payload.file, where->sequence, frame.payload_size);
@@ -13,7 +33,9 @@ void SegmentContainer::Impl::on_durable(PendingFrame& frame, const wal::Appended
         log_bytes_since_checkpoint_ += frame.payload_size;
         ++counters_.frames;
     }
-    for (FrameEvent& event : frame.events) {
+    for (std::size_t i = 0; i < frame.events.size(); ++i) {
+        prefetch_ahead(frame.events, i);
+        FrameEvent& event = frame.events[i];
         bool is_recorded = event.kind == FrameEvent::Kind::kAppend || event.kind == FrameEvent::Kind::kRelocated;
         MILLRACE_ASSERT(where != nullptr || !is_recorded);
         switch (event.kind) {

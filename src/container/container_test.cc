@@ -28,6 +28,22 @@ TEST(Container, AppendsAreDurableBeforeTheyAreAcknowledgedOrSeen) {
     EXPECT_EQ(h.attribute("s/x/0", w.writer_id), 2);
 }
 
+TEST(Container, WhatIsOnlyInTheLogIsShownAsItIsAlsoWithoutLongTermStorage) {
+    Harness h;
+    ASSERT_TRUE(h.create("a"));
+    AppendSession& w = h.session("a", 1);
+    ASSERT_TRUE(h.setup(w));
+    for (int number = 1; number <= 3; ++number) {
+        h.append(w, number, "hello");
+        h.executor.run_until_idle();
+        EXPECT_EQ(h.container->tiering_gauges().log_only_bytes, 5u * number);
+    }
+    ASSERT_TRUE(h.truncate("a", 10));
+    EXPECT_EQ(h.container->tiering_gauges().log_only_bytes, 5u);
+    ASSERT_TRUE(h.remove("a"));
+    EXPECT_EQ(h.container->tiering_gauges().log_only_bytes, 0u);
+}
+
 TEST(Container, AWriterIsComparedWithWhatIsStored) {
     Harness h;
     ASSERT_TRUE(h.create("a"));

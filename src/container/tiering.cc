@@ -248,7 +248,6 @@ bool Tiering::is_due() const {
 }
 
 void Tiering::publish_gauges() {
-    gauges_.log_only_bytes.store(log_only_bytes_, std::memory_order_relaxed);
     gauges_.objects.store(objects_.size(), std::memory_order_relaxed);
     gauges_.in_trouble.store(trouble_ ? 1 : 0, std::memory_order_relaxed);
     gauges_.fenced.store(fenced_ ? 1 : 0, std::memory_order_relaxed);

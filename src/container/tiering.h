@@ -105,6 +105,7 @@ class Tiering {
     bool holds_appends() const;
     void count_log_only(std::int64_t change) {
         log_only_bytes_ += static_cast<std::uint64_t>(change);
+        gauges_.log_only_bytes.store(log_only_bytes_, std::memory_order_relaxed);
         auto untold = static_cast<std::int64_t>(log_only_bytes_ - told_);
         if (untold >= told_step_ || untold <= -told_step_) tell_log_only();
         if (!hurried_ && nears_round()) hurry();

@@ -96,6 +96,7 @@ TEST_F(Tier, WhoStartedFirstOnACopyMovesAndRemovesNothingAnyMore) {
     EXPECT_NE(stats.trouble->find("another server"), std::string::npos) << *stats.trouble;
     EXPECT_EQ(first.container->tiering_gauges().fenced, 1u);
     EXPECT_GT(stats.log_only_bytes, 0u);
+    EXPECT_EQ(first.container->tiering_gauges().log_only_bytes, stats.log_only_bytes) << "shown as it is";
     write(second, "a", 20, 500);
     settle(second);
     expect_all(second);

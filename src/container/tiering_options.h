@@ -28,7 +28,7 @@ struct TierReaderStats {
 };
 
 struct TieringOptions {
-    std::uint64_t flush_bytes = 16ULL << 20;        // only in the log, over all segments: begins a round
+    std::uint64_t flush_bytes = 24ULL << 20;        // only in the log, over all segments: begins a round
     std::uint64_t round_bytes = 16ULL << 20;        // a round takes the oldest files of the log that hold so much
     std::chrono::milliseconds flush_after{10'000};  // so long a byte waits for company at most
     std::uint64_t chunk_bytes_min = 16ULL << 20;    // a run that long gets objects of its own

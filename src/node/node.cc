@@ -222,9 +222,13 @@ Result<> Node::Impl::recover() {
 }
 
 Result<> Node::Impl::start_containers() {
+    // A first start is refused where storage cannot be used: the options may be wrong. Later it may be away as at any
+    // time.
+    bool has_data = false;
+    for (auto& container : containers_) has_data = has_data || container->stats().segments > 0;
     auto started = Countdown::of(containers_.size());
     for (auto& container : containers_) {
-        auto store = storage_->open(shard_of(container->id()));
+        auto store = storage_->open(shard_of(container->id()), has_data);
         if (!store) return fail(store.error());
         container->executor().post([this, started, container = container.get(), store = std::move(*store)]() mutable {
             container->start(

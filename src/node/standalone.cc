@@ -4,9 +4,14 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
+#include <string_view>
+#include <system_error>
 #include <thread>
+#include <utility>
 
 #include <fmt/format.h>
 #include <malloc.h>
@@ -20,15 +25,40 @@
 namespace millrace::node {
 namespace {
 
+// Together below the 2 s within which a process ends after SIGTERM.
 constexpr std::chrono::milliseconds kStopWithin{1'800};
+constexpr std::chrono::milliseconds kTakeDownWithin{1'850};  // what was stopped, from the same moment on
+constexpr std::chrono::milliseconds kLastWords{80};
 constexpr int kMallocArenas = 2;
 constexpr int kSignalExit = 128;
 
-// Ends the process now, with what was logged.
-[[noreturn]] void exit_now(int status) {
+// Runs `end` on a thread of its own when the time is over, unless the process has ended by then.
+void after(std::chrono::milliseconds delay, std::move_only_function<void()> end) {
+    try {
+        std::thread([delay, end = std::move(end)]() mutable {
+            std::this_thread::sleep_for(delay);
+            end();
+        }).detach();
+    } catch (const std::system_error&) {  // no thread to be had: it ends when it ends
+    }
+}
+
+// Ends the process now, with what was logged. Whoever reads the log may have stopped to: then without.
+[[noreturn]] void exit_now(int status, log::Level level, std::string_view why) {
+    after(kLastWords, [status] { ::_exit(status); });
+    log::write(level, why);
     log::flush();
     std::fflush(stdout);
     ::_exit(status);
+}
+
+// The process ends with `status` even if something in it does not: a disk that answers no more, or a log that nobody
+// reads. What was acknowledged is in the journal.
+void end_in_time(int status) {
+    after(kTakeDownWithin, [status] {
+        exit_now(status, log::Level::kWarn,
+                 fmt::format("not everything could be taken down within {} ms: leaving it", kTakeDownWithin.count()));
+    });
 }
 
 // Takes SIGTERM and SIGINT away from all threads and gives them to one of its own. The first one is a wish, which
@@ -65,13 +95,14 @@ class EndSignals {
             if (::sigwait(&signals, &number) != 0) continue;
             std::lock_guard lock(mutex_);
             if (!serving_) {
-                log::info("SIG{} before the start was over: ending", sigabbrev_np(number));
-                exit_now(kExitEnded);
+                exit_now(kExitEnded, log::Level::kInfo,
+                         fmt::format("SIG{} before the start was over: ending", sigabbrev_np(number)));
             }
             if (signal_) {
-                log::warn("SIG{} again: ending at once", sigabbrev_np(number));
-                exit_now(kSignalExit + number);
+                exit_now(kSignalExit + number, log::Level::kWarn,
+                         fmt::format("SIG{} again: ending at once", sigabbrev_np(number)));
             }
+            end_in_time(kExitEnded);
             signal_ = number;
             wished_.notify_all();
         }
@@ -117,12 +148,15 @@ int run_standalone(NodeOptions options) {
     bool json = options.log_json;
     // There is no way to go on from a failed log, and none is needed: leave before more is promised.
     auto failed = [](Error error) {
-        log::error("fatal: {}; ending, the next start recovers what was acknowledged", error.to_string());
-        exit_now(kExitFailed);
+        exit_now(kExitFailed, log::Level::kError,
+                 fmt::format("fatal: {}; ending, the next start recovers what was acknowledged", error.to_string()));
     };
-    Node node(std::move(options), failed);
-    auto addresses = node.start();
-    if (!addresses) return could_not_start(addresses.error(), json);
+    auto node = std::make_unique<Node>(std::move(options), failed);
+    auto addresses = node->start();
+    if (!addresses) {
+        end_in_time(kExitNotStarted);
+        return could_not_start(addresses.error(), json);
+    }
     signals.begin();
     auto took = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begun);
     fmt::print("millrace ready\ncontroller {}\nrest {}\nstore {}\ndata {}\n", addresses->controller, addresses->rest,
@@ -133,10 +167,11 @@ int run_standalone(NodeOptions options) {
     int number = signals.wait();
     log::info("SIG{}: ending", sigabbrev_np(number));
     begun = std::chrono::steady_clock::now();
-    if (!node.stop(kStopWithin)) {
-        log::warn("not everything ended within {} ms: leaving it", kStopWithin.count());
-        exit_now(kExitEnded);
+    if (!node->stop(kStopWithin)) {
+        exit_now(kExitEnded, log::Level::kWarn,
+                 fmt::format("not everything ended within {} ms: leaving it", kStopWithin.count()));
     }
+    node.reset();
     took = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begun);
     log::info("ended after {} ms", took.count());
     return kExitEnded;

@@ -29,7 +29,7 @@ bool Storage::is_beside(io::FileSystem& files, const std::string& path) const {
     }
 }
 
-Result<std::unique_ptr<lts::ChunkStore>> Storage::open(runtime::CoreLoop& loop) {
+Result<std::unique_ptr<lts::ChunkStore>> Storage::open(runtime::CoreLoop& loop, bool may_be_away) {
     Result<std::unique_ptr<lts::ChunkStore>> store;
     switch (options_.kind) {
         case StorageKind::kNone:
@@ -44,6 +44,7 @@ Result<std::unique_ptr<lts::ChunkStore>> Storage::open(runtime::CoreLoop& loop) 
             lts::FilesystemOptions place;
             place.directory = options_.directory;
             place.min_free_bytes = kReserve;
+            place.may_be_away = may_be_away;
             store = lts::open_filesystem_store(loop, *files, std::move(place));
             break;
         }

@@ -26,8 +26,10 @@ class Storage {
     // Whether it is a directory on the file system that holds `path`. Blocking.
     bool is_beside(io::FileSystem& files, const std::string& path) const;
 
-    // Blocking. Null when none is used. kInvalidArgument: the options do not name a usable place.
-    Result<std::unique_ptr<lts::ChunkStore>> open(runtime::CoreLoop& loop);
+    // Blocking. Null when none is used. kInvalidArgument: the options do not name a usable place. `may_be_away`: it
+    // need not be usable now; until it is, calls fail and the log keeps what comes. A server is never asked at this
+    // time.
+    Result<std::unique_ptr<lts::ChunkStore>> open(runtime::CoreLoop& loop, bool may_be_away);
 
     void stop();
     const std::string& description() const { return description_; }

@@ -13,7 +13,7 @@ import time
 import uuid
 
 import cases
-from cases import expect, note
+from cases import Skip, expect, note
 from server import Server, clean_environment, free_ports, program
 from wire import Closed, Wire, event, events_of
 
@@ -206,6 +206,89 @@ def ends_with_deaf_writers():
     server.stop_in_order()
 
 
+def waits_for_partner(server):
+    """Whether a thread of the server waits in an open() that does not return."""
+    tasks = f"/proc/{server.pid}/task"
+    for task in os.listdir(tasks):
+        try:
+            with open(f"{tasks}/{task}/wchan") as file:
+                if file.read() in ("wait_for_partner", "fifo_open"):
+                    return True
+        except OSError:
+            continue
+    return False
+
+
+def ends_with_silent_storage():
+    """SIGTERM while calls to long-term storage do not return: the process ends, and what was acknowledged stays."""
+    server = Server(scratch("end-storage"), options=["--flush-seconds", "1"])
+    server.start()
+    writer, segment = uuid.uuid4(), "lifecycle/storage/0.#epoch.0"
+    registers = os.path.join(server.data, "storage", "registers")
+
+    def owners():
+        return [os.path.join(folder, name) for folder, _, names in os.walk(registers) for name in names]
+
+    end = time.monotonic() + 20
+    while len(owners()) < 4 and time.monotonic() < end:
+        time.sleep(0.02)
+    expect(len(owners()) >= 4, f"the containers do not claim their objects: {owners()}")
+    # Whoever opens a pipe to read from it waits for one who writes.
+    kept = [(path, open(path, "rb").read()) for path in owners()]
+    for path, _ in kept:
+        os.remove(path)
+        os.mkfifo(path)
+    with Wire(server.store) as wire:
+        wire.create(segment)
+        wire.setup(segment, writer)
+        numbers = 0
+        while not waits_for_partner(server) and numbers < 400:
+            numbers += 1
+            wire.append(writer, event(b"%d" % numbers), numbers)
+            time.sleep(0.05)
+    if not waits_for_partner(server):
+        raise Skip("no thread can be seen to wait for storage")
+    _, status = server.stop()
+    expect(status == 0, f"the exit status is {status}")
+    expect(re.search("ended after|leaving it", server.log()), f"the log does not say that it ended: {server.log()[-300:]}")
+    for path, data in kept:
+        os.remove(path)
+        with open(path, "wb") as file:
+            file.write(data)
+    server.start()
+    with Wire(server.store) as wire:
+        expect(wire.setup(segment, writer) == numbers, "an acknowledged event is gone")
+    server.stop_in_order()
+
+
+def ends_with_unread_log():
+    """SIGTERM while nobody reads the pipe that the log goes to, and it is full."""
+    server = Server(scratch("end-log"))
+    out_path, (reading, writing) = scratch("end-log.out"), os.pipe()
+    with open(out_path, "wb") as out:
+        process = subprocess.Popen(server.command(), stdin=subprocess.DEVNULL, stdout=out, stderr=writing,
+                                   env=clean_environment(), start_new_session=True)
+    try:
+        end = time.monotonic() + 30
+        while b"\ndata " not in open(out_path, "rb").read() and time.monotonic() < end:
+            time.sleep(0.01)
+        os.set_blocking(writing, False)
+        for size in (4096, 1):
+            try:
+                while True:
+                    os.write(writing, b"x" * size)
+            except BlockingIOError:
+                pass
+        os.set_blocking(writing, True)
+        process.terminate()
+        expect(process.wait(30) == 0, f"exit status {process.returncode}")
+    finally:
+        process.kill()
+        process.wait()
+        os.close(reading)
+        os.close(writing)
+
+
 def unknown_option():
     status, out, err = output("standalone", "--stor-port", "1")
     expect(status != 0 and "stor-port" in out + err, f"status {status}: {out + err}")
@@ -303,7 +386,8 @@ if __name__ == "__main__":
             ("the end: clients that read nothing", ends_with(deaf_reader)),
             ("the end: clients that write and read nothing", ends_with_deaf_writers),
             ("the end: idle HTTP clients", ends_with(idle_http)), ("the end: half an HTTP request", ends_with(half_http)),
-            ("the end: idle gRPC clients", ends_with(idle_call)), ("unknown option", unknown_option), ("configuration file", config_file),
+            ("the end: idle gRPC clients", ends_with(idle_call)), ("the end: storage does not answer", ends_with_silent_storage),
+            ("the end: nobody reads the log", ends_with_unread_log), ("unknown option", unknown_option), ("configuration file", config_file),
             ("wrong configuration", unknown_config_key), ("environment variables", environment_variables),
             ("JSON log", json_logs), ("log levels", log_levels), ("many starts", many_starts)], sys.argv[1:]))
     finally:

@@ -13,12 +13,13 @@ import time
 
 import cases
 from cases import expect, note
-from server import NotReady, Server
+from server import NotReady, Server, program
 from tier_load import JOURNAL_MIB, MIB, SMALL, Damage, Stream, objects_below, storage_health, until, usage
 from wire import Wire
 
 SCRATCH = tempfile.mkdtemp(prefix="millrace-tiering-")
 LIMIT_RSS = 400 * MIB
+NOBODY = 65534
 
 
 def storage_options(name):
@@ -264,6 +265,55 @@ def another_place():
     server.stop_in_order()
 
 
+def forbidden_storage():
+    """A directory that may not be written: a first start refuses it by name, later ones serve; it heals while the server runs."""
+    os.chmod(SCRATCH, 0o755)
+    place = os.path.join(SCRATCH, "forbidden-storage")
+    server = Server(os.path.join(SCRATCH, "forbidden"), options=SMALL + ["--storage-dir", place])
+    os.makedirs(server.data)
+    os.makedirs(place)
+    if os.geteuid() == 0:
+        # Nothing is forbidden to root. The tree may lie where nobody else may look.
+        server.binary = shutil.copy(program(), os.path.join(SCRATCH, "millrace"))
+        os.chmod(server.binary, 0o755)
+        server.user = NOBODY
+        os.chown(server.data, NOBODY, NOBODY)
+        os.chown(place, NOBODY, NOBODY)
+
+    def allow(mode):
+        for folder, _, _ in list(os.walk(place)):
+            os.chmod(folder, mode)
+
+    allow(0o555)
+    for _ in range(2):
+        try:
+            server.start()
+        except NotReady as error:
+            expect("long-term storage" in error.said and place in error.said, f"the message is {error.said}")
+        else:
+            raise cases.Failure("a first start goes on with a directory that it may not write")
+    allow(0o755)
+    server.start()
+    stream = Stream(server, "a", 1)
+    stream.write(20)
+    until("the first bytes have moved", lambda: storage_health(server)["journalOnlyBytes"] == "0")
+    allow(0o555)
+    stream.write(30)
+    until("health says so", lambda: storage_health(server)["state"].startswith("failing"))
+    stream.check()
+    server.kill()
+    server.start()
+    until("health says so after a start", lambda: storage_health(server)["state"].startswith("failing"))
+    expect(server.get("/v1/health/readiness") == (200, True), "it is not ready, though it takes data")
+    stream.write(40)
+    stream.check()
+    expect(int(storage_health(server)["journalOnlyBytes"]) > 0, f"nothing can have moved: {storage_health(server)}")
+    allow(0o755)
+    until("it heals", lambda: storage_health(server)["state"] == "working" and storage_health(server)["journalOnlyBytes"] == "0")
+    stream.check()
+    server.stop_in_order()
+
+
 def two_copies():
     """Servers on copies of one data directory with one storage: who started last owns the objects, the other one stops and says so."""
     shared = ["--storage-dir", os.path.join(SCRATCH, "shared")]
@@ -307,6 +357,7 @@ if __name__ == "__main__":
         on_files = [("storage is down for a while", storage_down), ("storage is damaged", damaged_storage),
                     ("the journal is damaged", damaged_journal),
                     ("a start without storage", without_storage), ("another place at a start", another_place),
+                    ("storage that may not be written", forbidden_storage),
                     ("two servers on copies of one directory", two_copies)]
         sys.exit(cases.run([("much data through a small journal", much_data)] +
                            ([] if os.environ.get("MILLRACE_TIER_S3") else on_files), sys.argv[1:]))

@@ -17,6 +17,7 @@
 #include <rocksdb/listener.h>
 #include <rocksdb/options.h>
 #include <rocksdb/sst_file_reader.h>
+#include <rocksdb/slice_transform.h>
 #include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
 #include <rocksdb/write_buffer_manager.h>
@@ -289,6 +290,10 @@ rocksdb::Options Database::Rocks::options(const DatabaseOptions& ours, StateReso
     // Files.
     options.compression = compression();
     options.level_compaction_dynamic_level_bytes = true;
+    options.level0_file_num_compaction_trigger = 12;
+    options.level0_slowdown_writes_trigger = 40;
+    options.level0_stop_writes_trigger = 60;
+    options.memtable_insert_with_hint_prefix_extractor.reset(rocksdb::NewFixedPrefixTransform(1));
     options.target_file_size_base = 16 * kMiB;
     options.max_bytes_for_level_base = 64 * kMiB;
     options.max_manifest_file_size = 4 * kMiB;

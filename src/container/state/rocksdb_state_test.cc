@@ -179,7 +179,7 @@ TEST_F(RocksdbState, GoesOnBesideADamagedBlock) {
     EXPECT_THAT(error->message(), HasSubstr(damaged));
     EXPECT_GT(served, 900);
     EXPECT_EQ(resources_->damages(), 1u);
-    for (std::uint64_t i = 2; i < 40; ++i) fill(LogSequence(i));  // its compaction is due after the fourth
+    for (std::uint64_t i = 2; i < 40; ++i) fill(LogSequence(i));  // their compaction is due
     StateBatch removal;
     removal.remove_range({key_of(0), key_of(500)});
     removal.put("last", "1");

@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "base/clock.h"
+#include "base/log.h"
 #include "base/units.h"
 #include "base/uuid.h"
 #include "lts/async.h"
@@ -22,18 +24,19 @@ namespace {
 
 constexpr std::chrono::milliseconds kLockPause{5};
 constexpr std::size_t kOpenObjects = 16;
+constexpr std::chrono::milliseconds kOpenAgain{1000};
 
 struct State {
-    State(runtime::Executor& on, io::FileSystem& with, FilesystemOptions given, Instance mine)
+    State(runtime::Executor& on, io::FileSystem& with, FilesystemOptions given, Result<Instance> mine)
         : executor(on),
           files(with),
           options(std::move(given)),
           layout(options.directory),
           instance(std::move(mine)),
+          open_turn(on, 1),
           register_turn(on, 1),
           open_objects(with, on.clock(), kOpenObjects) {}
 
-    std::string new_temporary() { return layout.temporary(instance.name, next_temporary++); }
     Result<> check_open() const {
         if (closed) return fail(Errc::kClosed, "long-term storage is closed");
         return {};
@@ -43,7 +46,11 @@ struct State {
     io::FileSystem& files;
     const FilesystemOptions options;
     const Layout layout;
-    const Instance instance;
+
+    // An error: the directory cannot be used, and is tried again after a time, by one call at a time.
+    Result<Instance> instance;
+    std::chrono::steady_clock::time_point open_again_at;
+    runtime::Semaphore open_turn;
 
     runtime::Semaphore register_turn;  // one write of a register at a time: the others would only wait for the lock
     OpenObjects open_objects;
@@ -53,6 +60,33 @@ struct State {
 };
 
 using StateRef = std::shared_ptr<State>;
+
+Async<> open_again(StateRef state) {
+    auto turn = [&](runtime::Callback<runtime::SemaphoreUnits> granted) {
+        state->open_turn.take(1, std::move(granted));
+    };
+    runtime::SemaphoreUnits mine = co_await runtime::await<runtime::SemaphoreUnits>(std::move(turn));
+    if (state->instance) co_return Result<>();
+    if (state->executor.clock().now() < state->open_again_at) co_return fail(state->instance.error());
+    std::move_only_function<Result<Instance>()> work = [&files = state->files, layout = state->layout,
+                                                        seed = state->executor.random().next()] {
+        SeededRandom random(seed);
+        return open_layout(layout, files, random);
+    };
+    state->instance = co_await on_pool<Instance>(state->files, std::move(work));
+    state->open_again_at = state->executor.clock().now() + kOpenAgain;
+    if (!state->instance) co_return fail(state->instance.error());
+    co_return Result<>();
+}
+
+// Its name.
+Async<std::string> new_temporary(StateRef state) {
+    if (!state->instance) {
+        auto opened = co_await open_again(state);
+        if (!opened) co_return fail(opened.error());
+    }
+    co_return state->layout.temporary(state->instance->name, state->next_temporary++);
+}
 
 Result<> check_put(const State& state, const std::string& key, std::uint64_t size, std::uint64_t size_max) {
     if (auto open = state.check_open(); !open) return open;
@@ -128,15 +162,16 @@ Async<> end_object(StateRef state, std::unique_ptr<StagedFile> file, std::string
 Async<> put(StateRef state, std::string key, bytes::Chain data) {
     if (auto checked = check_put(*state, key, data.size(), kPutSizeMax); !checked)
         co_return fail(about_object(key, checked.error()));
-    std::string temporary = state->new_temporary();
-    auto file = co_await begin_object(state, temporary, key, data.size());
+    auto temporary = co_await new_temporary(state);
+    if (!temporary) co_return fail(about_object(key, temporary.error()));
+    auto file = co_await begin_object(state, *temporary, key, data.size());
     if (!file) co_return fail(about_object(key, file.error()));
     Result<> done = co_await (*file)->append(std::move(data));
     if (done) {
-        done = co_await end_object(state, std::move(*file), temporary, key);
+        done = co_await end_object(state, std::move(*file), *temporary, key);
     } else {
         (void)co_await (*file)->settle();
-        (void)co_await remove_temporary(state, temporary);
+        (void)co_await remove_temporary(state, *temporary);
     }
     if (!done) co_return fail(about_object(key, done.error()));
     co_return done;
@@ -288,11 +323,13 @@ Async<RegisterTag> write_register_file(StateRef state, std::string key, std::vec
         state->register_turn.take(1, std::move(granted));
     };
     runtime::SemaphoreUnits mine = co_await runtime::await<runtime::SemaphoreUnits>(std::move(turn));
+    auto temporary = co_await new_temporary(state);
+    if (!temporary) co_return fail(about_register(key, temporary.error()));
     RegisterContent content{state->executor.random().uuid(), std::move(value)};
     auto change = std::make_shared<RegisterChange>();
     change->lock = state->layout.register_lock();
     change->path = state->layout.register_file(key);
-    change->temporary = state->new_temporary();
+    change->temporary = std::move(*temporary);
     change->data = encode_register(content);
     change->expected = std::move(expected);
     change->next.text = to_hex(content.write_id);
@@ -340,7 +377,9 @@ Async<> append_step(CoreRef core, bytes::Chain data) {
     std::uint64_t size = data.size() + (c.file == nullptr ? 0 : c.file->size());
     if (c.status) c.status = check_put(*c.state, c.key, size, kUploadSizeMax);
     if (c.status && c.file == nullptr) {
-        c.temporary = c.state->new_temporary();
+        auto temporary = co_await new_temporary(c.state);
+        if (!temporary) co_return c.status = fail(temporary.error());
+        c.temporary = std::move(*temporary);
         auto file = co_await begin_object(c.state, c.temporary, c.key, c.expected_size);
         if (file)
             c.file = std::move(*file);
@@ -478,8 +517,12 @@ Result<std::unique_ptr<ChunkStore>> open_filesystem_store(runtime::Executor& exe
     if (options.directory.empty()) return fail(Errc::kInvalidArgument, "long-term storage: no directory is given");
     Layout layout(options.directory);
     auto instance = open_layout(layout, files, executor.random());
-    if (!instance) return fail(instance.error());
-    auto state = std::make_shared<State>(executor, files, std::move(options), std::move(*instance));
+    if (!instance) {
+        bool away = instance.error() != Errc::kNewerFormat && instance.error() != Errc::kCorrupt;
+        if (!away || !options.may_be_away) return fail(instance.error());
+        log::warn("{} cannot be used now, and is tried again: {}", options.directory, instance.error().message());
+    }
+    auto state = std::make_shared<State>(executor, files, std::move(options), std::move(instance));
     return std::make_unique<FilesystemStore>(std::move(state));
 }
 

@@ -17,11 +17,15 @@ struct FilesystemOptions {
     std::string directory;                                    // made if missing
     std::uint64_t min_free_bytes = 0;                         // of the disk: below it objects are refused (kNoSpace)
     std::chrono::milliseconds register_lock_timeout{10'000};  // kUnavailable when another process holds it longer
+    // A directory that cannot be used now (read-only, not ours, not there) is no error of opening: what writes fails,
+    // and tries the directory again, at most once a second, until it can be used.
+    bool may_be_away = false;
 };
 
-// Blocking: for start-up. Removes what stores that ended by a crash left half-written; what living ones, also of other
-// processes and machines, are writing stays. `files` works on `executor` and outlives the store and its uploads. It is
-// best one of its own: the threads that sync large objects are then not those that the journal waits for.
+// Blocking: for start-up. kNewerFormat and kCorrupt: the directory is not one that this program may use. Removes what
+// stores that ended by a crash left half-written; what living ones, also of other processes and machines, are writing
+// stays. `files` works on `executor` and outlives the store and its uploads. It is best one of its own: the threads
+// that sync large objects are then not those that the journal waits for.
 Result<std::unique_ptr<ChunkStore>> open_filesystem_store(runtime::Executor& executor, io::FileSystem& files,
                                                           FilesystemOptions options);
 

@@ -30,9 +30,11 @@ class Host final : public StoreHost {
         }
     }
     Result<std::unique_ptr<ChunkStore>> open() override {
-        return open_filesystem_store(
-            executor_, *files_,
-            {.directory = "/tier", .min_free_bytes = min_free_bytes, .register_lock_timeout = lock_timeout});
+        return open_filesystem_store(executor_, *files_,
+                                     {.directory = "/tier",
+                                      .min_free_bytes = min_free_bytes,
+                                      .register_lock_timeout = lock_timeout,
+                                      .may_be_away = may_be_away});
     }
     io::MemoryFileSystem& files() { return *files_; }
     void advance(std::chrono::milliseconds by) { executor_.advance(by); }
@@ -40,6 +42,7 @@ class Host final : public StoreHost {
 
     std::chrono::milliseconds lock_timeout{500};
     std::uint64_t min_free_bytes = 0;
+    bool may_be_away = false;
 
   private:
     runtime::ManualExecutor executor_{5};
@@ -316,6 +319,45 @@ TEST_F(FilesystemStoreTest, TheDirectorysVersionIsChecked) {
     EXPECT_EQ(host.open().error(), Errc::kNewerFormat);
     write("millrace-objects 1\n");
     EXPECT_TRUE(host.open().has_value());
+}
+
+TEST_F(FilesystemStoreTest, ADirectoryThatIsAwayAtTheStartIsTriedAgain) {
+    // Something else is in its place.
+    expect_ok(host.files().open("/tier", {.create = true}));
+    EXPECT_FALSE(host.open().has_value());
+    host.may_be_away = true;
+    StoreCalls c = calls();
+    auto put = c.put("a", pattern(10, 1));
+    ASSERT_FALSE(put.has_value());
+    EXPECT_THAT(put.error().message(), HasSubstr("/tier"));
+    auto upload = store->upload("b", 0);
+    EXPECT_FALSE(c.append(*upload, pattern(10, 2)).has_value());
+    EXPECT_FALSE(c.finish_upload(*upload).has_value());
+    EXPECT_FALSE(c.write_register("r", "v", {}).has_value());
+
+    expect_ok(host.files().remove("/tier"));
+    host.advance(std::chrono::milliseconds(1000));
+    expect_ok(c.put("a", pattern(10, 1)));
+    expect_ok(c.write_register("r", "v", {}));
+    upload = store->upload("b", 0);
+    expect_ok(c.append(*upload, pattern(10, 2)));
+    expect_ok(c.finish_upload(*upload));
+    expect_ok(c.read("a", 0, 10));
+    EXPECT_THAT(host.temporaries(), SizeIs(1)) << "its own mark alone";
+}
+
+TEST_F(FilesystemStoreTest, ADirectoryOfANewerVersionIsNotAway) {
+    expect_ok(calls().put("a", pattern(10, 1)));
+    store.reset();
+    {
+        auto version = host.files().open("/tier/VERSION", {});
+        expect_ok(version);
+        expect_ok((*version)->write_blocking(0, bytes::as_bytes("millrace-objects 9\n")));
+    }
+    host.may_be_away = true;
+    auto opened = host.open();
+    ASSERT_FALSE(opened.has_value());
+    EXPECT_EQ(opened.error(), Errc::kNewerFormat);
 }
 
 TEST_F(FilesystemStoreTest, ForeignFilesAreNoObjects) {

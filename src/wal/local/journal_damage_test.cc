@@ -1,4 +1,5 @@
 // What recovery makes of files as crashes, disks and people leave them. And the golden file of format version 1.
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 
@@ -270,6 +271,122 @@ TEST_F(JournalDamage, DamageAtTheEndOfAFileIsSeenFromTheNext) {
     Bytes zeros(align_up(options.file_bytes - header_of(last_of_two), kPage));
     overwrite(path(2), header_of(last_of_two), zeros);
     EXPECT_THAT(refusal(Errc::kCorrupt), AllOf(HasSubstr(path(2)), HasSubstr(path(3))));
+}
+
+// A file that does not begin as a file in use does may be one that was made ready. It is one only if nothing else in it
+// says that it was used.
+class JournalDamageAtTheSeam : public JournalDamage {
+  protected:
+    // Acknowledged frames of `size` until some are in file `generation`; the last one before it.
+    Appended fill_up_to(std::uint64_t generation, std::size_t size) {
+        Appended last;
+        for (Appended next = last; next.payload.file < generation; next = must_append(kOne, size)) last = next;
+        return last;
+    }
+    void zero(std::uint64_t generation, std::uint64_t from, std::uint64_t to) {
+        overwrite(path(generation), from, Bytes(align_up(to - from, kPage)));
+    }
+    void expect_refusal(std::uint64_t generation, std::uint64_t offset) {
+        EXPECT_THAT(refusal(Errc::kCorrupt),
+                    AllOf(HasSubstr(path(generation)), HasSubstr(fmt::format("offset {}", offset)),
+                          HasSubstr(path(generation + 1))));
+    }
+};
+
+TEST_F(JournalDamageAtTheSeam, OfTheLastFrameAndTheNextFilesStart) {
+    start();
+    Appended last = fill_up_to(3, 30'000);
+    must_append(kOne, 30'000);
+    drop();
+    zero(2, header_of(last), options.file_bytes);
+    files.flip_bit(path(3), kFileHeaderSize + 20);
+    expect_refusal(2, header_of(last));
+}
+
+TEST_F(JournalDamageAtTheSeam, OfTheFileEndAloneAndTheNextFilesStart) {
+    start();
+    Appended last = fill_up_to(3, 30'000);
+    must_append(kOne, 30'000);
+    drop();
+    std::uint64_t end = align_up(last.payload.offset + 30'000, kPage);
+    files.flip_bit(path(2), end + 20);
+    zero(3, kFileHeaderSize, kFileHeaderSize + kPage);
+    expect_refusal(2, end);
+}
+
+TEST_F(JournalDamageAtTheSeam, OfMuchOfAFileAndTheNextFilesStart) {
+    start();
+    must_append(kOne, 300);
+    Appended second = must_append(kOne, 300);
+    fill_up_to(2, 30'000);
+    must_append(kOne, 30'000);
+    drop();
+    zero(1, header_of(second), options.first_file_bytes);
+    zero(2, kFileHeaderSize, kFileHeaderSize + kPage);
+    expect_refusal(1, header_of(second));
+}
+
+// More than a piece that is read at once.
+TEST_F(JournalDamageAtTheSeam, OfTheLastFrameAndMuchOfTheNextFile) {
+    options.file_bytes = 12 * kMiB;
+    options.limit_bytes = 64 * kMiB;
+    start();
+    Appended last = fill_up_to(2, 60'000);
+    while (must_append(kOne, 60'000).payload.offset < 6 * kMiB) continue;
+    drop();
+    zero(1, header_of(last), options.first_file_bytes);
+    zero(2, kFileHeaderSize, 5 * kMiB);
+    expect_refusal(1, header_of(last));
+}
+
+TEST_F(JournalDamageAtTheSeam, IsNoneWhereFilesWereOnlyMadeReadyAgain) {
+    start();
+    for (int i = 0; i < 40; ++i) {
+        Appended last = must_append(kOne, 30'000);
+        log_of(kOne).truncate(last.sequence);
+        executor.run_until_idle();
+    }
+    std::uint64_t current = must_append(kOne, 30'000).payload.file;
+    drop();
+    std::uint64_t newest = parse_file_name(journal_files().back())->value();
+    ASSERT_GT(newest, current);
+    Bytes ready = content(path(newest));
+    EXPECT_NE(std::count(ready.begin() + kPage, ready.end(), 0), static_cast<std::ptrdiff_t>(ready.size() - kPage))
+        << "the test wants a file with old frames in it";
+    start();
+    EXPECT_EQ(report.torn_tails, 0u);
+    EXPECT_EQ(log_of(kOne).next_sequence(), LogSequence(42));
+}
+
+// The file start was in flight at a crash together with the frames after it, and was lost alone.
+TEST_F(JournalDamageAtTheSeam, IsNoneWhereTheFileStartWasInFlight) {
+    start();
+    files.set_hold(true);
+    std::size_t acknowledged_count = 0;
+    while (true) {
+        std::size_t index = append(kOne, 30'000);
+        executor.run_until_idle();
+        auto sectors = files.pending();
+        auto later = [&](const io::PendingSector& sector) { return sector.file == path(2) && sector.sector >= 16; };
+        if (std::any_of(sectors.begin(), sectors.end(), later)) break;
+        while (files.held() > 0) {
+            files.release(files.held());
+            executor.run_until_idle();
+        }
+        ASSERT_TRUE(acknowledged(index));
+        ++acknowledged_count;
+    }
+    files.crash();
+    auto sectors = files.pending();
+    std::erase_if(sectors, [&](const auto& sector) { return sector.file == path(2) && sector.sector < 16; });
+    ASSERT_FALSE(sectors.empty());
+    runtime::ManualExecutor other;
+    auto after = files.restart(other, io::CrashChoice::only(sectors, SIZE_MAX));
+    LocalJournal again(*after, other, options);
+    CollectingVisitor found;
+    auto result = again.recover(found);
+    ASSERT_TRUE(result.has_value()) << result.error().to_string();
+    EXPECT_THAT(found.frames[kOne], SizeIs(acknowledged_count));
 }
 
 TEST_F(JournalDamage, MissingFilesAreNamed) {

@@ -19,9 +19,7 @@ namespace {
 constexpr Uuid kJournal{7, 9};
 
 // Compact input, expanded: for each page a command byte. 0: zeros; 1: raw bytes of the input; 2: a frame header with
-// fields from the input and valid checksums, over the pages that follow. A file without its file start is not searched
-// when there is no frame before it either (journal.md: what cannot be seen), so its frames vouch for nothing, like
-// those that were in flight together with the file start.
+// fields from the input and valid checksums, over the pages that follow.
 class Builder {
   public:
     explicit Builder(bytes::ByteSpan input) : input_(input) {}
@@ -32,7 +30,6 @@ class Builder {
         std::size_t pages = 8 + input_.u8() % 24;
         Bytes data(pages * kPage);
         encode(FileHeader{kJournal, generation, data.size()}, {data.data(), kPage});
-        vouches_ = true;
         for (std::size_t page = 1; page < pages; ++page) {
             std::uint8_t* at = data.data() + page * kPage;
             switch (input_.u8() % 4) {
@@ -44,7 +41,6 @@ class Builder {
                 default:
                     frame(data, page * kPage, generation);
             }
-            if (page == 1) vouches_ = decode_frame_header({at, kPage}, kJournal, generation, kPage).has_value();
         }
         return data;
     }
@@ -63,7 +59,6 @@ class Builder {
         number_ += shape & 1 ? 1 : input_.u8();
         header.number = FrameNumber(number_);
         header.behind = shape & 2 ? 1 : input_.u8();
-        if (!vouches_) header.behind = static_cast<std::uint32_t>(number_);
         epoch_ += shape & 4 ? 0 : input_.u8() % 2;
         header.epoch = epoch_;
         header.chain = shape & 8 ? chain_ : input_.le32();
@@ -98,7 +93,6 @@ class Builder {
     std::uint64_t number_ = 0;
     std::uint32_t epoch_ = 1;
     std::uint32_t chain_ = 0;
-    bool vouches_ = true;
 };
 
 JournalOptions fuzz_options() {

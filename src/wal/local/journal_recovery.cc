@@ -223,15 +223,24 @@ Result<> JournalReader::search(FileWindow& window, const JournalFile& in, std::u
     return {};
 }
 
-// Files made ready but not used yet have no file start of this epoch; they need not be read.
+// Files made ready but not used yet hold no header with their generation. That a file does not begin with one shows
+// little: its file start may be damaged. So what a look at a file brings into memory anyway is searched; and all of the
+// next file where the journal ends so near to a file's end that its last frames may be the loss: together that is about
+// what a start reads whose file is almost empty.
 Result<> JournalReader::search_later_files(bool& seen) {
+    bool near_the_end = file().bytes - offset_ <= FileWindow::kChunk;
     for (std::size_t i = at_ + 1; i < all_.size(); ++i) {
-        FileWindow window(*all_[i]->file, all_[i]->bytes);
-        auto page = window.view(kFileHeaderSize, kPage);
-        if (!page) return fail(page.error());
-        auto start = decode_frame_header(*page, result_.journal, all_[i]->generation, kFileHeaderSize);
-        if (!start || start->header.epoch < result_.position.epoch) continue;
-        if (auto searched = search(window, *all_[i], kFileHeaderSize, seen); !searched) return searched;
+        const JournalFile& later = *all_[i];
+        FileWindow window(*later.file, later.bytes);
+        std::uint64_t first_look = std::min(kFileHeaderSize + FileWindow::kChunk, later.bytes);
+        bool was_used = near_the_end && i == at_ + 1;
+        for (std::uint64_t at = kFileHeaderSize; at < first_look && !was_used; at += kPage) {
+            auto page = window.view(at, kPage);
+            if (!page) return fail(page.error());
+            was_used = decode_frame_header(*page, result_.journal, later.generation, at).has_value();
+        }
+        if (!was_used) continue;
+        if (auto searched = search(window, later, kFileHeaderSize, seen); !searched) return searched;
     }
     return {};
 }
