@@ -316,7 +316,8 @@ void SegmentContainer::Impl::merge_batch(const std::string& target, const std::v
                 if (closed != nullptr) return done(fail(*closed));
                 Result<std::vector<std::int64_t>> ends;
                 Segment* into = find_pending(target);
-                if (into == nullptr) ends = fail(Errc::kNotFound, target);
+                // Without a source nobody looks whether there is a target.
+                if (into == nullptr && !sources.empty()) ends = fail(Errc::kNotFound, target);
                 for (const std::string& source : sources) {
                     if (!ends) break;
                     auto end = start_merge(target, source, {});

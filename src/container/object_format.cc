@@ -9,7 +9,7 @@
 
 namespace millrace::container {
 namespace {
-constexpr std::uint64_t kMagic = 0x0a324a424f524c4dULL;  // "MLROBJ2\n"
+constexpr std::uint64_t kMagic = 0x0a334a424f524c4dULL;  // "MLROBJ3\n"
 }
 
 void ObjectChecksums::add(bytes::ByteSpan data) {
@@ -23,7 +23,7 @@ void ObjectChecksums::add(bytes::ByteSpan data) {
     }
 }
 
-bytes::Slice ObjectChecksums::footer() {
+bytes::Slice ObjectChecksums::footer(std::string_view key) {
     if (data_bytes_ % kObjectBlock != 0) blocks_.push_back(current_);
     std::vector<std::uint8_t> out;
     bytes::Writer writer(out);
@@ -35,12 +35,12 @@ bytes::Slice ObjectChecksums::footer() {
     writer.le64(data_bytes_);
     writer.le32(kObjectBlock);
     writer.le32(table);
-    writer.le32(0);
+    writer.le32(bytes::crc32c(bytes::as_bytes(key)));
     writer.le32(bytes::crc32c({out.data() + tail, kObjectTail - 4}));
     return bytes::Slice::copy_of(out);
 }
 
-Result<std::vector<std::uint32_t>> read_footer(bytes::ByteSpan footer, std::uint64_t data_bytes) {
+Result<std::vector<std::uint32_t>> read_footer(bytes::ByteSpan footer, std::uint64_t data_bytes, std::string_view key) {
     if (data_bytes > kMaxObjectBytes) return fail(Errc::kCorrupt, "it is told to be larger than any object");
     if (footer.size() != object_footer_bytes(data_bytes)) return fail(Errc::kCorrupt, "its footer has another size");
     bytes::ByteSpan table = footer.first(footer.size() - kObjectTail);
@@ -50,10 +50,12 @@ Result<std::vector<std::uint32_t>> read_footer(bytes::ByteSpan footer, std::uint
     std::uint64_t size = in.le64();
     std::uint32_t block = in.le32();
     std::uint32_t table_crc = in.le32();
-    in.skip(4);
+    std::uint32_t key_crc = in.le32();
     std::uint32_t tail_crc = in.le32();
     if (tail_crc != bytes::crc32c(tail.first(kObjectTail - 4))) return fail(Errc::kCorrupt, "its tail is damaged");
     if (magic != kMagic || block != kObjectBlock) return fail(Errc::kCorrupt, "its tail is not that of an object");
+    if (key_crc != bytes::crc32c(bytes::as_bytes(key)))
+        return fail(Errc::kCorrupt, "its tail is that of another object, in this one's place");
     if (size != data_bytes) return fail(Errc::kCorrupt, "its tail tells another size");
     if (table_crc != bytes::crc32c(table)) return fail(Errc::kCorrupt, "its table of checksums is damaged");
     std::vector<std::uint32_t> blocks(object_blocks(data_bytes));

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string_view>
 #include <vector>
 
 #include "base/error.h"
@@ -29,7 +30,7 @@ class ObjectChecksums {
   public:
     void add(bytes::ByteSpan data);
     std::uint64_t data_bytes() const { return data_bytes_; }
-    bytes::Slice footer();  // table, zeros and tail; ends the object
+    bytes::Slice footer(std::string_view key);  // table, zeros and tail; ends the object of that key
 
   private:
     std::uint64_t data_bytes_ = 0;
@@ -37,8 +38,9 @@ class ObjectChecksums {
     std::vector<std::uint32_t> blocks_;
 };
 
-// The table of an object of `data_bytes`. kCorrupt says in which way the footer is damaged.
-Result<std::vector<std::uint32_t>> read_footer(bytes::ByteSpan footer, std::uint64_t data_bytes);
+// The table of the object of that key, of `data_bytes`. kCorrupt says in which way the footer is damaged, or that it is
+// another object's.
+Result<std::vector<std::uint32_t>> read_footer(bytes::ByteSpan footer, std::uint64_t data_bytes, std::string_view key);
 
 // Position in `data` of the first block whose checksum differs, or nothing. `data` begins with block `first_block`.
 std::optional<std::uint64_t> first_damaged_block(bytes::ByteSpan data, std::uint64_t first_block,

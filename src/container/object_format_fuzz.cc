@@ -16,6 +16,7 @@ namespace {
 
 // More than one block from a short input.
 constexpr std::size_t kStretch = 8;
+constexpr std::string_view kKey = "k";
 
 void put_right(std::vector<std::uint8_t>& footer) {
     if (footer.size() < kObjectTail) return;
@@ -30,10 +31,11 @@ void check_written(const std::vector<std::uint8_t>& data, std::size_t piece) {
     for (std::size_t at = 0; at < data.size(); at += piece) {
         sums.add(bytes::ByteSpan(data).subspan(at, std::min(piece, data.size() - at)));
     }
-    bytes::Slice footer = sums.footer();
+    bytes::Slice footer = sums.footer(kKey);
     MILLRACE_ASSERT(data.size() + footer.size() == object_bytes(data.size()));
-    auto table = read_footer(footer.span(), data.size());
+    auto table = read_footer(footer.span(), data.size(), kKey);
     MILLRACE_ASSERT(table && !first_damaged_block(data, 0, *table));
+    MILLRACE_ASSERT(!read_footer(footer.span(), data.size(), "another"));
     if (data.empty()) return;
     std::vector<std::uint8_t> damaged = data;
     std::size_t where = piece % data.size();
@@ -56,7 +58,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* input, std::size_t siz
     if (shape & 1) put_right(footer);
     // The size that the manifest tells, and one of the input's own.
     for (std::uint64_t told : {std::uint64_t{data.size()}, bytes::Reader(rest).le64()}) {
-        auto table = read_footer(footer, told);
+        auto table = read_footer(footer, told, kKey);
         if (!table) continue;
         MILLRACE_ASSERT(table->size() == object_blocks(told));
         (void)first_damaged_block(data, shape, *table);

@@ -115,7 +115,7 @@ void ObjectWriter::finish() {
     leave_out_dropped();
     if (plan_.parts.empty()) return end({});
     plan_.object.data_bytes = checksums_.data_bytes();
-    buffer_.append(checksums_.footer());
+    buffer_.append(checksums_.footer(plan_.object.key));
     auto ended = guarded<void>([this](Result<> written) { end(std::move(written)); });
     if (!upload_) return store_.put_if_absent(plan_.object.key, std::exchange(buffer_, {}), std::move(ended));
     upload_->append(std::exchange(buffer_, {}),

@@ -111,7 +111,10 @@ void TableStore::sweep() {
     if (!next.from.empty()) range.begin = next.from;
     keeper_.store().scan({std::move(range), kSweptEntries, kSweptBytes}, [this](Result<state::ScanPage> page) {
         sweeping_ = false;
-        if (!page) return;  // the keeper knows what to do when the store fails
+        // Damaged files: what is left of it stays, and the next start tries again. Else the store has failed, which is
+        // the keeper's.
+        if (!page && page.error() == Errc::kCorrupt) doomed_.pop_front();
+        if (!page) return;
         for (const auto& [key, value] : page->entries) keeper_.changes().remove(key);
         Doomed& now = doomed_.front();
         now.from = page->rest ? page->rest->begin : "";

@@ -118,7 +118,7 @@ void TierReader::table_read(const ObjectRef& object, Result<bytes::Slice> footer
     if (!footer) {
         result = fail(describe(*object, footer.error(), object->record.data_bytes));
     } else {
-        auto table = read_footer(footer->span(), object->record.data_bytes);
+        auto table = read_footer(footer->span(), object->record.data_bytes, object->record.key);
         if (table)
             object->table = std::move(*table);
         else

@@ -131,6 +131,56 @@ TEST_F(Tier, StorageThatWasAwayIsStillOurs) {
     expect_all(h);
 }
 
+// The same where it was away at the start: an empty place is not taken for ours, which has objects.
+TEST_F(Tier, AnEmptyPlaceIsNotTakenForOurStorage) {
+    Harness h(small_tier(), objects);
+    ASSERT_TRUE(h.create("a"));
+    write(h, "a", 20, 500);
+    settle(h);
+    ASSERT_FALSE(objects->objects.empty());
+    MemoryObjects away = std::exchange(*objects, {});
+    h.crash();
+    write(h, "a", 20, 500);
+    settle(h);
+    TieringStats stats = h.container->stats().tiering;
+    ASSERT_TRUE(stats.trouble);
+    EXPECT_NE(stats.trouble->find("gone"), std::string::npos) << *stats.trouble;
+    EXPECT_TRUE(objects->objects.empty());
+    *objects = std::move(away);
+    settle(h);
+    settle(h);
+    EXPECT_FALSE(h.container->stats().tiering.trouble);
+    EXPECT_EQ(h.container->stats().tiering.log_only_bytes, 0u);
+    expect_all(h);
+}
+
+// Whole as they are, each has the other one's bytes.
+TEST_F(Tier, ObjectsInEachOthersPlaceAreNotServed) {
+    ContainerOptions options = small_tier();
+    options.cache_bytes = 4 << 10;
+    options.frame_bytes = 4 << 10;
+    Harness h(options, objects);
+    for (const char* name : {"a", "b"}) {
+        ASSERT_TRUE(h.create(name));
+        write(h, name, 12, 500);
+        settle(h);
+    }
+    h.crash();
+    ASSERT_EQ(objects->objects.size(), 2u);
+    auto& one = objects->objects.begin()->second;
+    auto& other = objects->objects.rbegin()->second;
+    ASSERT_EQ(one.size(), other.size());
+    std::swap(one, other);
+    for (const char* name : {"a", "b"}) {
+        auto result = h.read(name, 0);
+        ASSERT_TRUE(result && !*result);
+        EXPECT_EQ(result->error(), Errc::kCorrupt);
+        EXPECT_NE(result->error().message().find("another object"), std::string::npos) << result->error().message();
+    }
+    std::swap(one, other);
+    expect_all(h);
+}
+
 TEST_F(Tier, DamageIsToldWithItsPlaceAndNeverServed) {
     ContainerOptions options = small_tier();
     options.cache_bytes = 4 << 10;

@@ -32,12 +32,15 @@ void Tiering::register_read(Result<lts::Register> found) {
     if (!found) return not_confirmed(found.error());
     auto owner = bytes::as_text(found->value);
     if (owner == life_) return owner_is(std::move(found->tag));  // also when the reply to our claim was lost
-    if (!ours_) return claim(found->tag);
-    // Nobody has taken over: what we claimed has gone, and so may the rest, as when a disk is not mounted. It may come
-    // back; to write there now could be to write elsewhere.
-    if (owner.empty())
+    // Nobody has taken over: what we claimed, in this life or before the first of our objects, has gone, and so may the
+    // rest, as when a disk is not mounted. It may come back; to write there now could be to write elsewhere.
+    if (owner.empty() && (ours_ || !objects_.empty())) {
         return not_confirmed(
-            Error(Errc::kUnavailable, "register " + prefix_ + "/owner has gone from long-term storage"));
+            Error(Errc::kUnavailable, "register " + prefix_ +
+                                          "/owner has gone from long-term storage, as if other storage lay "
+                                          "in the place of ours: nothing is written there"));
+    }
+    if (!ours_) return claim(found->tag);
     fenced(owner);
 }
 

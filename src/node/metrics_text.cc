@@ -133,6 +133,9 @@ void write_containers(Exposition& out, const MetricsSnapshot& now) {
     each(out, now, [](const ContainerStats& c) { return c.state_memory_bytes; });
     out.gauge("millrace_container_state_disk_bytes", "Files of the state.");
     each(out, now, [](const ContainerStats& c) { return c.state_disk_bytes; });
+    out.counter("millrace_state_damages_total",
+                "Places in the states' files that were found damaged; what depends on them is refused.");
+    out.value(now.state_damages);
     out.gauge("millrace_container_table_entries", "Entries of table segments.");
     each(out, now, [](const ContainerStats& c) { return c.table_entries; });
     out.counter("millrace_container_table_updates_total", "Updates of table segments.");

@@ -45,6 +45,7 @@ struct MetricsSnapshot {
     double longest_stall_seconds = 0;
 
     wal::LogSpace journal_space;
+    std::uint64_t state_damages = 0;
     wal::local::JournalStats journal;
     wal::RecoveryReport recovered;
 

@@ -409,8 +409,6 @@ Health Node::Impl::health() const {
     Health runtime{"runtime", status, {}, {}};
     runtime.details = {{"stalls", fmt::to_string(stalls_.stalls())},
                        {"longestStallMs", fmt::to_string(stalls_.longest_stall().count())}};
-    if (space.full)
-        root.details.emplace_back("warning", "log full: appends wait until streams are truncated or deleted");
     controller::AutoScalingStats scaling = controller_->auto_scaling();  // on the control loop, as REST is
     Health controller{"controller", status, {}, {}};
     controller.details = {{"splitsByLoad", fmt::to_string(scaling.splits)},
@@ -420,9 +418,16 @@ Health Node::Impl::health() const {
     root.children.push_back(std::move(runtime));
     root.children.push_back(std::move(store));
     root.children.push_back(storage_health());
+    Health states{"state", status, {}, {}};
+    states.details = {{"damagedPlaces", fmt::to_string(states_->damages())}};
+    root.children.push_back(std::move(states));
     std::uint64_t damaged = journal_->stats().damaged_frames;
-    if (damaged > 0 && !space.full)
+    if (space.full)
+        root.details.emplace_back("warning", "log full: appends wait until streams are truncated or deleted");
+    else if (damaged > 0)
         root.details.emplace_back("warning", "frames of the journal are damaged on disk: the log names them");
+    else if (states_->damages() > 0)
+        root.details.emplace_back("warning", "files of the state are damaged on disk: the log names them");
     root.children.push_back(journal_health(status, files_->description(), space, recovered_.torn_tails, damaged));
     return root;
 }
@@ -441,6 +446,7 @@ void Node::Impl::fill(MetricsSnapshot& snapshot) const {
     snapshot.log_errors = log::written(log::Level::kError);
     snapshot.stalls = stalls_.stalls();
     snapshot.longest_stall_seconds = std::chrono::duration<double>(stalls_.longest_stall()).count();
+    snapshot.state_damages = states_->damages();
     snapshot.journal_space = journal_->space();
     snapshot.journal = journal_->stats();
     snapshot.recovered = recovered_;

@@ -31,6 +31,8 @@ States::States(StatesOptions options)
 
 States::~States() = default;
 
+std::uint64_t States::damages() const { return resources_->damages(); }
+
 Result<> States::prepare(io::FileSystem& files) {
     if (auto made = files.make_directories(options_.directory); !made) return made;
     return files.sync_directory(std::filesystem::path(options_.directory).parent_path().string());

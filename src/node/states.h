@@ -4,6 +4,7 @@
 // Thread rule: made, and states opened, before the loops run; stopped before they end.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -34,6 +35,7 @@ class States {
     // Blocking. The directory is made when it is missing.
     Result<> prepare(io::FileSystem& files);
     Result<std::unique_ptr<container::state::StateStore>> open(ContainerId container, runtime::Executor& executor);
+    std::uint64_t damages() const;  // places found damaged in the files since the start; any thread
     void stop() { pool_.stop(); }
 
   private:

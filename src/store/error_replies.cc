@@ -39,9 +39,12 @@ ErrorReply usual_reply(Errc code) {
         // Somebody has to free space, so it is said: retrying alone does not help.
         case Errc::kNoSpace:
             return ErrorReply::kErrorMessageUnspecified;
+        // Damage on the disk or in long-term storage: the same request fails again, and others share the connection. So
+        // it is told, with its place.
+        case Errc::kCorrupt:
+            return ErrorReply::kErrorMessageUnspecified;
         // The server's own trouble. Clients reconnect, and retry after a pause.
         case Errc::kIo:
-        case Errc::kCorrupt:
         case Errc::kNewerFormat:
         case Errc::kLocked:
         case Errc::kClosed:
@@ -66,8 +69,6 @@ constexpr Exception kExceptions[] = {
     {CommandType::kTruncateSegment, Errc::kInvalidArgument, ErrorReply::kNone},  // a negative offset
     {CommandType::kMergeSegments, Errc::kTruncated, ErrorReply::kNone},          // a truncated source cannot be merged
     {CommandType::kMergeSegmentsBatch, Errc::kTruncated, ErrorReply::kNone},
-    // Damage in long-term storage: the same range fails again, and others share the connection. So it is told.
-    {CommandType::kReadSegment, Errc::kCorrupt, ErrorReply::kErrorMessageUnspecified},
     // Table requests about other segments, and versions that cannot be. Over a limit is another matter.
     {CommandType::kGetTableSegmentInfo, Errc::kInvalidArgument, ErrorReply::kNone},
     {CommandType::kDeleteTableSegment, Errc::kInvalidArgument, ErrorReply::kNone},

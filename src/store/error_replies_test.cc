@@ -67,6 +67,11 @@ TEST(ErrorReplies, CarryTheRequestsIdSegmentAndOffset) {
     auto damage = std::get<wire::ErrorMessage>(*answer(read, Error(Errc::kCorrupt, "object o, at byte 5")));
     EXPECT_EQ(damage.error_code, wire::kErrorUnspecified);
     EXPECT_NE(damage.message.find("object o, at byte 5"), std::string::npos) << "others read through this connection";
+    for (CommandType command : {CommandType::kReadTable, CommandType::kUpdateTableEntries, CommandType::kReadTableKeys,
+                                CommandType::kGetSegmentAttribute}) {
+        EXPECT_EQ(error_reply(command, Errc::kCorrupt), ErrorReply::kErrorMessageUnspecified);
+    }
+    EXPECT_EQ(error_reply(CommandType::kReadTableKeys, Errc::kInvalidArgument), ErrorReply::kNone) << "a token";
     RequestContext table{CommandType::kReadTableEntriesDelta, 10, "a/b/0", -1};
     EXPECT_EQ(std::get<wire::OperationUnsupported>(*answer(table, Errc::kUnsupported)).operation_name,
               "readTableEntriesDelta");

@@ -304,6 +304,8 @@ TEST_P(RequestsTest, MergeBatch) {
     EXPECT_EQ(client.call<wire::SegmentIsSealed>(request).segment, kSegment);
     request.target = "scope/none/0.#epoch.0";
     EXPECT_EQ(client.call<wire::NoSuchSegment>(request).segment, request.target);
+    request.sources.clear();
+    EXPECT_TRUE(client.call<wire::SegmentsBatchMerged>(request).sources.empty()) << "nobody looks for the target";
 }
 
 TEST_P(RequestsTest, AMergeWhoseReplyWouldBeTooLongIsRefusedBeforehand) {

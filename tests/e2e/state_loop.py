@@ -258,6 +258,10 @@ def damage(server, parts):
                         part.verify(wire)
                 except (Closed, ValueError):  # an error, in the place of an answer
                     hit = True
+            if hit:
+                expect(os.path.basename(path) in server.log(), "the log does not name the file")
+                told = server.get("/v1/health/details/state")[1]["damagedPlaces"]
+                expect(int(told) > 0, f"health knows of {told} damaged places")
             errors += hit
             unseen += not hit
             server.kill()

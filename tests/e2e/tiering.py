@@ -230,6 +230,41 @@ def without_storage():
     server.stop_in_order()
 
 
+def another_place():
+    """Another directory in the place of storage, empty or another server's, at a start: nothing is written there; ours heals all."""
+    server, other = server_of("place"), server_of("other")
+    for made in (other, server):
+        made.start()
+        stream = Stream(made, "a", 1)
+        stream.write(8)
+        until("it has moved", lambda made=made: storage_health(made)["journalOnlyBytes"] == "0")
+        made.stop_in_order()
+    place, away = os.path.join(server.data, "storage"), os.path.join(server.state, "away")
+    for what in ("empty", "another server's"):
+        os.rename(place, away)
+        if what == "empty":
+            os.mkdir(place)
+        else:
+            shutil.copytree(os.path.join(other.data, "storage"), place)
+        before = sorted(objects_below(server))
+        server.start()
+        stream.client = None
+        stream.write(stream.blocks + 4)
+        until(f"{what}: health says so", lambda: storage_health(server)["state"].startswith("failing"))
+        expect("as if other storage" in server.log(), f"{what}: the log does not say why")
+        until(f"{what}: all stays in the journal", lambda: storage_health(server)["journalOnlyBytes"] == str(4 * MIB))
+        expect(sorted(objects_below(server)) == before, f"{what}: objects were written or removed")
+        shutil.rmtree(place)
+        os.rename(away, place)
+        until(f"{what}: it heals", lambda: storage_health(server)["state"] == "working" and
+              storage_health(server)["journalOnlyBytes"] == "0")
+        stream.check()
+        server.kill()
+    server.start()
+    stream.check()
+    server.stop_in_order()
+
+
 def forbidden_storage():
     """A directory that may not be written: a first start refuses it by name, later ones serve; it heals while the server runs."""
     os.chmod(SCRATCH, 0o755)
@@ -321,7 +356,7 @@ if __name__ == "__main__":
     try:
         on_files = [("storage is down for a while", storage_down), ("storage is damaged", damaged_storage),
                     ("the journal is damaged", damaged_journal),
-                    ("a start without storage", without_storage),
+                    ("a start without storage", without_storage), ("another place at a start", another_place),
                     ("storage that may not be written", forbidden_storage),
                     ("two servers on copies of one directory", two_copies)]
         sys.exit(cases.run([("much data through a small journal", much_data)] +

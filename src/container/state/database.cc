@@ -3,6 +3,7 @@
 #include <cstdarg>
 #include <cstdio>
 #include <filesystem>
+#include <mutex>
 #include <set>
 
 #include <fcntl.h>
@@ -16,6 +17,7 @@
 #include <rocksdb/listener.h>
 #include <rocksdb/options.h>
 #include <rocksdb/slice_transform.h>
+#include <rocksdb/sst_file_reader.h>
 #include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
 #include <rocksdb/write_buffer_manager.h>
@@ -69,17 +71,75 @@ class BackgroundError {
     rocksdb::Status status_;
 };
 
+// Damage that is found in the files: each place is told once, however often it is met.
+class Damages {
+  public:
+    Damages(ContainerId container, std::atomic<std::uint64_t>& count) : container_(container), count_(count) {}
+    void tell(const rocksdb::Status& status) {
+        constexpr std::size_t kToldMax = 1000;
+        std::string text = status.ToString();
+        {
+            std::lock_guard lock(mutex_);
+            if (told_.size() >= kToldMax || !told_.insert(text).second) return;
+        }
+        count_.fetch_add(1, std::memory_order_relaxed);
+        log::error("the state of container {} is damaged, what depends on it is refused: {}", container_.value(), text);
+    }
+
+  private:
+    const ContainerId container_;
+    std::atomic<std::uint64_t>& count_;
+    std::mutex mutex_;
+    std::set<std::string> told_;
+};
+
 class ErrorListener final : public rocksdb::EventListener {
   public:
-    explicit ErrorListener(std::shared_ptr<BackgroundError> error) : error_(std::move(error)) {}
-    void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* status) override { error_->set(*status); }
+    ErrorListener(std::shared_ptr<BackgroundError> error, std::shared_ptr<Damages> damages,
+                  std::shared_ptr<std::atomic<bool>> compacts)
+        : error_(std::move(error)), damages_(std::move(damages)), compacts_(std::move(compacts)) {}
+
+    // A compaction that meets a damaged block ends without any change. All else can go on, so it does: without
+    // compactions until the next start, since the same one would be tried again every second.
+    void OnBackgroundError(rocksdb::BackgroundErrorReason reason, rocksdb::Status* status) override {
+        if (status->IsCorruption() && reason == rocksdb::BackgroundErrorReason::kCompaction) {
+            damages_->tell(*status);
+            *status = rocksdb::Status::OK();
+            compacts_->store(false, std::memory_order_release);
+            return;
+        }
+        error_->set(*status);
+    }
     void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status, bool* automatic) override {
         *automatic = false;
     }
 
   private:
     std::shared_ptr<BackgroundError> error_;
+    std::shared_ptr<Damages> damages_;
+    std::shared_ptr<std::atomic<bool>> compacts_;
 };
+
+// RocksDB looks at a table's properties before it compares their checksum, and then names the manifest instead of the
+// table; it gives one that is missing the suffix of old times. So the tables are tried one by one.
+std::string damaged_tables(const std::string& directory) {
+    constexpr int kNamedMax = 5;
+    std::string named;
+    int count = 0;
+    std::error_code error;
+    for (std::filesystem::directory_iterator at(directory, error), end; !error && at != end; at.increment(error)) {
+        if (at->path().extension() != ".sst") continue;
+        rocksdb::Status status = rocksdb::SstFileReader(rocksdb::Options()).Open(at->path().string());
+        if (status.ok() || ++count > kNamedMax) continue;
+        named += fmt::format("; {}: {}", at->path().string(), status.ToString());
+    }
+    return named;
+}
+
+void correct_suffix(std::string& text) {
+    constexpr std::string_view kOld = ".ldb: No such file";
+    if (auto at = text.find(kOld); at != std::string::npos) text.replace(at, 4, ".sst");
+}
 
 rocksdb::CompressionType compression() {
     for (rocksdb::CompressionType type : rocksdb::GetSupportedCompressions()) {
@@ -92,8 +152,8 @@ rocksdb::CompressionType compression() {
 // sight, an iterator of RocksDB 7.8 may pass over a damaged block and say nothing (rocksdb_state_test plants that).
 class BatchWriter {
   public:
-    BatchWriter(rocksdb::DB& database, rocksdb::WriteBatch& out, bool with_ranges)
-        : database_(database), out_(out), with_ranges_(with_ranges) {}
+    BatchWriter(rocksdb::DB& database, rocksdb::WriteBatch& out, bool with_ranges, Damages& damages)
+        : database_(database), out_(out), with_ranges_(with_ranges), damages_(damages) {}
 
     void put(std::string_view key, std::string_view value) {
         if (with_ranges_) puts_.insert(key);
@@ -108,6 +168,9 @@ class BatchWriter {
         options.iterate_upper_bound = &upper;
         std::unique_ptr<rocksdb::Iterator> at(database_.NewIterator(options));
         for (at->Seek(slice(begin)); at->Valid(); at->Next()) keep(out_.Delete(at->key()));
+        // What is removed belongs to something that has gone, and its like never comes again: what cannot be read any
+        // more may stay. A removal must not end a server that goes on with all the rest.
+        if (at->status().IsCorruption()) return damages_.tell(at->status());
         keep(at->status());
     }
     const rocksdb::Status& status() const { return status_; }
@@ -120,6 +183,7 @@ class BatchWriter {
     rocksdb::DB& database_;
     rocksdb::WriteBatch& out_;
     const bool with_ranges_;  // there are range removals: the puts before them have to be known
+    Damages& damages_;
     std::set<std::string_view> puts_;
     rocksdb::Status status_;
 };
@@ -167,6 +231,7 @@ Result<> make_directory(const std::string& directory) {
 struct StateResources::Parts {
     std::shared_ptr<rocksdb::Cache> cache;
     std::shared_ptr<rocksdb::WriteBufferManager> write_buffers;
+    std::atomic<std::uint64_t> damages{0};
 };
 
 StateResources::StateResources(StateResourceOptions options) : options_(options), parts_(std::make_unique<Parts>()) {
@@ -181,23 +246,31 @@ StateResources::StateResources(StateResourceOptions options) : options_(options)
 StateResources::~StateResources() = default;
 
 std::size_t StateResources::cache_used_bytes() const { return parts_->cache->GetUsage(); }
+std::uint64_t StateResources::damages() const { return parts_->damages.load(std::memory_order_relaxed); }
 std::size_t StateResources::write_buffer_used_bytes() const { return parts_->write_buffers->memory_usage(); }
 
 // ---- opening ----
 
 struct Database::Rocks {
+    Rocks(ContainerId container, std::atomic<std::uint64_t>& count)
+        : damages(std::make_shared<Damages>(container, count)) {}
+
     std::shared_ptr<BackgroundError> background = std::make_shared<BackgroundError>();
+    std::shared_ptr<Damages> damages;
+    std::shared_ptr<std::atomic<bool>> compacts = std::make_shared<std::atomic<bool>>(true);
+    bool without_compactions = false;
     std::unique_ptr<rocksdb::DB> db;
 
     rocksdb::Options options(const DatabaseOptions& ours, StateResources& resources);
-    static Error error(const DatabaseOptions& ours, const rocksdb::Status& status);
+    Error error(const DatabaseOptions& ours, const rocksdb::Status& status);
+    void follow_compactions();
 };
 
 rocksdb::Options Database::Rocks::options(const DatabaseOptions& ours, StateResources& resources) {
     rocksdb::Options options;
     options.create_if_missing = true;
     options.info_log = std::make_shared<ForwardingLogger>(ours.container);
-    options.listeners.push_back(std::make_shared<ErrorListener>(background));
+    options.listeners.push_back(std::make_shared<ErrorListener>(background, damages, compacts));
     options.max_bgerror_resume_count = 0;
     options.avoid_flush_during_shutdown = true;
 
@@ -242,6 +315,11 @@ rocksdb::Options Database::Rocks::options(const DatabaseOptions& ours, StateReso
 
 Error Database::Rocks::error(const DatabaseOptions& ours, const rocksdb::Status& status) {
     std::string text = status.ToString();
+    if (db != nullptr && status.IsCorruption()) damages->tell(status);
+    if (db == nullptr) {
+        correct_suffix(text);
+        if (status.IsCorruption()) text += damaged_tables(ours.directory);
+    }
     std::string what = fmt::format("state of container {} in {}: {}", ours.container.value(), ours.directory, text);
     if (status.IsCorruption()) {
         return Error(Errc::kCorrupt, what +
@@ -259,7 +337,9 @@ Error Database::Rocks::error(const DatabaseOptions& ours, const rocksdb::Status&
 }
 
 Database::Database(DatabaseOptions options, std::shared_ptr<StateResources> resources)
-    : options_(std::move(options)), resources_(std::move(resources)), rocks_(std::make_unique<Rocks>()) {}
+    : options_(std::move(options)),
+      resources_(std::move(resources)),
+      rocks_(std::make_unique<Rocks>(options_.container, resources_->parts_->damages)) {}
 
 Database::~Database() = default;
 
@@ -274,7 +354,7 @@ Result<std::shared_ptr<Database>> Database::open(DatabaseOptions options, std::s
 Result<> Database::open_files() {
     rocksdb::DB* opened = nullptr;
     rocksdb::Status status = rocksdb::DB::Open(rocks_->options(options_, *resources_), options_.directory, &opened);
-    if (!status.ok()) return fail(Rocks::error(options_, status));
+    if (!status.ok()) return fail(rocks_->error(options_, status));
     rocks_->db.reset(opened);
     return {};
 }
@@ -300,7 +380,7 @@ Result<> Database::check_identity() {
         rocksdb::Status status = put_record(batch, IdentityRecord{kStateFormat, options_.container});
         if (status.ok()) status = rocks_->db->Write(write_options(), &batch);
         if (status.ok()) status = rocks_->db->Flush({});
-        if (!status.ok()) return fail(Rocks::error(options_, status));
+        if (!status.ok()) return fail(rocks_->error(options_, status));
         return {};
     }
     auto found = IdentityRecord::decode(IdentityRecord::key(), *identity->value);
@@ -340,16 +420,23 @@ Result<> Database::write(std::span<const StateBatch* const> batches, LogSequence
     if (status.ok() && must_wait())
         return fail(Errc::kUnavailable, "the disk does not keep up with the state's changes");
     rocksdb::WriteBatch all(size);
+    rocks_->follow_compactions();
     if (status.ok()) {
-        BatchWriter writer(*rocks_->db, all, ranges.found);
+        BatchWriter writer(*rocks_->db, all, ranges.found, *rocks_->damages);
         for (const StateBatch* batch : batches) batch->for_each(writer);
         status = writer.status();
     }
     if (status.ok()) status = put_record(all, AppliedRecord{through});
     if (status.ok()) status = rocks_->db->Write(write_options(), &all);
-    if (!status.ok()) return fail(Rocks::error(options_, status));
+    if (!status.ok()) return fail(rocks_->error(options_, status));
     written_.store(through.value(), std::memory_order_release);
     return {};
+}
+
+// Not from the listener: it runs in the middle of what has failed.
+void Database::Rocks::follow_compactions() {
+    if (without_compactions || compacts->load(std::memory_order_acquire)) return;
+    without_compactions = db->SetOptions({{"disable_auto_compactions", "true"}}).ok();
 }
 
 // RocksDB starts a flush when the stores' buffers are full, but lets writers go on. Only for a flush of this store that
@@ -369,7 +456,7 @@ Result<LogSequence> Database::flush() {
     rocksdb::Status status = rocks_->background->get();
     if (status.ok()) status = rocks_->db->Flush(options);
     if (status.ok()) status = rocks_->background->get();
-    if (!status.ok()) return fail(Rocks::error(options_, status));
+    if (!status.ok()) return fail(rocks_->error(options_, status));
     auto on_disk = persisted();
     if (!on_disk) return fail(on_disk.error());
     if (*on_disk < through) {
@@ -388,7 +475,7 @@ Result<LogSequence> Database::persisted() {
     std::string value;
     rocksdb::Status status = rocks_->db->Get(options, slice(AppliedRecord::key()), &value);
     if (status.IsNotFound()) return LogSequence(0);
-    if (!status.ok()) return fail(Rocks::error(options_, status));
+    if (!status.ok()) return fail(rocks_->error(options_, status));
     auto record = AppliedRecord::decode(AppliedRecord::key(), value);
     if (!record) return fail(record.error());
     return record->through;
@@ -402,7 +489,7 @@ Result<StateValue> Database::get(const std::string& key) {
     std::string value;
     rocksdb::Status status = rocks_->db->Get({}, slice(key), &value);
     if (status.IsNotFound()) return result;
-    if (!status.ok()) return fail(Rocks::error(options_, status));
+    if (!status.ok()) return fail(rocks_->error(options_, status));
     result.value = std::move(value);
     return result;
 }
@@ -421,7 +508,7 @@ Result<StateValues> Database::multi_get(const std::vector<std::string>& keys) {
                          statuses.data());
     for (std::size_t i = 0; i < keys.size(); ++i) {
         if (statuses[i].IsNotFound()) continue;
-        if (!statuses[i].ok()) return fail(Rocks::error(options_, statuses[i]));
+        if (!statuses[i].ok()) return fail(rocks_->error(options_, statuses[i]));
         result.values[i] = values[i].ToString();
     }
     return result;
@@ -449,7 +536,7 @@ Result<ScanPage> Database::scan(const ScanRequest& request) {
         page.entries.emplace_back(view(at->key()), view(at->value()));
         size += at->key().size() + at->value().size();
     }
-    if (!at->status().ok()) return fail(Rocks::error(options_, at->status()));
+    if (!at->status().ok()) return fail(rocks_->error(options_, at->status()));
     return page;
 }
 
@@ -463,7 +550,7 @@ Result<> Database::load(const KeyRange& range, const StateStore::Visit& visit) {
     for (at->Seek(slice(range.begin)); at->Valid(); at->Next()) {
         if (auto visited = visit(view(at->key()), view(at->value())); !visited) return visited;
     }
-    if (!at->status().ok()) return fail(Rocks::error(options_, at->status()));
+    if (!at->status().ok()) return fail(rocks_->error(options_, at->status()));
     return {};
 }
 

@@ -31,6 +31,8 @@ class StateResources {
     const StateResourceOptions& options() const { return options_; }
     std::size_t cache_used_bytes() const;  // write buffers included
     std::size_t write_buffer_used_bytes() const;
+    std::uint64_t damages()
+        const;  // places of the files that were found damaged while stores were open; the log names them
 
   private:
     friend class Database;

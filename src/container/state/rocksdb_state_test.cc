@@ -138,6 +138,103 @@ TEST_F(RocksdbState, NeverServesAFlippedByteOfATable) {
     EXPECT_GT(reported, 100);
 }
 
+// A damaged block is refused, told once, and disturbs nothing else: compactions and removals meet it, writes go on.
+TEST_F(RocksdbState, GoesOnBesideADamagedBlock) {
+    auto key_of = [](int number) { return fmt::format("K{:05}", number); };
+    auto fill = [&](LogSequence through) {
+        StateBatch batch;
+        SeededRandom random(through.value());
+        for (int i = 0; i < 1000; ++i) {
+            std::string value;
+            for (int j = 0; j < 20; ++j) value += fmt::format("{:016x}", random.next());
+            batch.put(key_of(i), value);
+        }
+        ASSERT_TRUE(thread_->apply(*store_, std::move(batch), through));
+        ASSERT_TRUE(thread_->flush(*store_));
+    };
+    open();
+    fill(LogSequence(1));
+    thread_->close(store_);
+    std::string damaged;
+    for (const auto& entry : fs::directory_iterator(path())) {
+        if (entry.path().extension() != ".sst" || entry.file_size() < 100'000) continue;
+        damaged = entry.path().string();
+        std::fstream file(damaged, std::ios::in | std::ios::out | std::ios::binary);
+        file.seekp(50'000);
+        file.put('!');
+        file.put('?');
+    }
+    ASSERT_FALSE(damaged.empty());
+    resources_ = std::make_shared<StateResources>();
+    open();
+    std::optional<Error> error;
+    int served = 0;
+    for (int i = 0; i < 1000; ++i) {
+        auto value = thread_->get(*store_, key_of(i));
+        served += value ? 1 : 0;
+        if (!value) error = value.error();
+    }
+    ASSERT_TRUE(error);
+    EXPECT_EQ(error->code(), Errc::kCorrupt);
+    EXPECT_THAT(error->message(), HasSubstr(damaged));
+    EXPECT_GT(served, 900);
+    EXPECT_EQ(resources_->damages(), 1u);
+    for (std::uint64_t i = 2; i < 40; ++i) fill(LogSequence(i));  // their compaction is due
+    StateBatch removal;
+    removal.remove_range({key_of(0), key_of(500)});
+    removal.put("last", "1");
+    ASSERT_TRUE(thread_->apply(*store_, std::move(removal), LogSequence(40)));
+    ASSERT_TRUE(thread_->flush(*store_));
+    EXPECT_TRUE(thread_->get(*store_, key_of(999))->value);
+    EXPECT_EQ(thread_->get(*store_, "last")->value, "1");
+    EXPECT_FALSE(thread_->stats(*store_).trouble);
+    EXPECT_GE(resources_->damages(), 1u);
+    thread_->close(store_);
+    open();
+    EXPECT_EQ(store_->applied(), LogSequence(40));
+    EXPECT_EQ(thread_->get(*store_, "last")->value, "1");
+}
+
+// RocksDB blames the manifest for what it finds in a table's properties, and gives a missing table another suffix.
+TEST_F(RocksdbState, NamesTheTableThatCannotBeOpened) {
+    open();
+    apply_random(1, 100, 50);
+    thread_->close(store_);
+    fs::path table;
+    for (const auto& entry : fs::directory_iterator(path())) {
+        if (entry.path().extension() == ".sst" && entry.file_size() > 2 * kProperties) table = entry.path();
+    }
+    ASSERT_FALSE(table.empty());
+    SeededRandom random(5);
+    int refused = 0;
+    for (int trial = 0; trial < 60; ++trial) {
+        std::string copy = directory_.path() + "/copy";
+        fs::remove_all(copy);
+        fs::copy(path(), copy);
+        fs::path harmed = fs::path(copy) / table.filename();
+        if (trial == 0) {
+            fs::remove(harmed);
+        } else {
+            auto at = static_cast<std::streamoff>(fs::file_size(harmed) - 54 - random.below(kProperties));
+            std::fstream file(harmed, std::ios::in | std::ios::out | std::ios::binary);
+            file.seekg(at);
+            int byte = file.get();
+            file.seekp(at);
+            file.put(static_cast<char>(byte ^ 0x10));
+        }
+        resources_ = std::make_shared<StateResources>();
+        auto opened = try_open(copy);
+        if (opened) {
+            store_ = std::move(*opened);
+            thread_->close(store_);
+            continue;
+        }
+        ++refused;
+        EXPECT_THAT(opened.error().message(), HasSubstr(harmed.string()));
+    }
+    EXPECT_GT(refused, 20);
+}
+
 // The same for the other files: at worst it opens as an older state that says so.
 TEST_F(RocksdbState, FlippedByteElsewhereGivesAnErrorOrAPrefix) {
     open();
