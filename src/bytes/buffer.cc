@@ -33,7 +33,7 @@ Slice Slice::copy_of(ByteSpan data) {
 }
 
 Chain Chain::sub(std::size_t offset, std::size_t size) const {
-    MILLRACE_ASSERT(offset + size <= size_);
+    MILLRACE_ASSERT(offset <= size_ && size <= size_ - offset);
     Chain part;
     for (const Slice& slice : slices_) {
         if (size == 0) break;

@@ -101,7 +101,7 @@ class Slice {
     const SlabRef& slab() const { return slab_; }
 
     Slice sub(std::size_t offset, std::size_t size) const {
-        MILLRACE_ASSERT(offset + size <= size_);
+        MILLRACE_ASSERT(offset <= size_ && size <= size_ - offset);
         Slice part(*this);
         part.data_ += offset;
         part.size_ = size;

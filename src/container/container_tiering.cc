@@ -38,8 +38,8 @@ std::size_t SegmentContainer::Impl::take_part(std::size_t round, Segment& segmen
                                               std::size_t max_bytes, bytes::Chain& out) {
     if (failed_ || stopping_) return 0;
     std::size_t taken = 0;
-    for (const Extent* extent = segment.index.find(offset); extent != segment.index.end() && taken < max_bytes;
-         ++extent) {
+    const Extent* extent = segment.index.find(offset);
+    for (; extent != segment.index.end() && taken < max_bytes && extent->offset <= offset + taken; ++extent) {
         std::uint64_t skipped = offset + taken - extent->offset;
         std::size_t size = std::min<std::uint64_t>(extent->size - skipped, max_bytes - taken);
         bytes::Slice slice = windows_[round].find(*extent);

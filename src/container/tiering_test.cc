@@ -206,6 +206,35 @@ TEST_F(Tier, AMergeCopiesNoBytes) {
     EXPECT_TRUE(objects->objects.empty());
 }
 
+// After a merge memory may have what lies before and behind bytes that it has no more.
+TEST_F(Tier, PiecesThatAreJoinedAroundAGapInMemory) {
+    ContainerOptions options = small_tier();
+    options.cache_bytes = 256 << 10;
+    options.frame_bytes = 128 << 10;
+    options.tiering.pieces_max = 3;
+    Harness h(options, objects);
+    for (const char* name : {"target", "source", "other"}) ASSERT_TRUE(h.create(name));
+    write(h, "source", 1, 200);
+    settle(h);
+    write(h, "other", 40, 20'000);  // the first piece leaves memory
+    settle(h);
+    write(h, "target", 1, 210);
+    write(h, "source", 1, 220);
+    settle(h);
+    ASSERT_TRUE(h.seal("source"));
+    ASSERT_TRUE(h.merge("target", "source"));
+    model["target"] += model["source"];
+    model.erase("source");
+    expect_all(h);
+    std::uint64_t before = h.container->stats().tiering.written_bytes;
+    write(h, "other", 1, 230);  // whose frame lies beside theirs: a round that holds it has them at hand
+    settle(h);
+    EXPECT_GE(h.container->stats().tiering.written_bytes, before + 230 + 630) << "the pieces are joined";
+    expect_all(h);
+    h.crash();
+    expect_all(h);
+}
+
 TEST_F(Tier, WhatIsGoneWhileItIsWrittenCountsForNothing) {
     Harness h(small_tier(), objects);
     ASSERT_TRUE(h.create("a"));
