@@ -77,6 +77,8 @@ class MemoryLog final : public wal::DurableLog {
             auto entry = std::move(waiting_.front());
             waiting_.pop_front();
             if (fail_next) {
+                disk_->next = entry.stored.where.sequence.value();
+                waiting_.clear();
                 entry.done(fail(Errc::kIo, "planted"));
                 return;
             }
@@ -102,7 +104,7 @@ class MemoryLog final : public wal::DurableLog {
             disk_->frames.push_back(std::move(waiting_.front().stored));
             waiting_.pop_front();
         }
-        disk_->next = disk_->frames.empty() ? disk_->next : disk_->frames.back().where.sequence.value() + 1;
+        if (!waiting_.empty()) disk_->next = waiting_.front().stored.where.sequence.value();
         waiting_.clear();
     }
     std::size_t under_way() const { return waiting_.size(); }

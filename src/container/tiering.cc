@@ -23,6 +23,12 @@ constexpr std::size_t kOverlappingMax = 64;
 constexpr std::size_t kAhead = 4;              // segments that are on their way from memory
 constexpr std::chrono::seconds kPatience{60};  // without any answer from the store
 
+// No bytes are not enough for a round, nor for a part of one that lets it come near: it would be looked for without end.
+TieringOptions checked(TieringOptions options) {
+    options.flush_bytes = std::max<std::uint64_t>(options.flush_bytes, 4);
+    return options;
+}
+
 int magnitude(std::uint64_t bytes) { return std::bit_width(bytes) / 3; }
 
 state::ManifestRecord stored(SegmentId segment, const ManifestEntry& entry, ObjectKind kind) {
@@ -41,7 +47,7 @@ Tiering::Tiering(ContainerId container, runtime::Executor& executor, TieringHost
     : container_(container),
       executor_(executor),
       host_(host),
-      options_(options),
+      options_(checked(std::move(options))),
       memory_(std::move(memory)),
       told_step_(std::clamp<std::int64_t>(static_cast<std::int64_t>(memory_->share() / 16), 1, kToldStepMax)),
       ceiling_(memory_->lag_share()) {}
@@ -329,9 +335,11 @@ void Tiering::plan_round() {
     if (rounds_[planning_].objects == 0) end_round(planning_);
 }
 
-// Neighbours in one pack are neighbours in the next; and a simulated run is always the same.
+// Neighbours in one pack are neighbours in the next; and a simulated run is always the same. One that left memory and
+// came back may have been noted twice.
 std::vector<Segment*> Tiering::in_memory(std::vector<SegmentId> ids) {
     std::ranges::sort(ids);
+    ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
     std::vector<Segment*> found;
     found.reserve(ids.size());
     for (SegmentId id : ids) {

@@ -46,7 +46,9 @@ class Tier : public testing::Test {
     }
     void expect_all(Harness& h) {
         for (const auto& [name, text] : model) {
-            auto start = static_cast<std::size_t>(h.info(name)->start_offset);
+            auto info = h.info(name);
+            ASSERT_TRUE(info) << info.error().to_string();
+            auto start = static_cast<std::size_t>(info->start_offset);
             std::string now = h.text(name, static_cast<std::int64_t>(start));
             std::string expected = text.substr(start);
             if (now == expected) continue;
