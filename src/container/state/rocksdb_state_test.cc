@@ -195,6 +195,47 @@ TEST_F(RocksdbState, GoesOnBesideADamagedBlock) {
     EXPECT_EQ(thread_->get(*store_, "last")->value, "1");
 }
 
+// Inserts begin where the last one with the same first byte was.
+TEST_F(RocksdbState, KeysOfAnyLengthInAnyOrder) {
+    open();
+    SeededRandom random(11);
+    std::map<std::string, std::string> model;
+    constexpr std::string_view kBytes("\0\x01\x7f\xff", 4);
+    for (std::uint64_t batch = 1; batch <= 60; ++batch) {
+        StateBatch changes;
+        for (int i = 0; i < 40; ++i) {
+            std::string key(1, "\x20\x7f\xff"[random.below(3)]);
+            for (std::uint64_t length = random.below(6); length > 0; --length) key += kBytes[random.below(4)];
+            std::string value = std::to_string(batch) + "." + std::to_string(i);
+            if (random.below(4) == 0) {
+                changes.remove(key);
+                model.erase(key);
+            } else {
+                changes.put(key, value);
+                model[key] = value;
+            }
+        }
+        ASSERT_TRUE(thread_->apply(*store_, std::move(changes), LogSequence(batch)));
+        if (batch % 7 == 0) {
+            ASSERT_TRUE(thread_->flush(*store_));
+        }
+        for (int i = 0; i < 20; ++i) {
+            auto at = model.begin();
+            std::advance(at, static_cast<std::ptrdiff_t>(random.below(model.size())));
+            auto found = thread_->get(*store_, at->first);
+            ASSERT_TRUE(found && found->value);
+            EXPECT_EQ(*found->value, at->second);
+        }
+        ScanRequest all{{"\x20", std::string(8, '\xff')}};
+        all.max_entries = 10'000;
+        all.descending = batch % 2 == 0;
+        auto page = thread_->scan(*store_, std::move(all));
+        ASSERT_TRUE(page);
+        std::map<std::string, std::string> found(page->entries.begin(), page->entries.end());
+        EXPECT_EQ(found, model);
+    }
+}
+
 // RocksDB blames the manifest for what it finds in a table's properties, and gives a missing table another suffix.
 TEST_F(RocksdbState, NamesTheTableThatCannotBeOpened) {
     open();

@@ -216,6 +216,12 @@ TEST_F(FilesystemStoreTest, AFullDiskIsSaidAndHeals) {
     EXPECT_EQ(half_written(), 0u);
     expect_ok(c.remove("a"));
     expect_ok(c.put("b", pattern(10'000, 1)));
+    host.files().set_capacity(5'000'000);  // full in the middle of what a thread writes
+    EXPECT_EQ(c.put("c", pattern(9 << 20, 1)).error(), Errc::kNoSpace);
+    EXPECT_EQ(half_written(), 0u);
+    host.files().set_capacity(10'000'000);
+    expect_ok(c.put("c", pattern(9 << 20, 1)));
+    EXPECT_EQ(c.stat("c")->size_bytes, 9u << 20);
 }
 
 // Whatever was expected of an object, it is what was given.
@@ -224,12 +230,14 @@ TEST_F(FilesystemStoreTest, AnExpectedSizeIsOnlyAHelp) {
     constexpr std::size_t kMib = 1 << 20;
     int number = 0;
     for (std::size_t expected : {std::size_t{0}, std::size_t{1}, 3 * kMib + 4096, 3 * kMib + 5000, 9 * kMib}) {
-        for (std::size_t size : {std::size_t{0}, std::size_t{5000}, 3 * kMib + 4096, 3 * kMib + 5000}) {
+        for (std::size_t size :
+             {std::size_t{0}, std::size_t{5000}, 3 * kMib + 4096, 3 * kMib + 5000, 9 * kMib, 9 * kMib + 1}) {
             std::string key = "e/" + std::to_string(++number);
             auto data = pattern(size, static_cast<unsigned>(number));
             auto upload = store->upload(key, expected);
-            for (std::size_t at = 0; at < size; at += 700'000) {
-                std::size_t part = std::min<std::size_t>(700'000, size - at);
+            const std::size_t given = number % 2 == 0 ? 700'000 : 3'000'001;
+            for (std::size_t at = 0; at < size; at += given) {
+                std::size_t part = std::min(given, size - at);
                 expect_ok(c.append(*upload, data.sub(at, part)));
             }
             expect_ok(c.finish_upload(*upload));
