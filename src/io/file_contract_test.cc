@@ -506,10 +506,12 @@ TEST_P(FileContract, StatusTellsSizeAndKind) {
     auto status = host->files().status(path("a"));
     ASSERT_TRUE(status.has_value());
     EXPECT_FALSE(status->directory);
+    EXPECT_TRUE(status->regular);
     EXPECT_EQ(status->size, 3000u);
     std::int64_t now = host->executor().clock().wall_millis();
     EXPECT_LT(std::abs(status->modified_ms - now), 600'000);
     EXPECT_TRUE(host->files().status(host->root())->directory);
+    EXPECT_FALSE(host->files().status(host->root())->regular);
     EXPECT_EQ(host->files().status(path("none")).error(), Errc::kNotFound);
 }
 

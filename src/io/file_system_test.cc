@@ -138,6 +138,18 @@ TEST(PosixFiles, SyncedWritesWithoutTheSystemCall) {
     EXPECT_EXIT(std::_Exit(run()), accept_skipped, "");
 }
 
+// Opening it would wait for somebody who writes.
+TEST(PosixFiles, APipeIsNeitherAFileNorADirectory) {
+    TemporaryDirectory directory;
+    std::string path = directory.path() + "/pipe";
+    ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+    runtime::ManualExecutor executor;
+    auto files = make_file_system(executor, Backend::kThreads);
+    auto status = (*files)->status(path);
+    ASSERT_TRUE(status.has_value());
+    EXPECT_FALSE(status->regular || status->directory);
+}
+
 TEST(PosixFiles, PermissionDeniedIsTheCallersError) {
     if (::geteuid() != 0) GTEST_SKIP() << "needs to change its identity";
     TemporaryDirectory directory;

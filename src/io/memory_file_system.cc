@@ -351,7 +351,7 @@ Result<FileStatus> MemoryFileSystem::status(const std::string& given) {
     if (state_->disk.is_directory(path)) return FileStatus{.directory = true};
     MemoryInodeRef inode = state_->disk.find(path);
     if (inode == nullptr) return fail(Errc::kNotFound, path);
-    return FileStatus{.size = inode->current.size(), .modified_ms = inode->modified_ms};
+    return FileStatus{.regular = true, .size = inode->current.size(), .modified_ms = inode->modified_ms};
 }
 
 Result<> MemoryFileSystem::sync_directory(const std::string& given) {

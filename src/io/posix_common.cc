@@ -330,6 +330,7 @@ Result<FileStatus> PosixFileSystem::status(const std::string& path) {
     if (::stat(path.c_str(), &status) != 0) return fail(posix_error(errno, "stat", path));
     FileStatus found;
     found.directory = S_ISDIR(status.st_mode);
+    found.regular = S_ISREG(status.st_mode);
     if (!found.directory) found.size = static_cast<std::uint64_t>(status.st_size);
     found.modified_ms = status.st_mtim.tv_sec * std::int64_t{1000} + status.st_mtim.tv_nsec / 1'000'000;
     found.device = status.st_dev;

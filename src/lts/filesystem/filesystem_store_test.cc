@@ -231,7 +231,7 @@ TEST_F(FilesystemStoreTest, AnExpectedSizeIsOnlyAHelp) {
     int number = 0;
     for (std::size_t expected : {std::size_t{0}, std::size_t{1}, 3 * kMib + 4096, 3 * kMib + 5000, 9 * kMib}) {
         for (std::size_t size :
-             {std::size_t{0}, std::size_t{5000}, 3 * kMib + 4096, 3 * kMib + 5000, 9 * kMib, 9 * kMib + 1}) {
+             {std::size_t{0}, std::size_t{5000}, 3 * kMib + 4096, 3 * kMib + 5000, 9 * kMib, 10 * kMib + 5000}) {
             std::string key = "e/" + std::to_string(++number);
             auto data = pattern(size, static_cast<unsigned>(number));
             auto upload = store->upload(key, expected);

@@ -11,6 +11,7 @@ Result<OpenObject> open_object(io::FileSystem& files, const std::string& path) {
     auto status = files.status(path);
     if (!status) return fail(status.error());
     if (status->directory) return fail(Errc::kNotFound);
+    if (!status->regular) return fail(Errc::kCorrupt, "is no file");
     auto file = files.open(path, {.direct = true, .read_only = true});
     if (!file) return fail(file.error());
     auto size = (*file)->size();
