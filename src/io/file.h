@@ -57,7 +57,7 @@ class FileLock {
 
 struct FileStatus {
     bool directory = false;
-    bool regular = false;  // a file; neither is a pipe, whose opening may wait for ever
+    bool regular = false;          // a file; neither is a pipe, whose opening may wait for ever
     std::uint64_t size = 0;        // of a file
     std::int64_t modified_ms = 0;  // ms since the epoch: of the last change of the content
     std::uint64_t device = 0;      // the same for all files of a mounted file system
