@@ -23,7 +23,8 @@ constexpr std::size_t kOverlappingMax = 64;
 constexpr std::size_t kAhead = 4;              // segments that are on their way from memory
 constexpr std::chrono::seconds kPatience{60};  // without any answer from the store
 
-// No bytes are not enough for a round, nor for a part of one that lets it come near: it would be looked for without end.
+// No bytes are not enough for a round, nor for a part of one that lets it come near: it would be looked for without
+// end.
 TieringOptions checked(TieringOptions options) {
     options.flush_bytes = std::max<std::uint64_t>(options.flush_bytes, 4);
     return options;
