@@ -1,6 +1,7 @@
-// Where a segment's bytes are: a sorted run of extents without gaps or overlaps between start offset and length. An
-// extent is a piece of one frame's payload, in the log and, while it lasts, in memory. Plain values, no pointers: what
-// a slab id means is the frame cache's affair, so dropping memory touches no index.
+// Where a segment's bytes are, as far as the log or memory has them: extents sorted by offset, without overlaps. After
+// a merge or a start there may be gaps, of bytes that are only in long-term storage. An extent is a piece of one
+// frame's payload, in the log and, while it lasts, in memory. Plain values, no pointers: what a slab id means is the
+// frame cache's affair, so dropping memory touches no index.
 #pragma once
 
 #include <algorithm>
