@@ -14,9 +14,10 @@ namespace millrace::container {
 namespace {
 
 constexpr std::chrono::milliseconds kFirstPause{500};
-constexpr std::chrono::milliseconds kCalm{2000};   // since the last round that was due for its bytes
-constexpr std::size_t kPatienceWithPieces = 4;     // so many times more of them, while there is something else to do
-constexpr std::chrono::milliseconds kMoves{2000};  // appends wait for a storage writer that made an object so lately
+constexpr std::chrono::milliseconds kFruitless{100};  // after rounds that moved nothing
+constexpr std::chrono::milliseconds kCalm{2000};      // since the last round that was due for its bytes
+constexpr std::size_t kPatienceWithPieces = 4;        // so many times more of them, while there is something else to do
+constexpr std::chrono::milliseconds kMoves{2000};     // appends wait for a storage writer that made an object so lately
 constexpr std::int64_t kToldStepMax = 256 << 10;
 constexpr std::size_t kPackPartsMax = 16'384;
 constexpr std::size_t kOverlappingMax = 64;
@@ -242,7 +243,7 @@ bool Tiering::has_round() const {
 }
 
 void Tiering::hurry() {
-    if (!active() || trouble_ || confirming_ || fenced_ || (in_round() && !may_overlap())) return;
+    if (fruitless_ || !active() || trouble_ || confirming_ || fenced_ || (in_round() && !may_overlap())) return;
     arm_timer(has_round() ? std::chrono::milliseconds(0) : kTurn);
 }
 
@@ -260,7 +261,7 @@ void Tiering::publish_gauges() {
 }
 
 void Tiering::look() {
-    hurried_ = false;
+    hurried_ = fruitless_ = false;
     publish_gauges();
     if (!active() || confirming_ || fenced_) return;
     if (!may_begin()) {
@@ -568,10 +569,10 @@ void Tiering::rounds_ended() {
     }
     if (dirty_.empty() && garbage_.empty() && scattered_.empty()) return;
     // What cannot be moved is not tried without end.
-    bool has_moved = std::exchange(has_moved_, false);
-    if (has_moved && is_due()) return arm_timer(std::chrono::milliseconds(0));
-    if (has_moved && nears_round()) return hurry();
-    arm_timer(kTick);
+    fruitless_ = !std::exchange(has_moved_, false);
+    if (!fruitless_ && is_due()) return arm_timer(std::chrono::milliseconds(0));
+    if (!fruitless_ && nears_round()) return hurry();
+    arm_timer(fruitless_ && nears_round() ? kFruitless : kTick);
 }
 
 TieringStats Tiering::stats() const {

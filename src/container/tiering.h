@@ -230,6 +230,7 @@ class Tiering {
     std::uint64_t planned_bytes_ = 0;  // of all rounds
     std::size_t overlapping_ = 0;      // rounds that began beside others, since there was none
     bool has_moved_ = false;           // something, since there was none
+    bool fruitless_ = false;           // nothing had moved when they were over: the next one waits a moment
     bool poked_ = false;
     bool pressed_ = false;  // the last round was due for its bytes: joining had to wait
     std::chrono::steady_clock::time_point pressed_at_;
@@ -246,6 +247,7 @@ class Tiering {
     std::chrono::milliseconds pause_{0};
     std::deque<std::string> garbage_;
     bool removing_ = false;
+    std::chrono::steady_clock::time_point remove_again_at_;
 
     absl::flat_hash_map<SegmentId, std::vector<Scan>> scans_;
     TieringStats counters_;

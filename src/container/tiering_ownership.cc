@@ -91,7 +91,7 @@ void Tiering::not_confirmed(const Error& error) {
 // ---- garbage ----
 
 void Tiering::remove_garbage() {
-    if (!active() || removing_ || garbage_.empty() || fenced_) return;
+    if (!active() || removing_ || garbage_.empty() || fenced_ || executor_.clock().now() < remove_again_at_) return;
     if (!owned_within(kConfirmedToRemove)) {  // with the next look
         if (timer_.value() == 0 && !in_round() && !confirming_) arm_timer(kTick);
         return;
@@ -100,7 +100,8 @@ void Tiering::remove_garbage() {
     store_->remove(garbage_.front(), [this, alive = alive_](Result<> removed) {
         if (!*alive) return;
         removing_ = false;
-        if (!removed) {  // with the next look
+        if (!removed) {  // with a look that comes not too soon
+            remove_again_at_ = executor_.clock().now() + kTick;
             if (timer_.value() == 0 && !in_round()) arm_timer(kLongestPause);
             return;
         }

@@ -92,7 +92,7 @@ Async<> StagedFile::append(bytes::Chain data) {
     size_ += data.size();
     rest_.append(data);
     std::uint64_t needed = begun_ + rest_.size() / bytes::kPageSize * bytes::kPageSize;
-    if (needed > std::max<std::uint64_t>(reserved_, kPieceMax)) {
+    if (needed > std::max<std::uint64_t>(reserved_, kWriteMax)) {
         reserved_ = room_for(needed);  // seldom: it waits for the writes under way
         std::move_only_function<Result<>()> take_room = [file = file_, size = reserved_] {
             return file->reserve(size);
