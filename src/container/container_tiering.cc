@@ -74,6 +74,9 @@ void SegmentContainer::Impl::read_part(SegmentId segment_id, std::uint64_t offse
             };
             return window->load(*pipeline_.log(), *extent, std::move(again));
         }
+    } else if (offset >= segment->durable.start) {
+        ++counters_.reads_from_storage;
+        return tiering_.read_piece(*segment, offset, max_bytes, std::move(done));
     }
     read_part_alone(segment_id, offset, max_bytes, std::move(done));
 }

@@ -180,6 +180,7 @@ void Tiering::release(const ManifestEntry& entry) {
     if (living > 0) return;
     garbage_.push_back(found->second.record.key);
     if (reader_) reader_->forget(entry.object);
+    if (piece_reader_) piece_reader_->forget(entry.object);
     objects_.erase(found);
     publish_gauges();
     remove_garbage();
@@ -319,20 +320,14 @@ void Tiering::plan_round() {
     // While there is enough to move, joining can wait, but not for ever.
     pressed_ = nears_round();
     if (pressed_) pressed_at_ = executor_.clock().now();
-    std::vector<Segment*> scattered;
-    // One that began beside others does not know which pieces these are joining.
-    if (nearly_done && rounds_open_ == 1) scattered = in_memory(std::exchange(scattered_, {}));
     for (Segment* segment : in_memory(std::move(dirty))) {
         segment->dirty = false;
         plan_log_runs(*segment, last_file);
         // Until its bytes have moved it stays in the list, for the next round.
         if (segment->log_only_bytes > segment->damaged_bytes) became_dirty(*segment);
     }
-    // What is joined shares the pack with what is new; a part that cannot be read is left out.
-    for (Segment* segment : scattered) {
-        segment->scattered = false;
-        plan_small_pieces(*segment);
-    }
+    // One that began beside a round that joins does not know which pieces that is.
+    if (nearly_done && std::ranges::none_of(rounds_, &Round::joins)) plan_joins();
     close_pack();
     if (rounds_[planning_].objects == 0) end_round(planning_);
 }
@@ -379,10 +374,29 @@ void Tiering::plan_log_runs(Segment& segment, std::uint64_t last_file) {
     segment.planned_to = std::max(segment.planned_to, end);
 }
 
+// Only so much at a time: many segments become worth it at the same moment, and what is new must not wait for them.
+// For the same reason they have objects of their own while much is new; otherwise all share a pack. A part that cannot
+// be read is left out.
+void Tiering::plan_joins() {
+    if (pressed_) close_pack();
+    const std::size_t before = rounds_[planning_].objects;
+    join_budget_ = pressed_ ? object_bytes_of_round() : options_.writers * object_bytes_of_round();
+    joins_left_ = false;
+    for (Segment* segment : in_memory(std::exchange(scattered_, {}))) {
+        segment->scattered = false;
+        plan_small_pieces(*segment);
+    }
+    rounds_[planning_].joins = rounds_[planning_].objects > before || !pack_.parts.empty();
+}
+
 // Runs of small neighbours in storage that are worth one piece.
 void Tiering::plan_small_pieces(Segment& segment) {
     // While there is enough else to do, only many new ones are worth a look.
     if (pressed_ && segment.new_pieces < options_.pieces_max * kPatienceWithPieces) return became_scattered(segment);
+    if (join_budget_ == 0) {
+        joins_left_ = true;
+        return became_scattered(segment);
+    }
     segment.new_pieces = 0;
     const auto& entries = segment.manifest.entries();
     bool left_over = false;
@@ -400,10 +414,17 @@ void Tiering::plan_small_pieces(Segment& segment) {
         std::size_t count = last - first;
         bool worth_it = pressed_ ? count >= options_.pieces_max * kPatienceWithPieces
                                  : count >= options_.pieces_max || (count > 1 && bytes >= options_.piece_bytes_min);
-        if (worth_it)
+        if (worth_it && join_budget_ == 0) {
+            segment.new_pieces = static_cast<std::uint32_t>(count);
+            joins_left_ = left_over = true;
+            break;
+        }
+        if (worth_it) {
             add_run(segment, entries[first].offset, entries[last - 1].end());
-        else
+            join_budget_ -= std::min(join_budget_, bytes);
+        } else {
             left_over = left_over || count > 0;
+        }
         first = std::max(last, first + 1);
     }
     if (left_over) became_scattered(segment);
@@ -546,6 +567,8 @@ void Tiering::failed(const Error& error) {
 void Tiering::end_round(std::size_t index) {
     publish_gauges();
     Round round = std::exchange(rounds_[index], {});
+    // Not here: this may be a call of its own.
+    if (round.joins) executor_.post([over = std::shared_ptr<TierReader>(std::move(piece_reader_))] {});
     memory_->round_ends();
     planned_bytes_ -= round.bytes;
     host_.round_over(index);

@@ -95,6 +95,9 @@ class Tiering {
 
     // Bytes of `segment` at `offset`, which its manifest holds.
     void read(Segment& segment, std::uint64_t offset, std::size_t max_bytes, TierReader::Done done);
+    // The same for pieces that are written again as one: many small ones, each in another object, next to those of the
+    // segments that come next. Flushes nothing that readers use.
+    void read_piece(Segment& segment, std::uint64_t offset, std::size_t max_bytes, TierReader::Done done);
 
     TieringStats stats() const;
     const TieringGauges& gauges() const { return gauges_; }
@@ -126,6 +129,7 @@ class Tiering {
 
     struct Round {
         bool open = false;
+        bool joins = false;             // pieces that lie in storage already
         std::size_t objects = 0;        // planned, and not over
         std::uint64_t bytes = 0;        // of the log, that it moves
         std::vector<Segment*> planned;  // segments that its objects have parts of: they stay in memory
@@ -155,7 +159,7 @@ class Tiering {
     void publish_gauges();
     void watch();
     bool is_due() const;
-    bool wants_joining() const { return pressed_ && !scattered_.empty(); }
+    bool wants_joining() const { return (pressed_ || joins_left_) && !scattered_.empty(); }
     bool may_begin() const;
     bool in_round() const { return rounds_open_ > 0; }
     std::uint64_t unplanned_bytes() const { return log_only_bytes_ - std::min(log_only_bytes_, planned_bytes_); }
@@ -168,6 +172,7 @@ class Tiering {
     void plan_round();
     std::uint64_t object_bytes_of_round() const;
     void plan_log_runs(Segment& segment, std::uint64_t last_file);
+    void plan_joins();
     void plan_small_pieces(Segment& segment);
     void add_run(Segment& segment, std::uint64_t begin, std::uint64_t end);
     void add_plan(ObjectPlan plan);
@@ -210,6 +215,9 @@ class Tiering {
 
     std::unique_ptr<lts::ChunkStore> store_;
     std::unique_ptr<TierReader> reader_;
+    std::unique_ptr<TierReader> piece_reader_;  // while pieces are joined
+    SegmentId pieces_of_;                       // segment whose pieces were asked for
+    std::uint64_t pieces_to_ = 0;               // up to this offset
     std::vector<std::unique_ptr<ObjectWriter>> writers_;
     std::string prefix_;
     std::string life_;
@@ -240,6 +248,8 @@ class Tiering {
     std::uint64_t pack_bytes_ = 0;
     std::uint32_t under_way_ = 0;       // objects being written or recorded
     std::vector<SegmentId> scattered_;  // segments that got small pieces
+    std::uint64_t join_budget_ = 0;     // of the round that is being planned
+    bool joins_left_ = false;           // it was not enough
     std::uint64_t answers_ = 0;         // of the store, since the start
     runtime::TimerId watch_;
 

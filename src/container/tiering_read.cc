@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "container/object_format.h"
 #include "container/scan_pacer.h"
 #include "container/tiering.h"
 
@@ -12,6 +13,8 @@ namespace {
 constexpr std::uint64_t kFirstWindow = 1 << 20;
 constexpr std::size_t kScansOfASegment = 4;
 constexpr std::size_t kScannedSegments = 1024;
+constexpr std::uint64_t kPieceCache = 16 << 20;
+constexpr std::uint64_t kPiecesAhead = 8 << 20;  // on their way
 
 }  // namespace
 
@@ -50,6 +53,43 @@ void Tiering::read_now(Segment& segment, std::uint64_t offset, std::size_t max_b
                       if (passing && options_.scans) options_.scans->took(data->size(), executor_.clock().now());
                       done(std::move(data));
                   });
+}
+
+// Blocks as small as an object has them. Those of one segment's pieces are asked for together; its neighbours' pieces
+// lie in the same ones.
+void Tiering::read_piece(Segment& segment, std::uint64_t offset, std::size_t max_bytes, TierReader::Done done) {
+    const ManifestEntry* entry = segment.manifest.find(offset);
+    auto object = entry == nullptr ? objects_.end() : objects_.find(entry->object);
+    if (object == objects_.end() || stopped_ || !store_) return read_now(segment, offset, max_bytes, std::move(done));
+    if (!piece_reader_) {
+        TierReaderOptions options;
+        options.block_bytes = options.range_bytes = kObjectBlock;
+        options.cache_bytes = kPieceCache;
+        options.loading_bytes = kPiecesAhead;
+        piece_reader_ = std::make_unique<TierReader>(*store_, options);
+        pieces_to_ = 0;
+    }
+    if (segment.id != pieces_of_ || offset >= pieces_to_) {
+        pieces_of_ = segment.id;
+        pieces_to_ = offset;
+        std::uint64_t blocks = 0;
+        for (const ManifestEntry* next = entry; next != segment.manifest.entries().data() + segment.manifest.size();
+             ++next) {
+            auto there = objects_.find(next->object);
+            blocks += next->size + kObjectBlock;
+            if (there == objects_.end() || blocks > kPiecesAhead || next->offset >= offset + max_bytes) break;
+            (void)piece_reader_->will_need(there->second.record, next->object_offset, next->size);
+            pieces_to_ = next->end();
+        }
+    }
+    std::uint64_t within = offset - entry->offset;
+    std::size_t size = std::min<std::uint64_t>(max_bytes, entry->size - within);
+    piece_reader_->read(object->second.record, entry->object_offset + within, size, false,
+                        [this, alive = alive_, id = segment.id, object_id = entry->object, offset, max_bytes,
+                         done = std::move(done)](Result<bytes::Chain> data) mutable {
+                            if (data || !*alive) return done(std::move(data));
+                            read_again(id, object_id, offset, max_bytes, data.error(), std::move(done));
+                        });
 }
 
 // An object may have been removed while it was read: its bytes were truncated, or written again elsewhere.
