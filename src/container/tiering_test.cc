@@ -464,5 +464,32 @@ TEST(Manifest, PutReplacesWholeEntriesOnly) {
     EXPECT_EQ(manifest.entries().front(), entry(30, 40, 2));
 }
 
+// Twenty segments are worth it at the same moment: not all of them are joined at once, and none is forgotten.
+TEST_F(Tier, ManyPiecesAreJoinedAFewAtATime) {
+    constexpr int kSegments = 20;
+    constexpr std::uint64_t kPieces = 8;
+    constexpr std::uint64_t kSize = 450;
+    ContainerOptions options = small_tier();
+    options.tiering.flush_bytes = 100'000;  // a round each time
+    options.tiering.pieces_max = kPieces;
+    options.tiering.piece_bytes_min = 10'000;
+    Harness h(options, objects);
+    for (int i = 0; i < kSegments; ++i) ASSERT_TRUE(h.create("s" + std::to_string(i)));
+    for (std::uint64_t round = 0; round < kPieces; ++round) {
+        EXPECT_EQ(h.container->stats().tiering.written_bytes, round * kSegments * kSize) << "nothing is joined yet";
+        for (int i = 0; i < kSegments; ++i) write(h, "s" + std::to_string(i), 1, kSize);
+        h.executor.advance(std::chrono::milliseconds(3000));
+        h.executor.run_until_idle();
+    }
+    settle(h);
+    TieringStats stats = h.container->stats().tiering;
+    EXPECT_EQ(stats.written_bytes, 2 * kPieces * kSegments * kSize) << "each byte once more";
+    EXPECT_GE(stats.rounds, 14u) << "72,000 bytes, some 32,000 at a time: two more than for all at once";
+    EXPECT_EQ(stats.objects_in_flight, 0u);
+    expect_all(h);
+    h.crash();
+    expect_all(h);
+}
+
 }  // namespace
 }  // namespace millrace::container
