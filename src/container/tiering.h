@@ -218,6 +218,7 @@ class Tiering {
     std::unique_ptr<TierReader> piece_reader_;  // while pieces are joined
     SegmentId pieces_of_;                       // segment whose pieces were asked for
     std::uint64_t pieces_to_ = 0;               // up to this offset
+    std::size_t piece_reads_ = 0;               // under way
     std::vector<std::unique_ptr<ObjectWriter>> writers_;
     std::string prefix_;
     std::string life_;

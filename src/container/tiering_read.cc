@@ -84,10 +84,13 @@ void Tiering::read_piece(Segment& segment, std::uint64_t offset, std::size_t max
     }
     std::uint64_t within = offset - entry->offset;
     std::size_t size = std::min<std::uint64_t>(max_bytes, entry->size - within);
+    ++piece_reads_;
     piece_reader_->read(object->second.record, entry->object_offset + within, size, false,
                         [this, alive = alive_, id = segment.id, object_id = entry->object, offset, max_bytes,
                          done = std::move(done)](Result<bytes::Chain> data) mutable {
-                            if (data || !*alive) return done(std::move(data));
+                            if (!*alive) return done(std::move(data));
+                            --piece_reads_;
+                            if (data) return done(std::move(data));
                             read_again(id, object_id, offset, max_bytes, data.error(), std::move(done));
                         });
 }
