@@ -290,9 +290,13 @@ rocksdb::Options Database::Rocks::options(const DatabaseOptions& ours, StateReso
     // Files.
     options.compression = compression();
     options.level_compaction_dynamic_level_bytes = true;
+    // Checkpoints make many small files, and each merge rewrites much of the level below: so seldom, and writers are
+    // held only far beyond that.
     options.level0_file_num_compaction_trigger = 12;
     options.level0_slowdown_writes_trigger = 40;
     options.level0_stop_writes_trigger = 60;
+    // Records of a kind come nearly sorted. Not to be mixed with range tombstones, of which there are none
+    // (BatchWriter).
     options.memtable_insert_with_hint_prefix_extractor.reset(rocksdb::NewFixedPrefixTransform(1));
     options.target_file_size_base = 16 * kMiB;
     options.max_bytes_for_level_base = 64 * kMiB;
